@@ -1,0 +1,52 @@
+"""Turn raw vocabulary logits into tokens.
+
+The samplers need NumPy alone. What runs a model (``load_model``, ``generate``, ``compare``,
+``train``) imports Keras and TensorFlow when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from logit_sampling.checks import ProbabilitiesWarning
+from logit_sampling.sampler import Greedy, Sampler, State
+from logit_sampling.transforms import MinP, Temperature, TopK, TopP, Transform
+
+if TYPE_CHECKING:
+    from logit_sampling.evaluation import compare
+    from logit_sampling.generation import generate, load_model
+    from logit_sampling.training import train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Greedy",
+    "MinP",
+    "ProbabilitiesWarning",
+    "Sampler",
+    "State",
+    "Temperature",
+    "TopK",
+    "TopP",
+    "Transform",
+    "compare",
+    "generate",
+    "load_model",
+    "train",
+]
+
+_LAZY = {
+    "compare": "logit_sampling.evaluation",
+    "generate": "logit_sampling.generation",
+    "load_model": "logit_sampling.generation",
+    "train": "logit_sampling.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

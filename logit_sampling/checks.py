@@ -1,0 +1,104 @@
+"""What is accepted: ranges of parameters, and what counts as logits.
+
+A transform declares its parameters with :func:`number`; the check runs once, at construction, and
+its message is built from the same bounds that it tests.
+"""
+
+import dataclasses
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+Numbers = float | tuple[float, ...]
+"""A parameter as a transform keeps it: one number for all rows, or one for each row."""
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+class ProbabilitiesWarning(UserWarning):
+    """Logits that look like probabilities: every value in [0, 1] and a sum of 1."""
+
+
+def number(
+    *,
+    ge: float = -math.inf,
+    gt: float = -math.inf,
+    le: float = math.inf,
+    lt: float = math.inf,
+    integer: bool = False,
+    **default: Any,
+) -> Any:
+    """Declare a numeric field of a transform: a scalar, or an array with one value per row."""
+    return dataclasses.field(
+        metadata={"ge": ge, "gt": gt, "le": le, "lt": lt, "integer": integer}, **default
+    )
+
+
+def _interval(ge: float, gt: float, le: float, lt: float) -> str:
+    low = f"[{ge:g}" if ge > gt else f"({gt:g}"
+    high = f"{le:g}]" if le < lt else f"{lt:g})"
+    return f"{low}, {high}"
+
+
+def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers:
+    """Return ``value`` as a number or a tuple of numbers; raise ValueError if out of range."""
+    bounds = {name: field.metadata[name] for name in ("ge", "gt", "le", "lt")}
+    kind = "integer" if field.metadata["integer"] else "number"
+    wanted = f"{owner} needs `{field.name}` to be a finite {kind} in {_interval(**bounds)}"
+    try:
+        array = np.asarray(value)
+        allowed = "iu" if field.metadata["integer"] else "iuf"
+        if array.dtype.kind not in allowed or array.ndim > 1 or array.size == 0:
+            raise TypeError
+    except (TypeError, ValueError):
+        raise ValueError(f"{wanted}, or an array of them, one per row; got {value!r}") from None
+    cast = int if field.metadata["integer"] else float
+    values = [cast(v) for v in array.reshape(-1)]
+    for row, v in enumerate(values):
+        inside = bounds["ge"] <= v <= bounds["le"] and bounds["gt"] < v < bounds["lt"]
+        if not (math.isfinite(v) and inside):
+            raise ValueError(f"{wanted}; got {v!r}" + (f" in row {row}" if array.ndim else ""))
+    return tuple(values) if array.ndim else values[0]
+
+
+def check_dtype(name: str) -> None:
+    """Raise ValueError unless logits may have the dtype called ``name``."""
+    if name not in FLOATS:
+        raise ValueError(
+            f"logits must be floating point ({', '.join(FLOATS)}), got {name}: these look like "
+            "token ids or counts; pass the raw scores that the model returns"
+        )
+
+
+def check_shape(shape: tuple[Any, ...]) -> None:
+    """Raise ValueError unless ``shape`` is [vocab] or [batch, vocab] with a vocabulary."""
+    if len(shape) not in (1, 2):
+        hint = "; take the last position first: logits[:, -1, :]" if len(shape) == 3 else ""
+        raise ValueError(
+            f"logits must have shape [vocab] or [batch, vocab], got shape {tuple(shape)}{hint}"
+        )
+    if shape[-1] == 0:
+        raise ValueError(f"logits hold no token: the vocabulary of shape {tuple(shape)} is empty")
+
+
+def warn_if_probabilities(rows: np.ndarray, peaks: np.ndarray) -> None:
+    """Warn about rows of ``rows`` [batch, vocab] that look like probabilities.
+
+    ``peaks`` holds the maximum of each row, so that ordinary logits, whose maximum is seldom in
+    (0, 1], cost nothing more.
+    """
+    if rows.shape[-1] < 2:
+        return
+    for index in np.flatnonzero((peaks > 0) & (peaks <= 1)):
+        row = rows[index]
+        if row.min() >= 0 and abs(float(row.sum(dtype=np.float64)) - 1) < 1e-3:
+            warnings.warn(
+                f"row {index} looks like probabilities (every value in [0, 1], sum 1), but logits "
+                "are wanted: take the softmax off the model's last layer, or pass "
+                "np.log(probabilities), whose softmax gives the probabilities back",
+                ProbabilitiesWarning,
+                stacklevel=4,
+            )
+            return

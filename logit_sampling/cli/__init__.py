@@ -1,0 +1,50 @@
+"""The command ``logit-sampling``."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from logit_sampling import __version__
+from logit_sampling.cli.compare import compare
+from logit_sampling.cli.generate import generate
+from logit_sampling.cli.train import train
+
+app = typer.Typer(
+    name="logit-sampling",
+    help="Turn raw vocabulary logits into tokens: generate, compare samplers, train a small GPT.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (generate, compare, train):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"logit-sampling {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; bad input ends with one line on stderr and exit status 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported
+    try:
+        app(arguments)
+    except (ValueError, OSError) as error:
+        print(f"logit-sampling: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,79 @@
+"""Where the arithmetic runs.
+
+``numpy`` serves all arrays that hold numbers: NumPy's, and eager tensors of TensorFlow, JAX and
+torch, whose memory it reads. ``keras`` serves the symbolic tensors of a graph that is being traced.
+Both offer one class, ``Scores``, with the same methods.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.checks import check_dtype, check_shape, warn_if_probabilities
+
+
+def is_symbolic(x: Any) -> bool:
+    """Tell whether ``x`` is a tensor of a graph that is being traced, and so holds no numbers."""
+    tensorflow, jax = sys.modules.get("tensorflow"), sys.modules.get("jax")
+    if tensorflow is not None and isinstance(x, tensorflow.Tensor):
+        return not hasattr(x, "numpy")
+    return jax is not None and isinstance(x, jax.core.Tracer)
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """Return the numbers of an array, eager tensor or nested list, uncopied where possible."""
+    if type(x).__module__.partition(".")[0] == "torch":
+        x = x.detach().cpu()
+        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
+    return np.asarray(x)
+
+
+def _like(x: Any) -> Callable[[np.ndarray], Any]:
+    """Return what turns a NumPy array into the type of array that ``x`` is."""
+    family = type(x).__module__.partition(".")[0]
+    if family == "tensorflow":
+        return sys.modules["tensorflow"].convert_to_tensor
+    if family in ("jax", "jaxlib"):
+        return sys.modules["jax"].numpy.asarray
+    if family == "torch":
+        return sys.modules["torch"].from_numpy
+    return lambda array: array
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Logits taken in: the scores of a batch, and how results go back to the caller."""
+
+    scores: Any
+    rows: Any  # how many; a tensor where a traced graph leaves it open
+    symbolic: bool
+    restore: Callable[[Any], Any]  # batch results -> the caller's type, without the batch axis
+
+
+def take_in(logits: Any) -> Intake:
+    """Check logits, [vocab] or [batch, vocab], and hand them to their engine.
+
+    Raises:
+        ValueError: a wrong rank or dtype, an empty vocabulary, or NaN (in eager code).
+    """
+    symbolic = is_symbolic(logits)
+    x = logits if symbolic else to_numpy(logits)
+    check_shape(tuple(x.shape))
+    check_dtype(x.dtype.name)
+    batch = x if len(x.shape) == 2 else x[None]
+    unbatched: Callable[[Any], Any] = (lambda y: y) if batch is x else (lambda y: y[0])
+    if symbolic:
+        from logit_sampling.engines import keras
+
+        scores: Any = keras.Scores.of(batch)
+        return Intake(scores, keras.row_count(batch), True, unbatched)
+
+    from logit_sampling.engines import numpy
+
+    scores = numpy.Scores.of(batch)
+    warn_if_probabilities(batch, np.asarray([row.peak for row in scores.rows]))
+    like = _like(logits)
+    return Intake(scores, len(batch), False, lambda y: like(np.asarray(unbatched(y))))

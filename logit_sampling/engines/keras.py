@@ -1,0 +1,326 @@
+"""The engine of compiled graphs: Keras operations on [batch, tokens] tensors.
+
+Works inside ``tf.function``, with and without XLA, and under ``jax.jit``. A small top-k narrows
+the tensors to the survivors; other cuts set -inf in place, at a threshold that is found by
+bisection and not by sorting. Nothing can raise here: a row that has no distribution gets the id -1.
+
+Masses are float64 where the backend has it, as in the eager engine; JAX has it only with
+``jax_enable_x64``, and rounds to float32 otherwise.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from logit_sampling.engines.numpy import SUM_TOLERANCE
+from logit_sampling.random import random_words, row_seeds
+
+_SHORT = 1024
+"""Up to this many tokens are put in order by ``ops.top_k``; more are searched by bisection."""
+
+_BLOCK = 512  # a longer row is drawn from in two levels
+
+
+def wide() -> str:
+    """Return the widest float type that the backend computes in."""
+    if keras.config.backend() == "jax":
+        import jax
+
+        return "float64" if jax.config.jax_enable_x64 else "float32"
+    return "float64"
+
+
+def row_count(batch: Any) -> Any:
+    """Return how many rows there are: an int where the graph knows it, else a tensor."""
+    return batch.shape[0] if batch.shape[0] is not None else ops.shape(batch)[0]
+
+
+def seed_words(seed: Any, rows: Any) -> Any:
+    """Return the seed of each row, uint32 [rows, 2]; see ``random.row_seeds``."""
+    if seed is None:
+        if keras.config.backend() != "tensorflow":
+            raise ValueError("seed=None inside a compiled function would be frozen; pass a seed")
+        import tensorflow as tf
+
+        full = {"minval": None, "maxval": None, "dtype": "uint32"}
+        return tf.random.uniform((rows, 2), **full)
+    if not ops.is_tensor(seed):
+        if isinstance(rows, int):
+            return ops.convert_to_tensor(row_seeds(seed, rows))
+        if np.ndim(seed):
+            raise ValueError("a seed per row needs a batch whose size the graph knows")
+        seed = ops.convert_to_tensor(np.asarray(seed).astype(np.int64))
+    if len(seed.shape) == 0:
+        seed = seed + ops.cast(ops.arange(rows), seed.dtype)
+    word = ops.cast(0xFFFFFFFF, seed.dtype) if "64" in str(seed.dtype) else None
+    if word is None:  # JAX without 64-bit integers
+        high = ops.zeros_like(seed)
+        return ops.stack([ops.cast(seed, "uint32"), ops.cast(high, "uint32")], axis=-1)
+    low, high = seed, ops.right_shift(seed, ops.cast(32, seed.dtype))
+    words = [ops.cast(ops.bitwise_and(part, word), "uint32") for part in (low, high)]
+    return ops.stack(words, axis=-1)
+
+
+def per_row(numbers: Any, rows: Any) -> Any:
+    """Return a number or [batch] numbers as int32 [batch]."""
+    return ops.broadcast_to(ops.cast(ops.convert_to_tensor(numbers), "int32"), (rows,))
+
+
+def lengths(history: Any) -> Any:
+    """Return how many token ids each row of ``history`` [batch, length] holds, int32 [batch]."""
+    return ops.sum(ops.cast(history >= 0, "int32"), axis=-1)
+
+
+def _column(parameter: Any, dtype: str) -> Any:
+    """Return a number or [batch] numbers so that they broadcast over [batch, tokens]."""
+    tensor = ops.cast(ops.convert_to_tensor(parameter), dtype)
+    return tensor[:, None] if len(tensor.shape) else tensor
+
+
+def _last_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
+    """Return the greatest integers in [low, high] for which ``holds`` does, by bisection.
+
+    ``holds`` is true at ``low`` and, once false, stays false.
+    """
+
+    def middle(low: Any, high: Any) -> Any:
+        # The mean, rounded up, without overflow.
+        ones = ops.bitwise_and(ops.bitwise_xor(low, high), ops.cast(1, low.dtype))
+        half = ops.right_shift(ops.bitwise_xor(low, high), ops.cast(1, low.dtype))
+        return ops.bitwise_and(low, high) + half + ones
+
+    def halve(low: Any, high: Any) -> tuple[Any, Any]:
+        probe = middle(low, high)
+        true = holds(probe)
+        return ops.where(true, probe, low), ops.where(true, high, probe - 1)
+
+    found, _ = ops.while_loop(lambda low, high: ops.any(low < high), halve, (low, high))
+    return found
+
+
+def _sortable(x: Any) -> Any:
+    """Return integers in the order of the floats ``x``, which hold no NaN and no -0.0."""
+    kind = "int64" if str(x.dtype).endswith("float64") else "int32"
+    bits = ops.view(x, kind)
+    magnitude = ops.cast(np.iinfo(kind).max, kind)
+    return ops.where(bits < 0, ops.bitwise_xor(bits, magnitude), bits)
+
+
+def _leading(x: Any, weights: Any, goal: Any, slack: float) -> Any:
+    """Return the mask of the shortest prefix in order whose weight reaches ``goal`` [batch, 1].
+
+    Weights are equal where ``x`` [batch, tokens] is. A prefix counts as reaching the goal when what
+    is missing is at most ``slack`` of the next token's weight.
+    """
+    keys = _sortable(x)
+
+    def weight_from(key: Any) -> Any:
+        return ops.sum(ops.where(keys >= key, weights, 0), axis=-1, keepdims=True)
+
+    low, high = ops.min(keys, axis=-1, keepdims=True), ops.max(keys, axis=-1, keepdims=True)
+    least = _last_true(low, high, lambda key: weight_from(key) >= goal)
+    above, tied = keys > least, keys == least
+    missing = goal - ops.sum(ops.where(above, weights, 0), axis=-1, keepdims=True)
+    each = ops.max(ops.where(tied, weights, 0), axis=-1, keepdims=True)
+    needed = ops.cast(ops.ceil(missing / each - slack), "int32")
+    none_above = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
+    needed = ops.maximum(needed, ops.cast(none_above, "int32"))
+    # Of equals the lower ids stay: up to the place at which enough of them are met.
+    places = ops.arange(x.shape[-1], dtype="int32")[None]
+    first = ops.zeros_like(least, dtype="int32") - 1
+
+    def enough_not_met(place: Any) -> Any:
+        return ops.sum(ops.cast(tied & (places <= place), "int32"), -1, True) <= needed
+
+    last = _last_true(first, first + x.shape[-1], enough_not_met)
+    return above | (tied & (places <= last))
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The rows of a batch on their way through a chain: the same methods as the eager engine's."""
+
+    values: Any  # [batch, survivors], logits as they came in, -inf where removed
+    ids: Any  # int32 [batch, survivors], ascending; None: all of the vocabulary
+    temperature: Any  # [batch, 1] or 1.0
+    valid: Any  # bool [batch]
+    vocabulary: int
+
+    @classmethod
+    def of(cls, logits: Any) -> Self:
+        """Take in logits, float [batch, vocab] with a vocabulary whose size the graph knows."""
+        if logits.shape[-1] is None:
+            raise ValueError("the vocabulary's size is unknown while tracing; set the static shape")
+        x = logits if str(logits.dtype).endswith("64") else ops.cast(logits, "float32")
+        valid = ops.logical_not(ops.any(ops.isnan(x), axis=-1))
+        # A zero without a sign, so that equals have equal bits.
+        return cls(ops.where(x == 0, ops.zeros_like(x), x), None, 1.0, valid, x.shape[-1])
+
+    def replaced(self, logits: Any) -> Self:
+        """Go on with other logits, [batch, vocab]."""
+        scores = self.of(logits)
+        return replace(scores, valid=scores.valid & self.valid)
+
+    def _raw_peak(self) -> Any:
+        return ops.max(self.values, axis=-1, keepdims=True)
+
+    def _keep(self, mask: Any) -> Self:
+        return replace(self, values=ops.where(mask, self.values, -np.inf))
+
+    def _in_order(self, count: int) -> tuple[Any, Any]:
+        """Return values and ids of the first ``count``, in order."""
+        values, places = ops.top_k(self.values, count)
+        if self.ids is None:
+            return values, ops.cast(places, "int32")
+        return values, ops.take_along_axis(self.ids, places, axis=-1)
+
+    def _by_id(self, values: Any, ids: Any) -> Self:
+        order = ops.argsort(ids, axis=-1)
+        values, ids = (ops.take_along_axis(x, order, axis=-1) for x in (values, ids))
+        return replace(self, values=values, ids=ids)
+
+    def _exponents(self) -> Any:
+        x, peak = ops.cast(self.values, wide()), ops.cast(self._raw_peak(), wide())
+        infinite = ops.where(x == peak, 0.0, -np.inf)
+        shifted = (x - peak) / self.temperature
+        return ops.where(ops.isinf(peak), ops.cast(infinite, wide()), shifted)
+
+    def _masses(self) -> Any:
+        return ops.exp(self._exponents())
+
+    def scale(self, temperature: Any) -> Self:
+        """Divide by ``temperature``, a number or [batch]; 0 keeps the first in order."""
+        column = _column(temperature, wide())
+        positive = ops.where(column > 0, column, ops.ones_like(column))
+        scores = replace(self, temperature=positive * self.temperature)
+        if np.all(np.asarray(temperature) > 0):
+            return scores
+        first = ops.argmax(self.values, axis=-1)[:, None]
+        places = ops.cast(ops.arange(self.values.shape[-1]), first.dtype)
+        return scores._keep((places[None] == first) | (column > 0))
+
+    def top_k(self, k: Any) -> Self:
+        """Keep the first ``k``, a number or [batch]."""
+        n = self.values.shape[-1]
+        most, least = int(np.max(k)), int(np.min(k))
+        if least >= n:
+            return self
+        if min(most, n) <= _SHORT:
+            values, ids = self._in_order(min(most, n))
+            ranks = ops.arange(min(most, n))[None]
+            values = ops.where(ranks < _column(k, ranks.dtype), values, -np.inf)
+            return self._by_id(values, ids)
+        goal = ops.minimum(_column(k, "int32"), n) + ops.zeros_like(self.values[:, :1], "int32")
+        return self._keep(_leading(self.values, ops.ones_like(self.values, "int32"), goal, 0.0))
+
+    def top_p(self, p: Any) -> Self:
+        """Keep the shortest prefix whose mass reaches ``p``, a number or [batch]."""
+        if np.all(np.asarray(p) == 1):
+            return self
+        n = self.values.shape[-1]
+        kind = "float64" if str(self.values.dtype).endswith("64") else "float32"
+        slack = float(SUM_TOLERANCE * np.finfo(kind).eps)
+        column = _column(p, wide())
+        if n <= _SHORT:
+            ordered = replace(self, **dict(zip(("values", "ids"), self._in_order(n), strict=True)))
+            masses = ordered._masses()
+            before = ops.cumsum(masses, axis=-1) - masses
+            goal = column * ops.sum(masses, axis=-1, keepdims=True)
+            wanted = (goal - before > slack * masses) | (ops.arange(n)[None] == 0) | (column == 1)
+            return self._by_id(ops.where(wanted, ordered.values, -np.inf), ordered.ids)
+        masses = self._masses()
+        goal = column * ops.sum(masses, axis=-1, keepdims=True)
+        return self._keep(_leading(self.values, masses, goal, slack) | (column == 1))
+
+    def at_least(self, threshold: Any) -> Self:
+        """Keep the scores that reach ``threshold``, a number or [batch], and the greatest."""
+        # Rounded as the logits are, so that what is equal on paper is equal here.
+        raw = ops.cast(_column(threshold, wide()) * self.temperature, self.values.dtype)
+        return self._keep(self.values >= ops.minimum(raw, self._raw_peak()))
+
+    def peak(self) -> Any:
+        """Return the greatest score of each row, [batch]."""
+        return (ops.cast(self._raw_peak(), wide()) / self.temperature)[:, 0]
+
+    def _spread(self, kept: Any, fill: float) -> Any:
+        """Put what was kept into rows of the whole vocabulary."""
+        if self.ids is None:
+            return kept
+        rows = ops.shape(kept)[0]
+        row_numbers = ops.zeros_like(self.ids) + ops.arange(rows, dtype="int32")[:, None]
+        places = ops.reshape(ops.stack([row_numbers, self.ids], axis=-1), (-1, 2))
+        full = ops.full((rows, self.vocabulary), fill, dtype=kept.dtype)
+        return ops.scatter_update(full, places, ops.reshape(kept, (-1,)))
+
+    def dense(self) -> Any:
+        """Return logits, [batch, vocab], with -inf for what was removed."""
+        wide_scaled = ops.cast(self.values, wide()) / self.temperature
+        scaled = ops.cast(wide_scaled, self.values.dtype)
+        # A temperature near 0 may overflow; shifting the row does not change its distribution.
+        new = ops.isinf(scaled) & ops.logical_not(ops.isinf(self.values))
+        overflow = ops.any(new, axis=-1, keepdims=True)
+        shifted = ops.cast(self._exponents(), self.values.dtype)
+        return self._spread(ops.where(overflow, shifted, scaled), -np.inf)
+
+    def _distribution(self) -> tuple[Any, Any]:
+        """Return masses, and which rows have a distribution."""
+        survivors = self._raw_peak()[:, 0] > -np.inf
+        return self._masses(), self.valid & survivors
+
+    def probabilities(self) -> Any:
+        """Return the distribution of the draw, float32 [batch, vocab]; NaN where there is none."""
+        masses, valid = self._distribution()
+        shares = masses / ops.sum(masses, axis=-1, keepdims=True)
+        shares = self._spread(ops.cast(shares, "float32"), 0.0)
+        return ops.where(valid[:, None], shares, np.nan)
+
+    def log_prob(self, ids: Any) -> Any:
+        """Return the log-probability of ``ids`` [batch], float32 [batch]; NaN without one."""
+        masses, valid = self._distribution()
+        tokens = ops.broadcast_to(ops.cast(ids, "int32"), ops.shape(masses)[:1])[:, None]
+        own = ops.arange(self.vocabulary, dtype="int32")[None] if self.ids is None else self.ids
+        exponents = ops.where(own == tokens, self._exponents(), -np.inf)
+        result = ops.max(exponents, axis=-1) - ops.log(ops.sum(masses, axis=-1))
+        inside = (tokens[:, 0] >= 0) & (tokens[:, 0] < self.vocabulary)
+        return ops.where(valid & inside, ops.cast(result, "float32"), np.nan)
+
+    def draw(self, seeds: Any, steps: Any) -> Any:
+        """Return a token for each row, int32 [batch], -1 where there is none to draw."""
+        high, low = random_words(seeds, ops.cast(steps, "uint32"), ops)
+        if wide() == "float64":
+            high, low = (ops.cast(word, "float64") for word in (high // 32, low // 64))
+            uniform = (high * 2.0**26 + low) * 2.0**-53
+        else:
+            uniform = ops.cast(high // 256, "float32") * np.float32(2.0**-24)
+        masses, valid = self._distribution()
+        place = _draw(masses, uniform)
+        if self.ids is not None:
+            place = ops.take_along_axis(self.ids, place[:, None], axis=-1)[:, 0]
+        return ops.where(valid, ops.cast(place, "int32"), -1)
+
+
+def _draw(masses: Any, uniform: Any) -> Any:
+    """Return the place at which ``uniform`` [batch] of the total of ``masses`` falls, [batch]."""
+    n = masses.shape[-1]
+    if n <= _BLOCK:
+        return _find(masses, uniform)[0]
+    padded = ops.pad(masses, ((0, 0), (0, -n % _BLOCK)))
+    table = ops.reshape(padded, (-1, padded.shape[-1] // _BLOCK, _BLOCK))
+    block, uniform = _find(ops.sum(table, axis=-1), uniform)
+    inside = ops.take_along_axis(table, block[:, None, None], axis=1)[:, 0]
+    return block * _BLOCK + _find(inside, uniform)[0]
+
+
+def _find(masses: Any, uniform: Any) -> tuple[Any, Any]:
+    """Return where ``uniform`` of the total falls, and which part of that mass lies below it."""
+    sums = ops.cumsum(masses, axis=-1)
+    target = uniform[:, None] * sums[:, -1:]  # below the total, as uniform is below 1
+    place = ops.minimum(ops.sum(ops.cast(sums <= target, "int32"), axis=-1), masses.shape[-1] - 1)
+    mass = ops.take_along_axis(masses, place[:, None], axis=-1)
+    below = ops.take_along_axis(sums, place[:, None], axis=-1) - mass
+    part = ops.clip((target - below) / mass, 0.0, 1 - float(np.finfo(wide()).eps) / 2)
+    return place, part[:, 0]

@@ -1,0 +1,244 @@
+"""The eager engine: NumPy arrays, one row at a time.
+
+A row holds its survivors alone, so each cut makes what follows cheaper. Logits keep their precision
+(float32 or float64) and are never rescaled: a row remembers its temperature, which leaves the order
+alone, and applies it where masses are computed. Masses are float64.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from logit_sampling.random import random_words
+
+SUM_TOLERANCE = 16
+"""A prefix reaches a mass if what is missing is below this many roundings of the next token."""
+
+_BLOCK = 1024  # a longer row is searched in two levels
+
+
+def leading(x: np.ndarray, k: int) -> np.ndarray:
+    """Return the ids of the ``k`` greatest of ``x`` [n], ascending; of equals the lower ids."""
+    n = x.size
+    width = int((n * k) ** 0.5)
+    if 4 * width > n:
+        return _leading_of_few(x, k)
+    # At least k columns of a [blocks, width] table have a maximum of `least` or more, so the k
+    # greatest are all at least that, and lie in those columns.
+    whole = n - n % width
+    table = x[:whole].reshape(-1, width)
+    best = table.max(axis=0)
+    np.maximum(best[: n - whole], x[whole:], out=best[: n - whole])
+    least = np.partition(best, width - k)[width - k]
+    columns = np.flatnonzero(best >= least)
+    ids = (np.arange(0, whole, width)[:, None] + columns).reshape(-1)
+    ids = np.concatenate([ids, columns[columns < n - whole] + whole])
+    values = x[ids]
+    able = np.flatnonzero(values >= least)
+    return ids[able[_leading_of_few(values[able], k)]]
+
+
+def _leading_of_few(x: np.ndarray, k: int) -> np.ndarray:
+    least = np.partition(x, x.size - k)[x.size - k]
+    ids = np.flatnonzero(x >= least)
+    excess = ids.size - k
+    return np.delete(ids, np.flatnonzero(x[ids] == least)[-excess:]) if excess else ids
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    values: np.ndarray  # [survivors], logits as they came in
+    ids: np.ndarray | None  # [survivors], ascending; None: all of the vocabulary
+    temperature: float
+    peak: float  # the greatest of values
+
+    def keep(self, places: np.ndarray) -> Self:
+        values = self.values[places]
+        ids = places if self.ids is None else self.ids[places]
+        return replace(self, values=values, ids=ids, peak=float(values.max()))
+
+    def exponents(self) -> np.ndarray:
+        """Log-masses up to a constant, float64 [survivors]; the greatest is 0."""
+        if np.isposinf(self.peak):
+            return np.where(self.values == np.inf, 0.0, -np.inf)
+        exponents = np.subtract(self.values, self.peak, dtype=np.float64)
+        return exponents if self.temperature == 1 else exponents / self.temperature
+
+    def masses(self) -> np.ndarray:
+        return np.exp(self.exponents())
+
+    def scale(self, temperature: float) -> Self:
+        if temperature == 0:
+            return replace(self.keep(self.values.argmax()[None]), temperature=1.0)
+        return replace(self, temperature=self.temperature * temperature)
+
+    def top_k(self, k: int) -> Self:
+        return self if k >= self.values.size else self.keep(leading(self.values, k))
+
+    def top_p(self, p: float) -> Self:
+        if p == 1 or np.isneginf(self.peak):
+            return self
+        masses = self.masses()
+        goal = p * masses.sum()
+        slack = SUM_TOLERANCE * np.finfo(self.values.dtype).eps
+        count = 256
+        while True:  # a few leaders nearly always hold the mass
+            count = min(count, masses.size)
+            places = leading(self.values, count)
+            order = places[np.argsort(-self.values[places], kind="stable")]
+            mass = masses[order]
+            missing = goal - (np.cumsum(mass) - mass)
+            wanted = missing > slack * mass
+            if count == masses.size or not wanted[-1]:
+                wanted[0] = True
+                return self.keep(np.sort(order[: np.count_nonzero(wanted)]))
+            count *= 8
+
+    def at_least(self, threshold: float) -> Self:
+        # Rounded as the logits are, so that what is equal on paper is equal here.
+        raw = min(self.values.dtype.type(threshold * self.temperature), self.peak)
+        return self.keep(np.flatnonzero(self.values >= raw))
+
+    def scaled(self) -> np.ndarray:
+        """The logits divided by the temperature, as they came in otherwise."""
+        if self.temperature == 1:
+            return self.values
+        with np.errstate(over="ignore"):
+            scaled = (self.values / np.float64(self.temperature)).astype(self.values.dtype)
+        # A temperature near 0 may overflow; shifting the row does not change its distribution.
+        if np.isinf(scaled[np.isfinite(self.values)]).any():
+            scaled = self.exponents().astype(self.values.dtype)
+        return scaled
+
+    def spread(self, kept: np.ndarray, vocabulary: int, fill: float) -> np.ndarray:
+        """Put what was ``kept`` into a row of the whole vocabulary."""
+        if self.ids is None:
+            return kept
+        row = np.full(vocabulary, fill, kept.dtype)
+        row[self.ids] = kept
+        return row
+
+    def probabilities(self) -> np.ndarray:
+        masses = self.masses()
+        return (masses / masses.sum()).astype(np.float32)
+
+    def log_prob(self, token: int) -> float:
+        place = token if self.ids is None else int(np.searchsorted(self.ids, token))
+        if self.ids is not None and (place == self.ids.size or self.ids[place] != token):
+            return -np.inf
+        exponents = self.exponents()
+        return exponents[place] - np.log(np.exp(exponents).sum())
+
+    def draw(self, uniform: float) -> int:
+        masses = self.masses()
+        start, target = 0, uniform
+        if masses.size > _BLOCK:
+            whole = masses.size - masses.size % _BLOCK
+            sums = masses[:whole].reshape(-1, _BLOCK).sum(axis=1)
+            sums = np.append(sums, masses[whole:].sum())
+            block, target = _find(sums, uniform)
+            start = block * _BLOCK
+            masses = masses[start : start + _BLOCK]
+        place = start + _find(masses, target)[0]
+        return int(place if self.ids is None else self.ids[place])
+
+
+def _find(masses: np.ndarray, uniform: float) -> tuple[int, float]:
+    """Return where ``uniform`` of the total falls, and which part of that mass lies below it."""
+    sums = np.cumsum(masses)
+    target = uniform * sums[-1]  # below the total, since uniform is at most 1 - 2**-53
+    place = int(np.searchsorted(sums, target, side="right"))
+    below = sums[place - 1] if place else 0.0
+    return place, min((target - below) / masses[place], 1 - 2**-53)
+
+
+def _per_row(parameter: Any, rows: int) -> np.ndarray:
+    return np.broadcast_to(np.asarray(parameter), (rows,))
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The rows of a batch on their way through a chain."""
+
+    rows: tuple[_Row, ...]
+    vocabulary: int
+
+    @classmethod
+    def of(cls, logits: np.ndarray) -> Self:
+        """Take in logits, float [batch, vocab]; raise ValueError for NaN."""
+        if logits.dtype not in (np.float32, np.float64):
+            logits = logits.astype(np.float32)
+        peaks = logits.max(axis=-1)
+        bad = np.flatnonzero(np.isnan(peaks))
+        if bad.size:
+            raise ValueError(f"logits hold NaN in row {bad[0]}; look at the model or its input")
+        rows = (_Row(x, None, 1.0, float(peak)) for x, peak in zip(logits, peaks, strict=True))
+        return cls(tuple(rows), logits.shape[-1])
+
+    def _each(self, method: Callable[..., _Row], parameter: Any) -> Self:
+        parameters = _per_row(parameter, len(self.rows)).tolist()
+        rows = tuple(method(*pair) for pair in zip(self.rows, parameters, strict=True))
+        return replace(self, rows=rows)
+
+    def replaced(self, logits: np.ndarray) -> Self:
+        """Go on with other logits, [batch, vocab]."""
+        return self.of(logits)
+
+    def scale(self, temperature: Any) -> Self:
+        """Divide by ``temperature``, a number or [batch]; 0 keeps the first in order."""
+        return self._each(_Row.scale, temperature)
+
+    def top_k(self, k: Any) -> Self:
+        """Keep the first ``k``, a number or [batch]."""
+        return self._each(_Row.top_k, k)
+
+    def top_p(self, p: Any) -> Self:
+        """Keep the shortest prefix whose mass reaches ``p``, a number or [batch]."""
+        return self._each(_Row.top_p, p)
+
+    def at_least(self, threshold: Any) -> Self:
+        """Keep the scores that reach ``threshold``, a number or [batch], and the greatest."""
+        return self._each(_Row.at_least, threshold)
+
+    def peak(self) -> np.ndarray:
+        """Return the greatest score of each row, float64 [batch]."""
+        return np.asarray([row.peak / row.temperature for row in self.rows])
+
+    def dense(self) -> np.ndarray:
+        """Return logits, [batch, vocab], with -inf for what was removed."""
+        return self._stack([r.spread(r.scaled(), self.vocabulary, -np.inf) for r in self.rows])
+
+    def probabilities(self) -> np.ndarray:
+        """Return the distribution of the draw, float32 [batch, vocab]."""
+        self._check_survivors()
+        return self._stack([r.spread(r.probabilities(), self.vocabulary, 0) for r in self.rows])
+
+    def log_prob(self, ids: Any) -> np.ndarray:
+        """Return the log-probability of ``ids`` [batch], float32 [batch]."""
+        self._check_survivors()
+        ids = _per_row(ids, len(self.rows)).tolist()
+        for row, token in enumerate(ids):
+            if not 0 <= token < self.vocabulary:
+                raise ValueError(f"id {token} in row {row} is not in [0, {self.vocabulary})")
+        pairs = zip(self.rows, ids, strict=True)
+        return np.asarray([row.log_prob(token) for row, token in pairs], np.float32)
+
+    def draw(self, seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Return a token for each row, int32 [batch], from seeds uint32 [batch, 2] and steps."""
+        self._check_survivors()
+        high, low = random_words(seeds, steps.astype(np.uint32))
+        uniforms = ((high >> 5) * 2.0**26 + (low >> 6)) * 2.0**-53
+        pairs = zip(self.rows, uniforms.tolist(), strict=True)
+        return np.asarray([row.draw(uniform) for row, uniform in pairs], np.int32)
+
+    def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
+        return np.stack(rows) if rows else np.empty((0, self.vocabulary), np.float32)
+
+    def _check_survivors(self) -> None:
+        for index, row in enumerate(self.rows):
+            if np.isneginf(row.peak):
+                raise ValueError(
+                    f"every token of row {index} is at -inf: nothing is left to draw from"
+                )

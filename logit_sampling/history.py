@@ -1,0 +1,51 @@
+"""Token ids seen so far: prompt first, -1 pads a shorter row."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.engines import is_symbolic, to_numpy
+
+
+def as_history(history: Any, rows: int | None = None) -> Any:
+    """Return token ids as int32 [batch, length], -1 where a row has none.
+
+    Args:
+        history: an int array or tensor [length] or [batch, length], nested lists of any lengths,
+            or None for no tokens yet.
+        rows: how many rows there must be; None: as many as there are.
+
+    Raises:
+        ValueError: no integers, a wrong rank, or another number of rows.
+    """
+    if is_symbolic(history):
+        return history if len(history.shape) == 2 else history[None]
+    if history is None:
+        return np.empty((1 if rows is None else rows, 0), np.int32)
+    if isinstance(history, Sequence) and any(np.ndim(row) for row in history):
+        length = max(len(row) for row in history)
+        history = [[*row, *[-1] * (length - len(row))] for row in history]
+    array = to_numpy(history)
+    if array.size == 0:
+        array = array.astype(np.int32)
+    if array.dtype.kind not in "iu" or array.ndim not in (1, 2):
+        raise ValueError(
+            "history must be token ids, integers of shape [length] or [batch, length]; "
+            f"got {array.dtype.name} of shape {array.shape}"
+        )
+    array = array if array.ndim == 2 else array[None]
+    if rows is not None and rows != len(array):
+        raise ValueError(f"history has {len(array)} rows, logits have {rows}")
+    return array.astype(np.int32)
+
+
+def replay(transform: Any, history: Any, prompt_length: int, vocab_size: int) -> Any:
+    """Return the state of ``transform`` after a whole history, int [batch, length].
+
+    Its first ``prompt_length`` tokens are the prompt, the others are accepted one by one.
+    """
+    state = transform.init(history[:, :prompt_length], vocab_size)
+    for step in range(prompt_length, history.shape[1]):
+        state = transform.update(state, history[:, step])
+    return state

@@ -1,0 +1,314 @@
+"""The sampler: a chain of transforms and one draw."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from logit_sampling.engines import is_symbolic, take_in, to_numpy
+from logit_sampling.history import as_history, replay
+from logit_sampling.random import row_seeds
+from logit_sampling.transforms import MinP, Temperature, TopK, TopP, Transform
+
+_PARAMETERS: dict[str, tuple[type[Transform], float]] = {
+    "temperature": (Temperature, 1.0),
+    "top_k": (TopK, 0),
+    "top_p": (TopP, 1.0),
+    "min_p": (MinP, 0.0),
+}
+"""Parameter -> transform and the value that means off, in the default order of a chain."""
+
+
+class State(NamedTuple):
+    """What a sampler carries from one step to the next."""
+
+    seed: Any  # uint32 [batch, 2]: the two words of each row's seed
+    step: Any  # int32 [batch]: how many tokens each row holds, the position of the next
+    transforms: tuple[Any, ...]  # the state of each transform
+
+
+class Sampler:
+    """Logits in, token ids out: transforms applied left to right, then one draw.
+
+    Equal logits, seed and step give the same token in any batch, on any engine and in any process.
+    The draw uses exactly the distribution that ``probabilities`` returns: one uniform number, then
+    a search in the cumulative sum over the token ids that are left.
+
+    Args:
+        *transforms: the chain; none samples from the whole distribution.
+
+    Raises:
+        ValueError: one of them is no transform.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> logits = np.log([0.5, 0.25, 0.125, 0.125])
+        >>> sampler = ls.Sampler(ls.Temperature(0.5), ls.TopK(2))
+        >>> sampler
+        Sampler(Temperature(temperature=0.5), TopK(k=2))
+        >>> sampler.probabilities(logits)
+        array([0.8, 0.2, 0. , 0. ], dtype=float32)
+        >>> int(sampler(logits, seed=7))
+        1
+    """
+
+    def __init__(self, *transforms: Transform) -> None:
+        for transform in transforms:
+            if not isinstance(transform, Transform):
+                raise ValueError(
+                    f"a sampler takes transforms such as TopK(50), got {transform!r}; pass several "
+                    "as separate arguments, and put the class's parameters in parentheses"
+                )
+        self._transforms = transforms
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The chain, in the order in which it is applied."""
+        return self._transforms
+
+    @classmethod
+    def from_params(
+        cls,
+        *,
+        temperature: Any = None,
+        top_k: Any = None,
+        top_p: Any = None,
+        min_p: Any = None,
+    ) -> Self:
+        """Build a chain in the default order: temperature, top-k, top-p, min-p.
+
+        Args:
+            temperature: at least 0; None or 1 leaves it out, 0 is greedy.
+            top_k: at least 1; None or 0 leaves it out.
+            top_p: in (0, 1]; None or 1 leaves it out.
+            min_p: in [0, 1]; None or 0 leaves it out.
+
+        Each takes one value, or an array with one value per row. A transform called by its class
+        has no off value: ``TopK(0)`` raises.
+
+        Raises:
+            ValueError: a value is out of range.
+
+        Example:
+            >>> import logit_sampling as ls
+            >>> ls.Sampler.from_params(top_p=0.95, temperature=0.8, top_k=0)
+            Sampler(Temperature(temperature=0.8), TopP(p=0.95))
+        """
+        given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+        chain = []
+        for name, (transform, off) in _PARAMETERS.items():
+            value = given[name]
+            if value is not None and not (np.ndim(value) == 0 and value == off):
+                chain.append(transform(value))  # type: ignore[call-arg]
+        return cls(*chain)
+
+    def __call__(
+        self,
+        logits: Any,
+        *,
+        seed: int | Sequence[int] | None = None,
+        step: Any = 0,
+        history: Any = None,
+        prompt_length: int = 0,
+    ) -> Any:
+        """Draw one token for each row.
+
+        Args:
+            logits: floating point, [vocab] or [batch, vocab]: an array, or a tensor (eager, or of a
+                graph that is being traced).
+            seed: an integer s (row i uses s + i), one integer per row, or None for fresh entropy.
+            step: the position in the sequence, an integer of at least 0, or one per row.
+            history: token ids so far, [length] or [batch, length], -1 for padding.
+            prompt_length: how many of them are the prompt; the rest counts as generated.
+
+        Returns:
+            token ids, int32, of shape ``logits.shape[:-1]`` and the array type of the logits. In a
+            compiled graph, where nothing can raise, a row without a distribution gives -1.
+
+        Raises:
+            ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
+                token above -inf; a seed, step or history for another number of rows.
+        """
+        taken, scores = self._survivors(logits, history, prompt_length)
+        seeds = _seeds(seed, taken)
+        return taken.restore(scores.draw(seeds, _steps(step, taken)))
+
+    def probabilities(self, logits: Any, *, history: Any = None, prompt_length: int = 0) -> Any:
+        """Return the distribution of the draw, float32 of the shape of the logits; rows sum to 1.
+
+        Arguments and errors are those of a call.
+        """
+        taken, scores = self._survivors(logits, history, prompt_length)
+        return taken.restore(scores.probabilities())
+
+    def log_prob(
+        self, logits: Any, ids: Any, *, history: Any = None, prompt_length: int = 0
+    ) -> Any:
+        """Return the log-probability of token ids, float32, in nats; -inf for a removed token.
+
+        Args:
+            logits: as in a call.
+            ids: token ids, int, of shape ``logits.shape[:-1]``.
+            history: as in a call.
+            prompt_length: as in a call.
+
+        Raises:
+            ValueError: as in a call; an id outside the vocabulary, or ids of another shape.
+        """
+        taken, scores = self._survivors(logits, history, prompt_length)
+        if not (taken.symbolic or is_symbolic(ids)):
+            ids = to_numpy(ids)
+            if ids.dtype.kind not in "iu" or ids.shape != tuple(np.shape(logits)[:-1]):
+                raise ValueError(
+                    f"ids must be integers of shape {tuple(np.shape(logits)[:-1])}, one for each "
+                    f"row of logits; got {ids.dtype.name} of shape {ids.shape}"
+                )
+        return taken.restore(scores.log_prob(ids))
+
+    def init(self, prompt_ids: Any, vocab_size: int, *, seed: Any = None) -> State:
+        """Return the state before the first step.
+
+        Positions are those of the whole sequence: the first token drawn has as its step the length
+        of its prompt, so that going on from a longer prompt with the same seed gives the same text.
+
+        Args:
+            prompt_ids: int [length] or [batch, length], -1 for padding, or a list of lists.
+            vocab_size: how many tokens there are.
+            seed: an integer s (row i uses s + i), one integer per row, or None for fresh entropy.
+
+        Raises:
+            ValueError: ids that are no integers, or a seed for another number of rows.
+
+        Example:
+            >>> import numpy as np, logit_sampling as ls
+            >>> sampler = ls.Sampler(ls.TopK(2))
+            >>> state = sampler.init([[0, 1], [2]], vocab_size=4, seed=7)
+            >>> state.step
+            array([2, 1], dtype=int32)
+            >>> ids, state = sampler.step(np.zeros((2, 4), np.float32), state)
+            >>> ids, state.step
+            (array([0, 1], dtype=int32), array([3, 2], dtype=int32))
+        """
+        history = as_history(prompt_ids)
+        states = tuple(t.init(history, vocab_size) for t in self._transforms)
+        if is_symbolic(history):
+            from logit_sampling.engines import keras
+
+            seeds = keras.seed_words(seed, keras.row_count(history))
+            return State(seeds, keras.lengths(history), states)
+        lengths = (history >= 0).sum(axis=1, dtype=np.int32)
+        return State(row_seeds(seed, len(history)), lengths, states)
+
+    def step(self, logits: Any, state: State, *, return_log_prob: bool = False) -> Any:
+        """Draw one token for each row, and take it into the state.
+
+        Args:
+            logits: as in a call.
+            state: what ``init`` or the step before returned.
+            return_log_prob: also return the log-probability of the tokens drawn.
+
+        Returns:
+            ``(ids, state)``, or ``(ids, state, log_prob)``.
+
+        Raises:
+            ValueError: as in a call.
+        """
+        taken = take_in(logits)
+        self._check_rows(taken.rows, state)
+        scores = self._act(taken.scores, state.transforms)
+        ids = scores.draw(state.seed, state.step)
+        updated = tuple(
+            t.update(s, ids) for t, s in zip(self._transforms, state.transforms, strict=True)
+        )
+        new = State(state.seed, state.step + 1, updated)
+        if not return_log_prob:
+            return taken.restore(ids), new
+        return taken.restore(ids), new, taken.restore(scores.log_prob(ids))
+
+    def _survivors(self, logits: Any, history: Any, prompt_length: int) -> tuple[Any, Any]:
+        taken = take_in(logits)
+        self._check_rows(taken.rows)
+        past = as_history(history, taken.rows)
+        vocab = taken.scores.vocabulary
+        states = [replay(t, past, prompt_length, vocab) for t in self._transforms]
+        return taken, self._act(taken.scores, states)
+
+    def _act(self, scores: Any, states: Sequence[Any]) -> Any:
+        for transform, state in zip(self._transforms, states, strict=True):
+            scores = transform.act(scores, state)
+        return scores
+
+    def _check_rows(self, rows: Any, state: State | None = None) -> None:
+        for transform in self._transforms:
+            transform.check_rows(rows)
+        if state is not None and isinstance(rows, int) and state.step.shape[0] != rows:
+            raise ValueError(f"the state holds {state.step.shape[0]} rows, logits have {rows}")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the chain as data that JSON can hold."""
+        return {"name": "Sampler", "transforms": [t.get_config() for t in self._transforms]}
+
+    @staticmethod
+    def from_config(config: dict[str, Any]) -> "Sampler":
+        """Return the sampler that ``get_config`` described.
+
+        Raises:
+            ValueError: an unknown name or parameter, or a value out of range.
+        """
+        classes = {"Sampler": Sampler, "Greedy": Greedy}
+        name = config.get("name")
+        if name not in classes or not isinstance(config.get("transforms"), list):
+            raise ValueError(f"no configuration of a Sampler or Greedy: {config!r}")
+        return classes[name](*(Transform.from_config(c) for c in config["transforms"]))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._transforms))})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._transforms == self._transforms  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._transforms))
+
+
+class Greedy(Sampler):
+    """Take the likeliest token after the chain; of equals the lower id.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> int(ls.Greedy()(np.array([1.0, 3.0, 3.0], np.float32)))
+        1
+        >>> ls.Greedy().probabilities(np.array([1.0, 3.0, 3.0], np.float32))
+        array([0., 1., 0.], dtype=float32)
+    """
+
+    _first = Temperature(0)
+
+    def _act(self, scores: Any, states: Sequence[Any]) -> Any:
+        return self._first.act(super()._act(scores, states), ())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the chain as data that JSON can hold."""
+        return super().get_config() | {"name": "Greedy"}
+
+
+def _seeds(seed: Any, taken: Any) -> Any:
+    if not taken.symbolic:
+        return row_seeds(seed if seed is None else to_numpy(seed).tolist(), taken.rows)
+    from logit_sampling.engines import keras
+
+    return keras.seed_words(seed, taken.rows)
+
+
+def _steps(step: Any, taken: Any) -> Any:
+    if is_symbolic(step) or taken.symbolic:
+        from logit_sampling.engines import keras
+
+        return keras.per_row(step, taken.rows)
+    steps = to_numpy(step)
+    if steps.dtype.kind not in "iu" or steps.shape not in ((), (taken.rows,)) or (steps < 0).any():
+        raise ValueError(
+            f"step must be an integer of at least 0, or one for each of {taken.rows} rows; "
+            f"got {step!r}"
+        )
+    return np.broadcast_to(steps, (taken.rows,))

@@ -1,0 +1,138 @@
+"""The protocol of a transform, and what all of them share."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+from logit_sampling.checks import check_number
+from logit_sampling.engines import take_in
+from logit_sampling.history import as_history, replay
+
+
+@dataclasses.dataclass(frozen=True)
+class Transform:
+    """Logits in, logits out; a removed token is -inf.
+
+    A subclass is a frozen dataclass that writes ``apply``. One that depends on the tokens so far
+    also writes ``init`` and ``update``; what it carries from step to step is a value (arrays, or a
+    tuple of them) that is passed in and comes back. Nothing on a transform changes.
+
+    Example:
+        >>> import dataclasses, numpy as np, logit_sampling as ls
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Shift(ls.Transform):
+        ...     by: float
+        ...     def apply(self, logits, state):
+        ...         return logits + self.by
+        >>> Shift(2.0)(np.array([0.0, 3.0], np.float32))
+        array([2., 5.], dtype=float32)
+    """
+
+    _classes: ClassVar[dict[str, type["Transform"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Transform._classes[cls.__name__] = cls
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if "ge" in field.metadata:
+                checked = check_number(type(self).__name__, field, getattr(self, field.name))
+                object.__setattr__(self, field.name, checked)
+
+    def init(self, history: Any, vocab_size: int) -> Any:
+        """Return the state before the first step.
+
+        Args:
+            history: int [batch, length], the prompt; -1 pads a shorter row.
+            vocab_size: how many tokens there are.
+        """
+        return ()
+
+    def apply(self, logits: Any, state: Any) -> Any:
+        """Return the transformed logits, float [batch, vocab], like those given."""
+        raise NotImplementedError(f"{type(self).__name__} does not write `apply`")
+
+    def update(self, state: Any, ids: Any) -> Any:
+        """Return the state after the tokens ``ids``, int [batch], were accepted."""
+        return state
+
+    def act(self, scores: Any, state: Any) -> Any:
+        """Apply to the scores of an engine: what a sampler calls."""
+        return scores.replaced(self.apply(scores.dense(), state))
+
+    def check_rows(self, rows: Any) -> None:
+        """Raise ValueError unless each parameter has one value, or one for each of ``rows``."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if "ge" in field.metadata and isinstance(value, tuple) and rows != len(value):
+                raise ValueError(
+                    f"{type(self).__name__} has {len(value)} values of `{field.name}` "
+                    f"for {rows} rows of logits; give one value, or one per row"
+                )
+
+    def __call__(self, logits: Any, *, history: Any = None, prompt_length: int = 0) -> Any:
+        """Apply to logits once.
+
+        Args:
+            logits: floating point, [vocab] or [batch, vocab]: an array, or a tensor (eager, or of a
+                graph that is being traced). float16 and bfloat16 give float32.
+            history: token ids so far, [length] or [batch, length], -1 for padding. Transforms that
+                do not depend on it leave it unread.
+            prompt_length: how many of them are the prompt; the rest counts as generated.
+
+        Returns:
+            logits of the same shape and array type; a removed token is -inf.
+
+        Raises:
+            ValueError: logits of a wrong rank or dtype, or with NaN; a parameter with one value per
+                row for another number of rows.
+        """
+        taken = take_in(logits)
+        self.check_rows(taken.rows)
+        past = as_history(history, taken.rows)
+        state = replay(self, past, prompt_length, taken.scores.vocabulary)
+        return taken.restore(self.act(taken.scores, state).dense())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return name and parameters as data that JSON can hold."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"name": type(self).__name__} | {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Return the transform that ``get_config`` described.
+
+        Raises:
+            ValueError: no transform has that name, or it has no such parameter.
+        """
+        parameters = dict(config)
+        name = parameters.pop("name", None)
+        known = Transform._classes
+        if name not in known:
+            raise ValueError(f"no transform is called {name!r}; known: {', '.join(sorted(known))}")
+        try:
+            return known[name](**parameters)  # type: ignore[return-value]
+        except TypeError as error:
+            raise ValueError(f"{name} does not fit {parameters}: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreTransform(Transform):
+    """A stateless transform that looks at the scores alone, of all tokens or of the survivors."""
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores of an engine, scaled or cut."""
+        raise NotImplementedError(f"{type(self).__name__} does not write `narrow`")
+
+    def act(self, scores: Any, state: Any) -> Any:
+        """Apply to the scores of an engine: what a sampler calls."""
+        return self.narrow(scores)
+
+    def apply(self, logits: Any, state: Sequence[Any] = ()) -> Any:
+        """Return the transformed logits, float [batch, vocab], like those given."""
+        taken = take_in(logits)
+        return taken.restore(self.narrow(taken.scores).dense())
