@@ -1,0 +1,48 @@
+"""The sampling options that commands share."""
+
+from typing import Annotated
+
+import typer
+
+from logit_sampling.sampler import Greedy, Sampler
+from logit_sampling.transforms import MinP, Temperature, TopK, TopP
+
+TemperatureOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Divide the logits by this: below 1 sharpens, above 1 flattens, 0 is greedy."
+    ),
+]
+TopKOption = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens.")]
+TopPOption = Annotated[
+    float | None,
+    typer.Option(help="Keep the likeliest tokens that reach this probability, (0, 1]."),
+]
+MinPOption = Annotated[
+    float | None, typer.Option(help="Keep tokens with this share of the greatest probability.")
+]
+GreedyOption = Annotated[bool, typer.Option("--greedy", help="Always take the likeliest token.")]
+
+
+def build_sampler(
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    greedy: bool = False,
+) -> Sampler:
+    """Return the sampler that the options ask for, in the order of the arguments.
+
+    An option that is None is left out: no other value turns it off.
+
+    Raises:
+        ValueError: a value out of range, or `greedy` together with another option.
+    """
+    options = ((Temperature, temperature), (TopK, top_k), (TopP, top_p), (MinP, min_p))
+    transforms = [transform(value) for transform, value in options if value is not None]
+    if greedy and transforms:
+        raise ValueError(
+            f"--greedy takes the likeliest token, so {transforms[0]!r} would change nothing: "
+            "leave one of them out"
+        )
+    return Greedy() if greedy else Sampler(*transforms)

@@ -1,0 +1,34 @@
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def main_of(name: str) -> tuple[Path, dict]:
+    path = EXAMPLES / name
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+    return path, runpy.run_path(str(path))
+
+
+def test_generate_text(tiny_preset: Path, capsys: pytest.CaptureFixture) -> None:
+    main_of("generate_text.py")[1]["main"](str(tiny_preset))
+    out = capsys.readouterr().out
+    assert "Sampler(Temperature(temperature=0.8), TopK(k=50), TopP(p=0.95))" in out
+    assert "seed 7, 40 tokens, length" in out
+    assert "seed 8" in out
+    assert out.rindex("ROMEO:") > out.index("To be")
+
+
+def test_own_loop(capsys: pytest.CaptureFixture) -> None:
+    main_of("own_loop.py")[1]["main"]()
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[3], lines[6]] == [
+        "Greedy()",
+        "Sampler(TopK(k=3))",
+        "Sampler(Temperature(temperature=2.0))",
+    ]
+    # The model has learned the text, so that greedy repeats it.
+    assert lines[1].strip().startswith("the cat sat on") or "the dog sat on the" in lines[1]
+    assert all(len(line) == 4 + 8 + 40 for i, line in enumerate(lines) if i % 3)
