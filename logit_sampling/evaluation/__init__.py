@@ -1,0 +1,20 @@
+"""How samplers differ on a model: texts side by side, numbers over seeds, pictures."""
+
+from .compare import Comparison, Result, Text, compare, default_samplers
+from .metrics import Estimate, distinct_n, seq_rep_n
+from .plots import check_plot_path, plot_next_token
+from .visible import visible
+
+__all__ = [
+    "Comparison",
+    "Estimate",
+    "Result",
+    "Text",
+    "check_plot_path",
+    "compare",
+    "default_samplers",
+    "distinct_n",
+    "plot_next_token",
+    "seq_rep_n",
+    "visible",
+]

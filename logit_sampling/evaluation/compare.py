@@ -1,0 +1,209 @@
+"""Run several samplers on the same prompts and seeds, and measure their texts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, repeat
+from statistics import fmean
+from typing import Any
+
+from logit_sampling.generation import GenerationResult, generate
+from logit_sampling.sampler import Greedy, Sampler
+from logit_sampling.transforms import Temperature, TopK, TopP
+
+from .metrics import Estimate, distinct_n, seq_rep_n
+
+
+@dataclass(frozen=True)
+class Text:
+    """One continuation of one prompt.
+
+    Attributes:
+        prompt: the prompt as it was given.
+        seed: seed of this text, or None for greedy, which no seed changes.
+        text: the continuation, without the prompt; None if there is no tokenizer.
+        token_ids: the generated ids.
+        log_prob: mean log-probability of a token under the model itself, in nats.
+        seq_rep_4: share of its 4-grams that repeat an earlier one (:func:`seq_rep_n`).
+    """
+
+    prompt: str | tuple[int, ...]
+    seed: int | None
+    text: str | None
+    token_ids: tuple[int, ...]
+    log_prob: float
+    seq_rep_4: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one sampler wrote, and its numbers: each an :class:`Estimate` over the seeds.
+
+    Attributes:
+        name: the name of the sampler in this comparison.
+        sampler: its chain, as `repr` shows it.
+        texts: seed by seed, and in each the prompts in order.
+        seq_rep_4: seq-rep-4, mean over the prompts.
+        distinct_1, distinct_2: distinct n-grams over the texts that one seed gives for all prompts.
+        log_prob: mean log-probability per token under the model, in nats.
+        seconds_per_token: wall time of a batch of all prompts, divided by all of its tokens.
+    """
+
+    name: str
+    sampler: str
+    texts: tuple[Text, ...]
+    seq_rep_4: Estimate
+    distinct_1: Estimate
+    distinct_2: Estimate
+    log_prob: Estimate
+    seconds_per_token: Estimate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Samplers on the same prompts, seeds and number of tokens.
+
+    Attributes:
+        prompts: the prompts.
+        seeds: the seeds of every sampler that draws.
+        tokens: length of every text in tokens.
+        results: one :class:`Result` per sampler, in the order given.
+    """
+
+    prompts: tuple[str | tuple[int, ...], ...]
+    seeds: tuple[int, ...]
+    tokens: int
+    results: tuple[Result, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as dicts, lists, strings and numbers, ready for `json.dumps`."""
+        return asdict(self)
+
+
+def default_samplers(
+    temperature: float = 1.0, top_k: int = 50, top_p: float = 0.9
+) -> dict[str, Sampler]:
+    """Greedy, top-k, top-p and pure sampling, by name; the temperature comes before each cut.
+
+    >>> list(default_samplers(top_k=5))
+    ['greedy', 'top-k 5', 'top-p 0.9', 'pure sampling']
+    """
+    heat = () if temperature == 1 else (Temperature(temperature),)
+    return {
+        "greedy": Greedy(),
+        f"top-k {top_k}": Sampler(*heat, TopK(top_k)),
+        f"top-p {top_p:g}": Sampler(*heat, TopP(top_p)),
+        "pure sampling": Sampler(*heat),
+    }
+
+
+def compare(
+    model: Any,
+    prompts: str | Sequence[str | Sequence[int]],
+    samplers: Mapping[str, Sampler] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    max_new_tokens: int = 100,
+    tokenizer: Any = None,
+    on_run: Callable[[str, int, int], None] | None = None,
+) -> Comparison:
+    """Continue every prompt with every sampler and seed, and measure the texts.
+
+    All texts have `max_new_tokens` tokens: an end token does not stop them, so that repetition and
+    diversity compare. The text of a prompt and a seed is the one that `generate` gives for this
+    prompt alone with this seed. Each sampler writes a few tokens before it is timed, so that the
+    time per token is free of tracing. Greedy runs once instead of once a seed, and has no spread.
+
+    Args:
+        model: what `load_model` returns, or any other model that `generate` accepts.
+        prompts: a string, a list of strings, or a list of lists of token ids.
+        samplers: name -> sampler; default: greedy, top-k 50, top-p 0.9 and pure sampling.
+        seeds: distinct integers, at least one.
+        max_new_tokens: tokens of each text, at least 4 (seq-rep-4 counts 4-grams).
+        tokenizer: as `generate` takes it, for a model that has none.
+        on_run: called before each run with the name of the sampler, the runs done, and all runs.
+
+    Returns:
+        A :class:`Comparison`.
+
+    Raises:
+        ValueError: no sampler or seed, a seed twice, too few tokens, or what `generate` rejects,
+            such as an empty prompt or one that is too long for the model's context.
+
+    Example, with a model that counts in a circle:
+
+    >>> import numpy as np
+    >>> comparison = compare(lambda ids: 9.0 * np.eye(3)[(ids[:, -1] + 1) % 3], [[0]],
+    ...                      {"greedy": Greedy()}, max_new_tokens=8)
+    >>> greedy = comparison.results[0]
+    >>> greedy.texts[0].token_ids, greedy.seq_rep_4.mean     # 1201 2012 0120 1201 2012
+    ((1, 2, 0, 1, 2, 0, 1, 2), 0.4)
+    """
+    samplers = default_samplers() if samplers is None else samplers
+    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not samplers:
+        raise ValueError("samplers is empty: give at least one, by name")
+    if isinstance(seeds, int) or not 0 < len(set(seeds)) == len(seeds):
+        raise ValueError(f"seeds must be a list of different integers, at least one; got {seeds!r}")
+    if max_new_tokens < 4:
+        raise ValueError(f"max_new_tokens must be at least 4 for 4-grams, got {max_new_tokens!r}")
+
+    def run(sampler: Sampler, seed: int | None, tokens: int) -> GenerationResult:
+        return generate(
+            model,
+            prompts,
+            sampler=sampler,
+            max_new_tokens=tokens,
+            seed=[seed or 0] * len(prompts),
+            stop_at_end=False,
+            tokenizer=tokenizer,
+        )
+
+    plan = {
+        name: (None,) if isinstance(sampler, Greedy) else tuple(seeds)
+        for name, sampler in samplers.items()
+    }
+    done, total = 0, sum(map(len, plan.values()))
+    results = []
+    for name, sampler in samplers.items():
+        runs: dict[int | None, GenerationResult] = {}
+        for seed in plan[name]:
+            if on_run:
+                on_run(name, done, total)
+            if not runs:
+                run(sampler, seed, 4)  # warm-up
+            runs[seed] = run(sampler, seed, max_new_tokens)
+            done += 1
+        results.append(_summarise(name, sampler, runs))
+    shown = tuple(p if isinstance(p, str) else tuple(map(int, p)) for p in prompts)
+    return Comparison(shown, tuple(seeds), max_new_tokens, tuple(results))
+
+
+def _summarise(name: str, sampler: Sampler, runs: Mapping[int | None, GenerationResult]) -> Result:
+    def over_seeds(measure: Callable[[GenerationResult], float]) -> Estimate:
+        return Estimate.of([measure(run) for run in runs.values()])
+
+    return Result(
+        name=name,
+        sampler=repr(sampler),
+        texts=tuple(text for seed, run in runs.items() for text in _texts(seed, run)),
+        seq_rep_4=over_seeds(lambda run: fmean(seq_rep_n(ids) for ids in run.token_ids)),
+        distinct_1=over_seeds(lambda run: distinct_n(run.token_ids, 1)),
+        distinct_2=over_seeds(lambda run: distinct_n(run.token_ids, 2)),
+        log_prob=over_seeds(lambda run: fmean(chain.from_iterable(run.log_probs))),
+        seconds_per_token=over_seeds(lambda run: run.seconds / sum(map(len, run.token_ids))),
+    )
+
+
+def _texts(seed: int | None, run: GenerationResult) -> list[Text]:
+    return [
+        Text(
+            prompt=prompt if isinstance(prompt, str) else tuple(prompt),
+            seed=seed,
+            text=text,
+            token_ids=tuple(ids),
+            log_prob=fmean(log_probs),
+            seq_rep_4=seq_rep_n(ids),
+        )
+        for prompt, text, ids, log_probs in zip(
+            run.prompts, run.texts or repeat(None), run.token_ids, run.log_probs, strict=False
+        )
+    ]

@@ -1,0 +1,211 @@
+"""A picture of the next-token distribution, before and after each sampler."""
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from logit_sampling.sampler import Sampler
+
+from .compare import default_samplers
+from .visible import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+FORMATS = (".png", ".svg", ".pdf")
+COLOURS = ("#D1495B", "#1B7F79", "#3D5A99", "#B7791F", "#7B4B94", "#4F772D")
+PALE, INK, GREY = "#D5DBE3", "#22272E", "#6B7480"
+
+
+def check_plot_path(path: str | os.PathLike[str]) -> Path:
+    """Return `path` as a Path if a plot can be written there; call it before the long work.
+
+    Raises:
+        ValueError: matplotlib is not installed, the folder does not exist, `path` is a folder, or
+            its suffix is none of .png, .svg and .pdf.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in FORMATS:
+        raise ValueError(f"a plot ends in {', '.join(FORMATS)}; got {str(target)!r}")
+    if not target.parent.is_dir():
+        raise ValueError(f"the folder of the plot {str(target)!r} does not exist: create it first")
+    if target.is_dir():
+        raise ValueError(f"the plot {str(target)!r} is a folder: name a file")
+    if find_spec("matplotlib") is None:
+        raise ValueError(
+            'a plot needs matplotlib, which is not installed: pip install "logit-sampling[plots]"'
+        )
+    return target
+
+
+def plot_next_token(
+    model: Any,
+    prompts: Sequence[str],
+    path: str | os.PathLike[str],
+    samplers: Mapping[str, Sampler] | None = None,
+    top: int = 20,
+) -> None:
+    """Draw what each sampler does to the distribution of the token after each prompt.
+
+    One row of panels a prompt, one panel a sampler: the model's most likely tokens as bars, the
+    model's probability pale behind and the sampler's solid in front, and one bar for all other
+    tokens together. A title says how many tokens the sampler keeps, and the probability that the
+    model gave to them. The file is written whole or not at all.
+
+    Args:
+        model: what `load_model` returns.
+        prompts: the texts before the token, one row of panels each.
+        path: the file to write, .png, .svg or .pdf; an existing one is replaced.
+        samplers: name -> sampler; default: greedy, top-k 50, top-p 0.9 and pure sampling.
+        top: number of tokens with a bar of their own, at least 1.
+
+    Raises:
+        ValueError: as :func:`check_plot_path`, or a prompt that the model rejects.
+    """
+    target = check_plot_path(path)
+    samplers = default_samplers() if samplers is None else samplers
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    size = (3.0 * len(samplers) + 1.0, (0.2 * top + 1.9) * len(prompts))
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12), dpi=150)
+    for part, prompt in zip(
+        figure.subfigures(len(prompts), 1, squeeze=False)[:, 0], prompts, strict=True
+    ):
+        shown = prompt if len(prompt) <= 60 else f"…{prompt[-59:]}"
+        title = f"Next token after “{_drawable(shown)}”"
+        part.suptitle(title, fontsize=13, color=INK, parse_math=False)
+        past, logits = _last_logits(model, prompt)
+        after = {
+            name: sampler.probabilities(logits, history=past, prompt_length=len(past))
+            for name, sampler in samplers.items()
+        }
+        before = Sampler().probabilities(logits)
+        ids = np.argsort(-before, kind="stable")[:top]
+        labels = [token_label(model.decode([int(token)])) for token in ids]
+        _draw_row(part, before, after, ids, labels)
+    _write_whole(figure, target)
+
+
+def _last_logits(model: Any, prompt: str) -> tuple[list[int], np.ndarray]:
+    """The ids of a prompt, and the logits of the token after it, float32 [vocab]."""
+    ids = model.encode(prompt)
+    if not prompt or len(ids) > (model.context_length or len(ids)):
+        raise ValueError(
+            f"a prompt of the plot must have 1 to {model.context_length} tokens, got "
+            f"{prompt!r} of {len(ids)}"
+        )
+    return ids, model.logits([ids])[0, -1]
+
+
+def _draw_row(
+    part: "SubFigure",
+    before: np.ndarray,
+    after: Mapping[str, np.ndarray],
+    ids: np.ndarray,
+    labels: list[str],
+) -> None:
+    """One panel per sampler, on the same axes."""
+    from matplotlib.patches import Patch
+
+    panels = part.subplots(1, len(after), sharex=True, sharey=True, squeeze=False)[0]
+    for index, (axes, (name, probabilities)) in enumerate(zip(panels, after.items(), strict=True)):
+        _draw_panel(axes, name, COLOURS[index % len(COLOURS)], before, probabilities, ids)
+    # Roots of probabilities: one bar of 1 leaves bars of 0.01 visible, and 0 stays the baseline.
+    limit = 1.03 * max(_bars(p, ids).max() for p in (before, *after.values()))
+    ticks = [t for t in (0, 0.01, 0.1, 0.3, 0.6, 1) if t <= limit]
+    for axes in panels:
+        axes.set_xscale("function", functions=(np.sqrt, np.square))
+        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    places = _places(before.size, ids)
+    panels[0].set_xlim(0, limit)
+    panels[0].set_ylim(places[-1] + 0.6, -0.6)
+    panels[0].set_yticks(
+        places, [*labels, f"{before.size - ids.size:,} others"][: len(places)], parse_math=False
+    )
+    part.legend(
+        [Patch(color=PALE), Patch(color=INK)],
+        ["model", "sampler"],
+        loc="upper right",
+        ncols=2,
+        fontsize=9,
+        labelcolor=GREY,
+        frameon=False,
+    )
+
+
+def _draw_panel(
+    axes: "Axes",
+    name: str,
+    colour: str,
+    before: np.ndarray,
+    after: np.ndarray,
+    ids: np.ndarray,
+) -> None:
+    places = _places(before.size, ids)
+    axes.barh(places, _bars(before, ids), height=0.84, color=PALE)
+    axes.barh(places, _bars(after, ids), height=0.46, color=colour)
+    kept = after > 0
+    axes.set_title(name, fontsize=12, color=colour, loc="left", pad=30, parse_math=False)
+    axes.text(
+        0,
+        1.02,
+        f"keeps {kept.sum():,} of {kept.size:,} tokens,\n"
+        f"{before[kept].sum():.1%} of the model's mass",
+        transform=axes.transAxes,
+        fontsize=8.5,
+        color=GREY,
+        va="bottom",
+    )
+    axes.set_xlabel("probability (square-root scale)", fontsize=8.5, color=GREY)
+    axes.tick_params(length=0, labelsize=8.5, labelcolor=INK)
+    axes.grid(axis="x", color="#E9EDF1", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+
+
+def _places(vocabulary: int, ids: np.ndarray) -> list[float]:
+    """Where the bars stand: the tokens, then a gap and the others, if there are any."""
+    return [*range(ids.size), *([ids.size + 0.7] if vocabulary > ids.size else [])]
+
+
+def _bars(probabilities: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The probabilities of the tokens, and of all others together, if there are any."""
+    others = np.delete(probabilities, ids)
+    return np.append(probabilities[ids], [others.sum()] if others.size else [])
+
+
+def token_label(text: str) -> str:
+    """A token as it can be read on an axis.
+
+    >>> token_label(" the"), token_label("\\n")
+    ('␣the', '⏎')
+    """
+    return _drawable(text).replace(" ", "␣")
+
+
+def _drawable(text: str) -> str:
+    """The text with an escape for each character that the font has no glyph for."""
+    from matplotlib.font_manager import FontProperties, findfont
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(findfont(FontProperties()))
+    return "".join(
+        c if font.get_char_index(ord(c)) else c.encode("unicode_escape").decode()
+        for c in visible(text)
+    )
+
+
+def _write_whole(figure: "Figure", target: Path) -> None:
+    """Save next to the target under another name, then rename: a reader never sees half a file."""
+    partial = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    try:
+        figure.savefig(partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

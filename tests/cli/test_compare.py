@@ -1,0 +1,189 @@
+"""The command compare: what it prints, writes and refuses."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import logit_sampling as ls
+from logit_sampling import evaluation, generation
+from logit_sampling.cli import main
+from logit_sampling.evaluation import default_samplers
+
+OPTIONS = ["--max-new-tokens", "20", "--top-k", "7", "--top-p", "0.5", "--temperature", "1.5"]
+NAMES = ["greedy", "top-k 7", "top-p 0.5", "pure sampling"]
+
+
+def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[str, str, int]:
+    """Run the command; return stdout, stderr and the exit status."""
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", *arguments])
+    out, err = capsys.readouterr()
+    return out, err, int(stop.value.code or 0)
+
+
+@pytest.fixture
+def model(tiny_preset: Path) -> list[str]:
+    return ["--model", str(tiny_preset), *OPTIONS]
+
+
+@pytest.fixture
+def expected(tiny_gpt2: Any) -> evaluation.Comparison:
+    return ls.compare(tiny_gpt2, ["the", "a\nb"], default_samplers(1.5, 7, 0.5), range(2), 20)
+
+
+def without_times(comparison: dict[str, Any]) -> dict[str, Any]:
+    for result in comparison["results"]:
+        assert result.pop("seconds_per_token")["mean"] > 0
+        for text in result["texts"]:
+            text["log_prob"] = round(text["log_prob"], 4)
+        result["log_prob"] = {k: round(v, 4) for k, v in result["log_prob"].items()}
+    return comparison
+
+
+def test_json_is_the_comparison_and_nothing_else(
+    capsys: pytest.CaptureFixture, model: list[str], expected: Any, monkeypatch: Any
+) -> None:
+    load = generation.load_model
+
+    def noisy(name: str) -> Any:
+        print("a library talks")
+        return load(name)
+
+    monkeypatch.setattr(generation, "load_model", noisy)
+    out, err, status = run(capsys, "the", "a\nb", *model, "--seeds", "2", "--json")
+    data = json.loads(out)
+    assert data.pop("model") == model[1]
+    assert without_times(data) == without_times(json.loads(json.dumps(expected.to_dict())))
+    assert (err, status) == ("a library talks\n", 0)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(80, 2), (120, 4)])
+def test_texts_stand_side_by_side_above_the_numbers(
+    capsys: pytest.CaptureFixture,
+    model: list[str],
+    expected: Any,
+    monkeypatch: Any,
+    width: int,
+    columns: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    out, err, status = run(capsys, "the", "a\nb", *model, "--seeds", "2")
+    assert (err, status) == ("", 0)
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= width
+    headings = [
+        [name.strip() for name in line.split("│")] for line in lines if line.startswith(NAMES[0])
+    ]
+    assert headings[:2] == [NAMES[:columns]] * 2  # one for each prompt, then the numbers
+    prompts = [line for line in lines if "─" in line and "┼" not in line]
+    assert [line.rstrip("─ ") for line in prompts] == ["the", "a⏎b"]
+
+    numbers = lines[next(i for i, line in enumerate(lines) if "seq-rep-4" in line) :]
+    for line, result in zip(numbers[1:5], expected.results, strict=True):
+        cells = re.split(r"\s{2,}", line.strip())
+        assert cells[:5] == [
+            result.name,
+            result.seq_rep_4.format(2),
+            result.distinct_1.format(2),
+            result.distinct_2.format(2),
+            result.log_prob.format(2),
+        ]
+        assert re.fullmatch(
+            r"\d+\.\d" + (r" ± \d+\.\d" if result.name != "greedy" else ""), cells[5]
+        )
+    assert "over seeds 0, 1; greedy" in " ".join(out.split())
+    assert "20 tokens a text" in " ".join(out.split())
+
+
+def test_columns_hold_the_whole_text_of_the_first_seed(
+    capsys: pytest.CaptureFixture, tiny_preset: Path, monkeypatch: Any
+) -> None:
+    """Markup is text, a line break stays one, and a control character cannot steer the terminal."""
+    texts = ["\n[bold]one[/bold] :smile:\nand\tmore", "\x1b[31mtwo\x9b\r", "three " * 30, "four"]
+    one = evaluation.Estimate(0.5, 0.0, 1)
+    results = tuple(
+        evaluation.Result(
+            name,
+            "Sampler()",
+            tuple(evaluation.Text("p", s, t, (1,), -1.0, 0.0) for s, t in enumerate([text, "no"])),
+            *[one] * 5,
+        )
+        for name, text in zip(NAMES, texts, strict=True)
+    )
+    comparison = evaluation.Comparison(("p",), (0, 1), 1, results)
+    monkeypatch.setattr(evaluation, "compare", lambda *args, **options: comparison)
+    monkeypatch.setenv("COLUMNS", "80")
+    out, _, _ = run(capsys, "p", "--model", str(tiny_preset))
+    left, right = zip(
+        *[[c.strip() for c in line.split("│")] for line in out.splitlines() if "│" in line],
+        strict=True,
+    )
+    assert left[:4] == ("greedy", "[bold]one[/bold] :smile:", "and     more", "top-p 0.5")
+    assert right[:4] == ("top-k 7", r"\x1b[31mtwo\x9b\r", "", "pure sampling")
+    assert " ".join(left[4:]).split() == ["three"] * 30
+    assert right[4] == "four"
+
+
+def test_plot(capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path) -> None:
+    target = tmp_path / "next.png"
+    out, err, status = run(capsys, "the", *model, "--seeds", "1", "--plot", str(target))
+    assert (err, status) == ("", 0)
+    assert "seq-rep-4" in out
+    assert target.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a", "--top-k", "0"], "TopK needs `k` to be a finite integer in [1, inf)"),
+        (["a", "--top-p", "1.2"], "TopP needs `p` to be a finite number in (0, 1]"),
+        (["a", "--temperature", "-1"], "Temperature needs `temperature` to be a finite number"),
+        (["a", "--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["a", "--plot", "nowhere/p.png"], "'nowhere/p.png' does not exist: create it first"),
+        (["a", "--plot", "p.txt"], "a plot ends in .png, .svg, .pdf; got 'p.txt'"),
+    ],
+)
+def test_bad_options_are_refused_before_the_model_loads(
+    capsys: pytest.CaptureFixture, monkeypatch: Any, arguments: list[str], message: str
+) -> None:
+    monkeypatch.setattr(generation, "load_model", lambda name: pytest.fail("the model was loaded"))
+    out, err, status = run(capsys, *arguments)
+    assert (out, status) == ("", 2)
+    assert err.startswith("logit-sampling: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a", ""], "prompt 1 is empty"),
+        (["a" * 40], "ask for at most 7 new tokens or shorten the prompt"),
+        (["a", "--max-new-tokens", "3"], "max_new_tokens must be at least 4 for 4-grams, got 3"),
+    ],
+)
+def test_bad_input(
+    capsys: pytest.CaptureFixture,
+    model: list[str],
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    plot = tmp_path / "p.png"
+    out, err, status = run(capsys, *model, *arguments, "--plot", str(plot))
+    assert (out, status) == ("", 2)
+    assert err.startswith("logit-sampling: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not plot.exists()
+
+
+def test_unknown_model(capsys: pytest.CaptureFixture) -> None:
+    out, err, status = run(capsys, "a", "--model", "hamlet")
+    assert (out, status) == ("", 2)
+    assert err.startswith("logit-sampling: unknown model 'hamlet'")
+    assert err.count("\n") == 1

@@ -1,0 +1,166 @@
+"""Comparisons of samplers on a model that can be reckoned by hand."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+
+import logit_sampling as ls
+from logit_sampling.evaluation import Comparison, default_samplers, distinct_n, seq_rep_n
+from logit_sampling.generation import GenerationResult
+
+PROMPTS = ["a", "b$"]
+SEEDS = (3, 1, 8)
+
+
+@pytest.fixture
+def comparison(toy: Any) -> Comparison:
+    return ls.compare(toy, PROMPTS, default_samplers(1.0, 3, 0.7), SEEDS, max_new_tokens=12)
+
+
+def test_greedy_by_hand(toy: Any) -> None:
+    greedy = ls.compare(toy, ["a"], {"g": ls.Greedy()}, max_new_tokens=12).results[0]
+    assert [(t.prompt, t.seed, t.text) for t in greedy.texts] == [("a", None, "b ab ab ab a")]
+    assert greedy.texts[0].token_ids == (1, 2, 0) * 4
+    assert greedy.seq_rep_4.mean == greedy.texts[0].seq_rep_4 == pytest.approx(6 / 9)
+    assert greedy.distinct_1.mean == 3 / 12
+    assert greedy.distinct_2.mean == 3 / 11
+    assert greedy.log_prob.mean == pytest.approx(math.log(1 / 2), abs=1e-6)
+    assert (greedy.log_prob.spread, greedy.log_prob.runs) == (0, 1)
+
+
+def test_texts_are_those_of_generate_alone_and_whole(toy: Any, comparison: Comparison) -> None:
+    assert comparison.prompts == tuple(PROMPTS)
+    assert (comparison.seeds, comparison.tokens) == (SEEDS, 12)
+    samplers = default_samplers(1.0, 3, 0.7)
+    assert [result.name for result in comparison.results] == list(samplers)
+    for result in comparison.results:
+        seeds = [None] if result.name == "greedy" else SEEDS
+        assert result.sampler == repr(samplers[result.name])
+        assert [(t.prompt, t.seed) for t in result.texts] == [
+            (p, s) for s in seeds for p in PROMPTS
+        ]
+        for text in result.texts:
+            alone = ls.generate(
+                toy,
+                text.prompt,
+                sampler=samplers[result.name],
+                seed=text.seed,
+                max_new_tokens=12,
+                stop_at_end=False,
+            )
+            assert text.text == alone.texts[0]
+            assert text.token_ids == tuple(alone.token_ids[0])
+            assert len(text.token_ids) == 12
+            assert text.log_prob == pytest.approx(fmean(alone.log_probs[0]), abs=1e-6)
+
+
+def test_numbers_are_means_and_deviations_over_seeds(comparison: Comparison) -> None:
+    for result in comparison.results[1:]:
+        of_seed = [[t for t in result.texts if t.seed == seed] for seed in SEEDS]
+        ids = [[t.token_ids for t in texts] for texts in of_seed]
+        for estimate, values in [
+            (result.seq_rep_4, [fmean(map(seq_rep_n, texts)) for texts in ids]),
+            (result.distinct_1, [distinct_n(texts, 1) for texts in ids]),
+            (result.distinct_2, [distinct_n(texts, 2) for texts in ids]),
+            (result.log_prob, [fmean(t.log_prob for t in texts) for texts in of_seed]),
+        ]:
+            assert estimate.mean == pytest.approx(fmean(values), abs=1e-9)
+            assert estimate.spread == pytest.approx(stdev(values), abs=1e-9)
+            assert estimate.runs == 3
+    assert comparison.results[3].log_prob.spread > 0
+
+
+def test_the_default_samplers(toy: Any) -> None:
+    by_default = ls.compare(toy, "a", seeds=[0], max_new_tokens=4)
+    assert [(r.name, r.sampler) for r in by_default.results] == [
+        ("greedy", repr(ls.Greedy())),
+        ("top-k 50", repr(ls.Sampler(ls.TopK(50)))),
+        ("top-p 0.9", repr(ls.Sampler(ls.TopP(0.9)))),
+        ("pure sampling", repr(ls.Sampler())),
+    ]
+    assert default_samplers(0.5, 7, 0.25) == {
+        "greedy": ls.Greedy(),
+        "top-k 7": ls.Sampler(ls.Temperature(0.5), ls.TopK(7)),
+        "top-p 0.25": ls.Sampler(ls.Temperature(0.5), ls.TopP(0.25)),
+        "pure sampling": ls.Sampler(ls.Temperature(0.5)),
+    }
+
+
+def test_the_first_call_of_a_sampler_is_not_timed(toy: Any, monkeypatch: Any) -> None:
+    from logit_sampling import generation
+
+    calls: list[Any] = []
+
+    def timed(*args: Any, sampler: Any, **options: Any) -> GenerationResult:
+        first = sampler not in calls
+        calls.append(sampler)
+        result = generation.generate(*args, sampler=sampler, **options)
+        return replace(result, seconds=1000.0 if first else 6.0)
+
+    import sys
+
+    monkeypatch.setattr(sys.modules["logit_sampling.evaluation.compare"], "generate", timed)
+    samplers = {"greedy": ls.Greedy(), "top-k": ls.Sampler(ls.TopK(2))}
+    results = ls.compare(toy, PROMPTS, samplers, SEEDS, max_new_tokens=12).results
+    assert [r.seconds_per_token.mean for r in results] == [6.0 / 24, 6.0 / 24]
+    assert len(calls) == (1 + 1) + (1 + 3)  # each is warmed up; greedy runs once, not per seed
+
+
+def test_progress(toy: Any) -> None:
+    seen: list[tuple[str, int, int]] = []
+    samplers = {"greedy": ls.Greedy(), "pure": ls.Sampler()}
+    ls.compare(toy, ["a"], samplers, (0, 1), 4, on_run=lambda *run: seen.append(run))
+    assert seen == [("greedy", 0, 3), ("pure", 1, 3), ("pure", 2, 3)]
+
+
+def test_a_bare_function_with_token_ids(toy: Any) -> None:
+    result = ls.compare(toy.logits, [[0]], {"greedy": ls.Greedy()}, max_new_tokens=4)
+    assert result.prompts == ((0,),)
+    assert result.results[0].texts[0].token_ids == (1, 2, 0, 1)
+    assert result.results[0].texts[0].text is None
+    with_text = ls.compare(
+        toy.logits, "a", {"greedy": ls.Greedy()}, max_new_tokens=4, tokenizer=toy.tokenizer
+    )
+    assert with_text.results[0].texts[0].text == "b ab"
+
+
+def test_to_dict_goes_through_json(comparison: Comparison) -> None:
+    data = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert data["prompts"] == PROMPTS
+    assert data["seeds"] == list(SEEDS)
+    assert data["tokens"] == 12
+    top_k = data["results"][1]
+    assert (top_k["name"], top_k["sampler"]) == ("top-k 3", repr(ls.Sampler(ls.TopK(3))))
+    assert top_k["texts"][5]["prompt"] == "b$"
+    assert top_k["texts"][5]["seed"] == 8
+    assert top_k["texts"][5]["text"] == comparison.results[1].texts[5].text
+    assert top_k["seq_rep_4"] == {
+        "mean": comparison.results[1].seq_rep_4.mean,
+        "spread": comparison.results[1].seq_rep_4.spread,
+        "runs": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompts": []}, "prompts is empty"),
+        ({"prompts": ["a", ""]}, "prompt 1 is empty"),
+        ({"prompts": ["a" * 39]}, "39 tokens"),
+        ({"samplers": {}}, "samplers is empty"),
+        ({"seeds": ()}, r"at least one; got \(\)"),
+        ({"seeds": 3}, "list of different integers.* got 3"),
+        ({"seeds": (1, 2, 1)}, r"different integers.* got \(1, 2, 1\)"),
+        ({"max_new_tokens": 3}, "at least 4 for 4-grams, got 3"),
+    ],
+)
+def test_bad_input(toy: Any, change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"prompts": ["a"], "max_new_tokens": 4, **change}
+    run: Callable[..., Comparison] = ls.compare
+    with pytest.raises(ValueError, match=message):
+        run(toy, **arguments)
