@@ -8,19 +8,24 @@ import numpy as np
 from logit_sampling.engines import is_symbolic, to_numpy
 
 
-def as_history(history: Any, rows: int | None = None) -> Any:
+def as_history(history: Any, rows: Any = None) -> Any:
     """Return token ids as int32 [batch, length], -1 where a row has none.
 
     Args:
         history: an int array or tensor [length] or [batch, length], nested lists of any lengths,
             or None for no tokens yet.
-        rows: how many rows there must be; None: as many as there are.
+        rows: how many rows there must be (a tensor where a graph leaves it open); None: as many
+            as there are.
 
     Raises:
         ValueError: no integers, a wrong rank, or another number of rows.
     """
     if is_symbolic(history):
         return history if len(history.shape) == 2 else history[None]
+    if history is None and is_symbolic(rows):  # a graph that leaves the batch size open
+        from logit_sampling.engines import keras
+
+        return keras.no_history(rows)
     if history is None:
         return np.empty((1 if rows is None else rows, 0), np.int32)
     if isinstance(history, Sequence) and any(np.ndim(row) for row in history):
@@ -35,7 +40,7 @@ def as_history(history: Any, rows: int | None = None) -> Any:
             f"got {array.dtype.name} of shape {array.shape}"
         )
     array = array if array.ndim == 2 else array[None]
-    if rows is not None and rows != len(array):
+    if isinstance(rows, int) and rows != len(array):
         raise ValueError(f"history has {len(array)} rows, logits have {rows}")
     return array.astype(np.int32)
 

@@ -60,7 +60,7 @@ def row_seeds(seed: int | Sequence[int] | None, rows: int) -> np.ndarray:
     if seed is None:
         return np.frombuffer(secrets.token_bytes(8 * rows), np.uint32).reshape(rows, 2)
     scalar = np.ndim(seed) == 0
-    values = [seed] if scalar else list(seed)  # type: ignore[arg-type]
+    values: list[Any] = [seed] if scalar else list(seed)  # type: ignore[arg-type]
     if not all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in values):
         raise ValueError(f"seed must be an integer, a list with one per row, or None; got {seed!r}")
     if scalar:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from logit_sampling.engines import is_symbolic, take_in, to_numpy
+from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, is_symbolic, take_in, to_numpy
 from logit_sampling.history import as_history, replay
 from logit_sampling.random import row_seeds
 from logit_sampling.transforms import MinP, Temperature, TopK, TopP, Transform
@@ -133,6 +133,7 @@ class Sampler:
         seeds = _seeds(seed, taken)
         return taken.restore(scores.draw(seeds, _steps(step, taken)))
 
+    @as_written
     def probabilities(self, logits: Any, *, history: Any = None, prompt_length: int = 0) -> Any:
         """Return the distribution of the draw, float32 of the shape of the logits; rows sum to 1.
 
@@ -141,6 +142,7 @@ class Sampler:
         taken, scores = self._survivors(logits, history, prompt_length)
         return taken.restore(scores.probabilities())
 
+    @as_written
     def log_prob(
         self, logits: Any, ids: Any, *, history: Any = None, prompt_length: int = 0
     ) -> Any:
@@ -165,6 +167,7 @@ class Sampler:
                 )
         return taken.restore(scores.log_prob(ids))
 
+    @as_written
     def init(self, prompt_ids: Any, vocab_size: int, *, seed: Any = None) -> State:
         """Return the state before the first step.
 
@@ -199,6 +202,7 @@ class Sampler:
         lengths = (history >= 0).sum(axis=1, dtype=np.int32)
         return State(row_seeds(seed, len(history)), lengths, states)
 
+    @as_written
     def step(self, logits: Any, state: State, *, return_log_prob: bool = False) -> Any:
         """Draw one token for each row, and take it into the state.
 
@@ -265,7 +269,7 @@ class Sampler:
         return f"{type(self).__name__}({', '.join(map(repr, self._transforms))})"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other._transforms == self._transforms  # type: ignore[attr-defined]
+        return type(other) is type(self) and vars(other) == vars(self)
 
     def __hash__(self) -> int:
         return hash((type(self), self._transforms))
@@ -290,6 +294,9 @@ class Greedy(Sampler):
     def get_config(self) -> dict[str, Any]:
         """Return the chain as data that JSON can hold."""
         return super().get_config() | {"name": "Greedy"}
+
+
+setattr(Sampler, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up on the object
 
 
 def _seeds(seed: Any, taken: Any) -> Any:

@@ -14,6 +14,18 @@ import numpy as np
 
 from logit_sampling.checks import check_dtype, check_shape, warn_if_probabilities
 
+AUTOGRAPH_SKIPS = "autograph_info__"
+"""TensorFlow's AutoGraph leaves code alone that has this attribute.
+
+The engines trace as they are; converting them makes the first call of a ``tf.function`` slow.
+"""
+
+
+def as_written(code: Callable) -> Callable:
+    """Ask AutoGraph to leave a function or method alone."""
+    setattr(code, AUTOGRAPH_SKIPS, {})
+    return code
+
 
 def is_symbolic(x: Any) -> bool:
     """Tell whether ``x`` is a tensor of a graph that is being traced, and so holds no numbers."""

@@ -70,6 +70,11 @@ def per_row(numbers: Any, rows: Any) -> Any:
     return ops.broadcast_to(ops.cast(ops.convert_to_tensor(numbers), "int32"), (rows,))
 
 
+def no_history(rows: Any) -> Any:
+    """Return token ids of no tokens yet, int32 [rows, 0]."""
+    return ops.zeros((rows, 0), "int32")
+
+
 def lengths(history: Any) -> Any:
     """Return how many token ids each row of ``history`` [batch, length] holds, int32 [batch]."""
     return ops.sum(ops.cast(history >= 0, "int32"), axis=-1)
@@ -194,9 +199,9 @@ class Scores:
 
     def scale(self, temperature: Any) -> Self:
         """Divide by ``temperature``, a number or [batch]; 0 keeps the first in order."""
-        column = _column(temperature, wide())
-        positive = ops.where(column > 0, column, ops.ones_like(column))
-        scores = replace(self, temperature=positive * self.temperature)
+        column, limits = _column(temperature, wide()), np.finfo(wide())
+        product = ops.clip(column * self.temperature, float(limits.tiny), float(limits.max))
+        scores = replace(self, temperature=ops.where(column > 0, product, 1.0))
         if np.all(np.asarray(temperature) > 0):
             return scores
         first = ops.argmax(self.values, axis=-1)[:, None]

@@ -5,6 +5,7 @@ A row holds its survivors alone, so each cut makes what follows cheaper. Logits 
 alone, and applies it where masses are computed. Masses are float64.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -70,9 +71,10 @@ class _Row:
         return np.exp(self.exponents())
 
     def scale(self, temperature: float) -> Self:
+        temperature = min(self.temperature * temperature, sys.float_info.max)
         if temperature == 0:
-            return replace(self.keep(self.values.argmax()[None]), temperature=1.0)
-        return replace(self, temperature=self.temperature * temperature)
+            return replace(self.keep(np.asarray([self.values.argmax()])), temperature=1.0)
+        return replace(self, temperature=temperature)
 
     def top_k(self, k: int) -> Self:
         return self if k >= self.values.size else self.keep(leading(self.values, k))
@@ -107,9 +109,9 @@ class _Row:
             return self.values
         with np.errstate(over="ignore"):
             scaled = (self.values / np.float64(self.temperature)).astype(self.values.dtype)
-        # A temperature near 0 may overflow; shifting the row does not change its distribution.
-        if np.isinf(scaled[np.isfinite(self.values)]).any():
-            scaled = self.exponents().astype(self.values.dtype)
+            # Near 0 this may overflow; shifting the row does not change its distribution.
+            if np.isinf(scaled[np.isfinite(self.values)]).any():
+                scaled = self.exponents().astype(self.values.dtype)
         return scaled
 
     def spread(self, kept: np.ndarray, vocabulary: int, fill: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 from logit_sampling.checks import check_number
-from logit_sampling.engines import take_in
+from logit_sampling.engines import AUTOGRAPH_SKIPS, take_in
 from logit_sampling.history import as_history, replay
 
 
@@ -15,7 +15,8 @@ class Transform:
 
     A subclass is a frozen dataclass that writes ``apply``. One that depends on the tokens so far
     also writes ``init`` and ``update``; what it carries from step to step is a value (arrays, or a
-    tuple of them) that is passed in and comes back. Nothing on a transform changes.
+    tuple of them) that is passed in and comes back. Nothing on a transform changes. To serve
+    compiled graphs too it computes with ``keras.ops``.
 
     Example:
         >>> import dataclasses, numpy as np, logit_sampling as ls
@@ -118,6 +119,9 @@ class Transform:
             return known[name](**parameters)  # type: ignore[return-value]
         except TypeError as error:
             raise ValueError(f"{name} does not fit {parameters}: {error}") from None
+
+
+setattr(Transform, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up on the object
 
 
 @dataclasses.dataclass(frozen=True)

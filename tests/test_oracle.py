@@ -1,0 +1,109 @@
+"""The library against the float64 oracle, on rows of every kind."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import logit_sampling as ls
+from tests import oracle
+
+STEP = st.one_of(
+    st.tuples(st.just("Temperature"), st.floats(0.1, 5) | st.just(0.0)),
+    st.tuples(st.just("TopK"), st.integers(1, 80)),
+    st.tuples(st.just("TopP"), st.floats(0.01, 1)),
+    st.tuples(st.just("MinP"), st.floats(0, 1)),
+)
+
+
+def build(steps):
+    return ls.Sampler(*(getattr(ls, name)(value) for name, value in steps))
+
+
+def rows(seed, vocabulary, spread):
+    """Distinct scores, so that no cut falls on a rounding."""
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=vocabulary) * spread).astype(np.float32)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    steps=st.lists(STEP, max_size=4),
+    seed=st.integers(0, 10_000),
+    vocabulary=st.integers(1, 60),
+    spread=st.sampled_from([0.01, 1.0, 5.0, 30.0]),
+)
+def test_distribution_equals_the_oracle(steps, seed, vocabulary, spread):
+    row = rows(seed, vocabulary, spread)
+    left = oracle.chain([float(v) for v in row], steps)
+    expected = oracle.softmax(left)
+    result = build(steps).probabilities(row)
+    np.testing.assert_allclose(result, expected, rtol=2e-6, atol=1e-37)
+    # The support is exact: what is removed has probability 0, what stays has not (but underflow).
+    kept = np.isfinite(left)
+    assert (result[~kept] == 0).all() and (result[kept & (np.array(expected) > 1e-37)] > 0).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    steps=st.lists(STEP, max_size=3),
+    seed=st.integers(0, 2**64 - 1),
+    step=st.integers(0, 2**31 - 1),
+    shape=st.integers(0, 1000),
+)
+def test_the_draw_is_the_inverse_of_the_cumulative_sum(steps, seed, step, shape):
+    row = rows(shape, 40, 3.0)
+    sampler = build(steps)
+    expected = oracle.draw(oracle.chain([float(v) for v in row], steps), seed, step)
+    assert int(sampler(row, seed=seed, step=step)) == expected
+    assert sampler.probabilities(row)[expected] > 0
+
+
+@pytest.mark.parametrize("vocabulary", [1024, 1025, 5000, 128_256])
+@pytest.mark.parametrize("spread", [0.0001, 2.0, 8.0])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [("TopK", 50)],
+        [("TopK", 3000)],
+        [("TopP", 0.9)],
+        [("Temperature", 0.8), ("TopK", 50), ("TopP", 0.95)],
+        [("MinP", 0.05)],
+        [("Temperature", 1.5), ("TopP", 0.6), ("MinP", 0.02)],
+    ],
+    ids=str,
+)
+def test_wide_rows(vocabulary, spread, steps):
+    row = rows(vocabulary, vocabulary, spread)
+    kept = support_of_wide_row(row, steps)
+    result = build(steps).probabilities(row)
+    np.testing.assert_array_equal(np.flatnonzero(result), kept)
+    ids = build(steps)(np.broadcast_to(row, (40, vocabulary)), seed=3)
+    cumulative = np.cumsum(result.astype(np.float64))
+    for number, token in enumerate(ids.tolist()):
+        u = oracle.uniform(3 + number, 0) * cumulative[-1]
+        below = cumulative[token - 1] if token else 0.0
+        assert result[token] > 0
+        assert below - 1e-5 <= u <= cumulative[token] + 1e-5
+
+
+def support_of_wide_row(row, steps):
+    """The oracle with NumPy sorting, since plain Python takes seconds at this size."""
+    x = row.astype(np.float64)
+    for name, value in steps:
+        ids = np.argsort(-x, kind="stable")
+        mass = np.exp(x - x.max())
+        mass /= mass.sum()
+        if name == "Temperature":
+            x = x / value
+            continue
+        if name == "TopK":
+            kept = ids[:value]
+        elif name == "TopP":
+            kept = ids[np.cumsum(mass[ids]) - mass[ids] < value]
+        else:
+            kept = np.flatnonzero(x >= x.max() + np.log(value))
+        removed = np.setdiff1d(ids, kept)
+        x[removed] = -np.inf
+    return np.flatnonzero(np.isfinite(x))

@@ -1,0 +1,153 @@
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import logit_sampling as ls
+
+X = (np.random.default_rng(0).normal(size=(3, 20)) * 2).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class CountPenalty(ls.Transform):
+    """A stateful transform as a user would write one: subtract the count of each token."""
+
+    by: float
+
+    def init(self, history, vocab_size):
+        counts = np.zeros((len(history), vocab_size), np.float32)
+        for row, ids in enumerate(history):
+            np.add.at(counts[row], ids[ids >= 0], 1)
+        return counts
+
+    def apply(self, logits, state):
+        return logits - np.float32(self.by) * state
+
+    def update(self, state, ids):
+        state = state.copy()
+        held = ids >= 0
+        state[np.flatnonzero(held), ids[held]] += 1
+        return state
+
+
+def test_from_params_has_a_documented_order():
+    sampler = ls.Sampler.from_params(min_p=0.05, top_p=0.95, top_k=50, temperature=0.8)
+    chain = (ls.Temperature(0.8), ls.TopK(50), ls.TopP(0.95), ls.MinP(0.05))
+    assert sampler == ls.Sampler(*chain) and sampler.transforms == chain
+    assert ls.Sampler.from_params() == ls.Sampler()
+    assert ls.Sampler.from_params(temperature=1, top_k=0, top_p=1.0, min_p=0) == ls.Sampler()
+    assert ls.Sampler.from_params(temperature=0) == ls.Sampler(ls.Temperature(0))
+    assert ls.Sampler.from_params(top_k=[1, 2]) == ls.Sampler(ls.TopK([1, 2]))
+
+
+def test_repr_shows_the_chain_in_order():
+    assert repr(ls.Sampler(ls.TopP(0.9), ls.Temperature([0.5, 1]))) == (
+        "Sampler(TopP(p=0.9), Temperature(temperature=(0.5, 1.0)))"
+    )
+    assert repr(ls.Greedy(ls.TopK(3))) == "Greedy(TopK(k=3))"
+
+
+def test_a_transform_is_a_value():
+    assert ls.TopK(5) == ls.TopK(np.int32(5)) != ls.TopK(6)
+    assert ls.TopP([0.5, 1]) == ls.TopP(np.array([0.5, 1.0]))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ls.TopK(5).k = 6
+
+
+def test_array_type_in_is_array_type_out():
+    for logits, kind in ((X, np.ndarray), (tf.constant(X), tf.Tensor), (X.tolist(), np.ndarray)):
+        ids = ls.Sampler(ls.TopK(3))(logits, seed=0)
+        assert isinstance(ids, kind) and ids.shape == (3,) and ids.dtype == np.int32
+        assert isinstance(ls.Greedy().probabilities(logits), kind)
+        assert isinstance(ls.TopK(3)(logits), kind)
+    one = ls.Greedy()(tf.constant(X[0]))
+    assert isinstance(one, tf.Tensor) and one.shape == () and one == X[0].argmax()
+    assert ls.Greedy()(np.empty((0, 5), np.float32)).shape == (0,)
+
+
+def test_scalar_seed_counts_up_with_the_rows():
+    sampler = ls.Sampler()
+    rows = np.zeros((4, 1000), np.float32)
+    np.testing.assert_array_equal(sampler(rows, seed=7), sampler(rows, seed=[7, 8, 9, 10]))
+    assert len(set(sampler(rows, seed=7).tolist())) > 1
+    assert (sampler(rows, seed=7, step=0) != sampler(rows, seed=7, step=1)).any()
+
+
+def test_log_prob_is_the_logarithm_of_the_probability():
+    sampler = ls.Sampler(ls.Temperature(0.7), ls.TopK(5))
+    probabilities = sampler.probabilities(X)
+    for token in range(20):
+        log_prob = sampler.log_prob(X, [token] * 3)
+        with np.errstate(divide="ignore"):
+            expected = np.log(probabilities[:, token])
+        np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-6)
+        assert log_prob.dtype == np.float32
+    # Finite where the probability underflows in float32, -inf only for what was removed.
+    far = np.array([0.0, -500.0], np.float32)
+    assert (
+        ls.Sampler().log_prob(far, 1) == -500 and ls.Sampler(ls.TopK(1)).log_prob(far, 1) == -np.inf
+    )
+
+
+def test_a_stateful_transform_anywhere_in_a_chain():
+    prompts = [[1, 2, 2], [3, -1, -1], [-1, -1, -1]]
+    for chain in (
+        [CountPenalty(1.5), ls.TopK(6)],
+        [ls.TopK(6), CountPenalty(1.5), ls.TopP(0.9)],
+        [ls.Temperature(0.5), ls.TopP(0.9), CountPenalty(1.5)],
+    ):
+        sampler = ls.Sampler(*chain)
+        state, history = sampler.init(prompts, 20, seed=5), np.array(prompts)
+        for step in range(6):
+            lengths = (history >= 0).sum(axis=1)
+            whole = sampler(X, seed=5, step=lengths, history=history, prompt_length=3)
+            ids, state = sampler.step(X, state)
+            np.testing.assert_array_equal(ids, whole, err_msg=f"{chain} step {step}")
+            history = np.concatenate([history, ids[:, None]], axis=1)
+
+
+def test_a_stateful_transform_alone():
+    history = [[1, 2, 2], [3], []]
+    result = CountPenalty(2.0)(X, history=history)
+    expected = X.copy()
+    expected[0, 1] -= 2
+    expected[0, 2] -= 4
+    expected[1, 3] -= 2
+    np.testing.assert_array_equal(result, expected)
+    one = CountPenalty(2.0)(X[0], history=[1, 2, 2])
+    np.testing.assert_array_equal(one, expected[0])
+
+
+def test_going_on_from_a_longer_prompt_continues_the_same_text():
+    sampler, rows = ls.Sampler(), np.zeros((1, 500), np.float32)
+    state, text = sampler.init([[7]], 500, seed=3), [7]
+    for _ in range(8):
+        ids, state = sampler.step(rows, state)
+        text.append(int(ids[0]))
+    state, again = sampler.init([text[:5]], 500, seed=3), text[:5]
+    for _ in range(4):
+        ids, state = sampler.step(rows, state)
+        again.append(int(ids[0]))
+    assert again == text
+
+
+def test_the_import_brings_neither_tensorflow_nor_keras():
+    code = (
+        "import sys, logit_sampling as ls, numpy as np\n"
+        "ls.Sampler(ls.TopK(2), ls.TopP(0.9))(np.zeros((2, 9), np.float32), seed=1)\n"
+        "heavy = {'tensorflow', 'keras', 'keras_hub', 'typer', 'rich', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+def test_public_names_are_there():
+    for name in ls.__all__:
+        assert getattr(ls, name) is not None
+    assert set(ls.__all__) <= set(dir(ls))
+    with pytest.raises(AttributeError, match="no attribute 'TopQ'"):
+        _ = ls.TopQ

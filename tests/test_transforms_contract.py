@@ -1,0 +1,178 @@
+"""What every transform and every chain must do, whatever its formula."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import logit_sampling as ls
+
+CHAINS = [
+    ls.Sampler(),
+    ls.Greedy(),
+    ls.Sampler(ls.Temperature(0.7)),
+    ls.Sampler(ls.Temperature(0)),
+    ls.Sampler(ls.TopK(5)),
+    ls.Sampler(ls.TopP(0.8)),
+    ls.Sampler(ls.MinP(0.1)),
+    ls.Greedy(ls.TopK(3)),
+    ls.Sampler(ls.TopK(20), ls.TopP(0.8), ls.MinP(0.05), ls.Temperature(1.3)),
+    ls.Sampler(ls.Temperature(1.7), ls.MinP(0.02), ls.TopP(0.9), ls.TopK(7)),
+]
+PER_ROW = [
+    ls.Sampler(ls.Temperature([0, 0.5, 1, 2]), ls.TopK([1, 3, 30, 999]), ls.TopP([1, 0.1, 0.9, 1])),
+    ls.Sampler(ls.MinP([0, 1, 0.2, 0.01]), ls.TopP([0.2, 1, 0.9, 1])),
+]
+
+
+def batch(vocabulary: int = 300, rows: int = 4, dtype: str = "float32") -> np.ndarray:
+    return (np.random.default_rng(1).normal(size=(rows, vocabulary)) * 3).astype(dtype)
+
+
+def engines(function: Callable) -> dict[str, Callable]:
+    """Ways to run a function of one tensor besides the eager engine: all must agree with it."""
+    return {
+        "eager tensors": function,
+        "graph": tf.function(function),
+        "xla": tf.function(function, jit_compile=True),
+    }
+
+
+@pytest.mark.parametrize("sampler", CHAINS + PER_ROW, ids=repr)
+# Both sides of the length from which the graph engine bisects.
+@pytest.mark.parametrize("vocabulary", [300, 1500])
+def test_engines_agree(sampler, vocabulary):
+    def everything(x):
+        ids = sampler(x, seed=5, step=9)
+        masked = [transform(x) for transform in sampler.transforms]
+        return ids, sampler.log_prob(x, ids), sampler.probabilities(x), *masked
+
+    x = batch(vocabulary)
+    ids, log_prob, *dense = everything(x)
+    for name, run in engines(everything).items():
+        other_ids, other_log_prob, *other_dense = (y.numpy() for y in run(tf.constant(x)))
+        np.testing.assert_array_equal(other_ids, ids, err_msg=name)
+        np.testing.assert_allclose(other_log_prob, log_prob, rtol=1e-5, atol=1e-6, err_msg=name)
+        for other, expected in zip(other_dense, dense, strict=True):
+            np.testing.assert_allclose(other, expected, rtol=1e-6, atol=0, err_msg=name)
+            assert other.dtype == expected.dtype == np.float32
+        assert other_ids.dtype == ids.dtype == np.int32
+
+
+@pytest.mark.parametrize("sampler", CHAINS, ids=repr)
+def test_a_row_alone_equals_the_row_in_a_batch(sampler):
+    x = batch()
+    together, ids = sampler.probabilities(x), sampler(x, seed=[3, 1, 4, 1], step=[0, 5, 2, 9])
+    for row, (seed, step) in enumerate(zip([3, 1, 4, 1], [0, 5, 2, 9], strict=True)):
+        np.testing.assert_array_equal(sampler.probabilities(x[row]), together[row])
+        alone = sampler(x[row], seed=seed, step=step)
+        assert alone.shape == () and alone.dtype == np.int32 and alone == ids[row]
+
+
+@pytest.mark.parametrize("sampler", PER_ROW, ids=repr)
+def test_per_row_parameters_equal_a_sampler_for_each_row(sampler):
+    x = batch()
+    for row in range(4):
+        chain = []
+        for transform in sampler.transforms:
+            values = {f.name: getattr(transform, f.name) for f in dataclasses.fields(transform)}
+            one = {name: v[row] if isinstance(v, tuple) else v for name, v in values.items()}
+            chain.append(dataclasses.replace(transform, **one))
+        alone = ls.Sampler(*chain).probabilities(x[row])
+        np.testing.assert_array_equal(sampler.probabilities(x)[row], alone)
+
+
+@pytest.mark.parametrize("sampler", CHAINS + PER_ROW, ids=repr)
+def test_configuration_goes_through_json(sampler):
+    again = ls.Sampler.from_config(json.loads(json.dumps(sampler.get_config())))
+    assert again == sampler and repr(again) == repr(sampler) and hash(again) == hash(sampler)
+    assert type(again) is type(sampler)
+    np.testing.assert_array_equal(again.probabilities(batch()), sampler.probabilities(batch()))
+
+
+@pytest.mark.parametrize("sampler", CHAINS, ids=repr)
+def test_the_input_is_unchanged(sampler):
+    x = batch()
+    before = x.copy()
+    sampler(x, seed=0)
+    sampler.probabilities(x)
+    for transform in sampler.transforms:
+        transform(x)
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize("sampler", CHAINS, ids=repr)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_float32(sampler, dtype):
+    x = tf.cast(batch(), dtype)
+    widened = tf.cast(x, "float32").numpy()
+    expected, ids = sampler.probabilities(widened), sampler(widened, seed=2)
+    for name, run in {"numpy": lambda f: f(x.numpy()), "eager": lambda f: f(x).numpy()}.items():
+        np.testing.assert_array_equal(run(sampler.probabilities), expected, err_msg=name)
+        np.testing.assert_array_equal(run(lambda v: sampler(v, seed=2)), ids, err_msg=name)
+    graph = tf.function(sampler.probabilities)(x).numpy()
+    np.testing.assert_allclose(graph, expected, rtol=1e-6, atol=0)
+
+
+def test_float64_is_kept():
+    x = np.array([0.0, 1e-12, -1e-12, -5.0])  # the first three differ only in float64
+    chain = ls.Sampler(ls.TopP(0.9999), ls.TopK(2), ls.MinP(1))
+    assert ls.TopK(1)(x).dtype == np.float64
+    for jit in (False, True):
+        graph = tf.function(chain.probabilities, jit_compile=jit)(tf.constant(x)).numpy()
+        np.testing.assert_array_equal(graph, [0, 1, 0, 0])
+    np.testing.assert_array_equal(chain.probabilities(x), [0, 1, 0, 0])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_no_retracing_on_a_second_call(jit_compile):
+    sampler = ls.Sampler(ls.Temperature(1.7), ls.MinP(0.02), ls.TopP(0.9), ls.TopK(7))
+    function = tf.function(
+        lambda x, seed, step: sampler(x, seed=seed, step=step), jit_compile=jit_compile
+    )
+    for number in range(3):
+        seed, step = tf.constant([number] * 4, tf.int64), tf.constant(number)
+        ids = function(tf.constant(batch() + number), seed, step).numpy()
+        np.testing.assert_array_equal(
+            ids, sampler(batch() + number, seed=[number] * 4, step=number)
+        )
+    assert function.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize("sampler", CHAINS, ids=repr)
+def test_a_loop_with_init_and_step_equals_calls(sampler):
+    prompts = [[1, 2, 3], [4], [5, 6], []]
+    state = sampler.init(prompts, 300, seed=[10, 20, 30, 40])
+    np.testing.assert_array_equal(state.step, [3, 1, 2, 0])
+    for number in range(3):
+        x = batch() * (number + 1)
+        expected = sampler(x, seed=[10, 20, 30, 40], step=np.array([3, 1, 2, 0]) + number)
+        before = state
+        ids, state, log_prob = sampler.step(x, state, return_log_prob=True)
+        np.testing.assert_array_equal(ids, expected)
+        np.testing.assert_array_equal(log_prob, sampler.log_prob(x, ids))
+        np.testing.assert_array_equal(before.step, np.array([3, 1, 2, 0]) + number)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_loop_inside_a_compiled_function(jit_compile):
+    sampler = ls.Sampler(ls.Temperature(0.8), ls.TopK(20), ls.TopP(0.9))
+    x = batch(50, 2)
+
+    @tf.function(jit_compile=jit_compile)
+    def loop(prompt, seed):
+        state = sampler.init(prompt, 50, seed=seed)
+        drawn = tf.TensorArray(tf.int32, 5)
+        for number in tf.range(5):
+            ids, state = sampler.step(tf.constant(x) * tf.cast(number + 1, tf.float32), state)
+            drawn = drawn.write(number, ids)
+        return drawn.stack()
+
+    compiled = loop(tf.constant([[3, 4], [5, -1]]), tf.constant(7)).numpy()
+    state = sampler.init([[3, 4], [5]], 50, seed=7)
+    for number in range(5):
+        ids, state = sampler.step(x * (number + 1), state)
+        np.testing.assert_array_equal(compiled[number], ids)

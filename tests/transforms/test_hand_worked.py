@@ -1,0 +1,116 @@
+"""Rows small enough to work out by hand, and what each strategy leaves of them."""
+
+import numpy as np
+import pytest
+
+import logit_sampling as ls
+
+INF = np.inf
+ROW = np.log(np.array([0.15, 0.5, 0.05, 0.3]))  # order: 1, 3, 0, 2
+
+
+def probabilities(*chain, row=ROW):
+    return ls.Sampler(*chain).probabilities(row)
+
+
+CASES = [
+    ([], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.Temperature(0)], [0, 1, 0, 0]),
+    ([ls.Temperature(0.5)], [0.0225 / 0.365, 0.25 / 0.365, 0.0025 / 0.365, 0.09 / 0.365]),
+    ([ls.TopK(1)], [0, 1, 0, 0]),
+    ([ls.TopK(2)], [0, 0.625, 0, 0.375]),
+    ([ls.TopK(4)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.TopK(99)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.TopP(1e-9)], [0, 1, 0, 0]),
+    ([ls.TopP(0.5)], [0, 1, 0, 0]),  # a mass of exactly p is enough
+    ([ls.TopP(0.51)], [0, 0.625, 0, 0.375]),
+    ([ls.TopP(0.8)], [0, 0.625, 0, 0.375]),
+    ([ls.TopP(0.81)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.TopP(0.95)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.TopP(1)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.MinP(0)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.MinP(0.1)], [0.15, 0.5, 0.05, 0.3]),  # 0.05 is exactly a tenth of 0.5
+    ([ls.MinP(0.11)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.MinP(0.3)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.MinP(1)], [0, 1, 0, 0]),
+    # Renormalising matters: after top-k 3, 0.5 has become 0.526, which reaches 0.52.
+    ([ls.TopK(3), ls.TopP(0.52)], [0, 1, 0, 0]),
+    ([ls.TopP(0.52), ls.TopK(3)], [0, 0.625, 0, 0.375]),
+]
+
+
+@pytest.mark.parametrize(("chain", "expected"), CASES, ids=[repr(c) for c, _ in CASES])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_probabilities(chain, expected, dtype):
+    result = probabilities(*chain, row=ROW.astype(dtype))
+    np.testing.assert_allclose(result, expected, rtol=1e-6, atol=0)
+    assert result.dtype == np.float32
+
+
+def test_order_of_a_chain_moves_the_cut():
+    # The example of the design: p = (.5, .3, .15, .05), temperature 2, top-p 0.75.
+    row = np.log(np.array([0.5, 0.3, 0.15, 0.05]))
+    hot_first = probabilities(ls.Temperature(2), ls.TopP(0.75), row=row)
+    np.testing.assert_allclose(hot_first, [0.431, 0.334, 0.236, 0], atol=6e-4)
+    cut_first = probabilities(ls.TopP(0.75), ls.Temperature(2), row=row)
+    np.testing.assert_allclose(cut_first, [0.563, 0.437, 0, 0], atol=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("transform", "expected"),
+    [
+        (ls.TopK(1), [0, -INF, -INF, -INF]),
+        (ls.TopK(3), [0, 0, 0, -INF]),
+        (ls.TopP(0.5), [0, 0, -INF, -INF]),
+        (ls.TopP(0.51), [0, 0, 0, -INF]),
+        (ls.MinP(1), [0, 0, 0, 0]),
+        (ls.Temperature(0), [0, -INF, -INF, -INF]),
+    ],
+    ids=repr,
+)
+def test_the_lower_id_wins_a_tie(transform, expected):
+    np.testing.assert_array_equal(transform(np.zeros(4, np.float32)), expected)
+
+
+def test_ties_at_the_cut_of_a_wide_row():
+    row = np.zeros(100_000, np.float32)
+    row[[5, 70_000]] = 1
+    kept = np.flatnonzero(np.isfinite(ls.TopK(10)(row)))
+    assert kept.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 70_000]
+    assert np.flatnonzero(np.isfinite(ls.TopP(0.5)(np.zeros(9999, np.float32)))).tolist() == list(
+        range(5000)
+    )
+
+
+def test_minus_zero_ties_with_zero():
+    row = np.array([-0.0, 0.0, -1.0], np.float32)
+    assert int(ls.Greedy()(row)) == 0
+    np.testing.assert_array_equal(np.isfinite(ls.TopK(1)(row)), [True, False, False])
+
+
+def test_removed_tokens_stay_removed():
+    row = np.array([1, -INF, 0, -INF], np.float32)
+    for transform in (ls.Temperature(2), ls.TopK(3), ls.TopP(0.99), ls.MinP(0.01), ls.MinP(0)):
+        assert np.isneginf(transform(row)[[1, 3]]).all(), transform
+    np.testing.assert_allclose(probabilities(row=row), [0.7310586, 0, 0.26894143, 0], rtol=1e-6)
+
+
+def test_plus_infinity_takes_all_the_mass():
+    row = np.array([0, INF, 5, INF], np.float32)
+    for chain in ([], [ls.Temperature(2)], [ls.TopP(0.9)], [ls.MinP(0.5)], [ls.TopK(3)]):
+        np.testing.assert_array_equal(probabilities(*chain, row=row), [0, 0.5, 0, 0.5])
+    assert int(ls.Greedy()(row)) == 1
+
+
+def test_a_row_of_minus_infinity_passes_through_a_transform():
+    row = np.full(4, -INF, np.float32)
+    for transform in (ls.Temperature(2), ls.Temperature(0), ls.TopK(2), ls.TopP(0.5), ls.MinP(0.5)):
+        np.testing.assert_array_equal(transform(row), row)
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-9])
+def test_a_temperature_near_zero_does_not_overflow(temperature):
+    row = np.array([30, 30.00001, -80], np.float32)
+    np.testing.assert_array_equal(probabilities(ls.Temperature(temperature), row=row), [0, 1, 0])
+    scaled = ls.Temperature(temperature)(row)
+    assert scaled.argmax() == 1 and not np.isnan(scaled).any() and np.isfinite(scaled[1])
