@@ -9,7 +9,7 @@ import numpy as np
 
 from logit_sampling.generation.models import Model, Tokenizer, as_model, needed_tokenizer
 from logit_sampling.generation.result import GenerationResult
-from logit_sampling.generation.text import TextStream
+from logit_sampling.generation.text import TextStream, continuation
 from logit_sampling.random import row_seeds
 from logit_sampling.sampler import Sampler, State
 from logit_sampling.transforms import Transform
@@ -29,6 +29,11 @@ class _Row:
     log_probs: list[float] = field(default_factory=list)
     sampler_log_probs: list[float] = field(default_factory=list)
     finish_reason: str = ""
+
+    @property
+    def shown(self) -> list[int]:
+        """The ids that become text: all but the end token."""
+        return self.ids[:-1] if self.finish_reason == "end_token" else self.ids
 
     def draw(self, logits: np.ndarray) -> int:
         """Draw the next token from `logits` [1, vocab]."""
@@ -107,7 +112,7 @@ def generate(
 
     if on_text:
         decode = needed_tokenizer(tokenizer, runner.name).decode
-        streams = [TextStream(decode) for _ in rows]
+        streams = [TextStream(decode, row.prompt) for row in rows]
     for i in _grow(runner, rows, int(max_new_tokens), _end_ids(stop_at_end, runner)):
         if on_text:
             row, stream = rows[i], streams[i]
@@ -116,14 +121,15 @@ def generate(
             if piece:
                 on_text(i, piece)
 
-    shown = [row.ids[:-1] if row.finish_reason == "end_token" else row.ids for row in rows]
     return GenerationResult(
         prompts=[
             p if isinstance(p, str) else list(ids)
             for p, ids in zip(listed, encoded, strict=True)
             for _ in range(n)
         ],
-        texts=[tokenizer.decode(ids) for ids in shown] if tokenizer else [],
+        texts=[continuation(tokenizer.decode, row.prompt, row.shown) for row in rows]
+        if tokenizer
+        else [],
         token_ids=[row.ids for row in rows],
         log_probs=[row.log_probs for row in rows],
         sampler_log_probs=[row.sampler_log_probs for row in rows],
@@ -201,7 +207,7 @@ def _encode(
     index: int, prompt: Prompt, model: Model, tokenizer: Tokenizer | None, max_new_tokens: int
 ) -> list[int]:
     """Return the ids of a prompt; raise ValueError if it is empty, too long or not in range."""
-    if len(prompt) == 0:
+    if np.size(prompt) == 0 or (isinstance(prompt, str) and not prompt):
         raise ValueError(f"prompt {index} is empty: give at least one token to continue from")
     if isinstance(prompt, str):
         ids = [int(i) for i in needed_tokenizer(tokenizer, model.name).encode(prompt)]

@@ -114,8 +114,16 @@ class LanguageModel:
 
         Returns:
             float32 [batch, length, vocab]; position `i` holds the logits of token `i + 1`.
+
+        Raises:
+            ValueError: not [batch, length], or longer than the context.
         """
         ids = np.asarray(token_ids, np.int32)
+        if ids.ndim != 2 or ids.shape[1] > (self.context_length or np.inf):
+            raise ValueError(
+                f"token ids must have shape [batch, length] with at most {self.context_length} "
+                f"tokens, the context of model {self.name!r}; got shape {ids.shape}"
+            )
         cache = self.init_cache(*ids.shape)
         return self._compiled(ids, cache, 0)[0].numpy()
 

@@ -247,6 +247,7 @@ def test_result_is_ready_for_json() -> None:
         ([[1], [261]], {}, r"prompt 1 must .* integers in \[0, 261\), .* got \[261\]"),
         ([[-1]], {}, r"prompt 0 must be a string or a list of .* got \[-1\]"),
         ([[1.5]], {}, r"prompt 0 must be a string or a list of .* got \[1.5\]"),
+        ([None], {}, "prompt 0 must be a string or a list of integers .* got None"),
         (["a", [[1]]], {}, r"prompt 1 must be a string or a list of .* got \[\[1\]\]"),
         ("a" * 47, {}, r"prompt 0 has 48 tokens, but the context of model .* has 48 .* to 47 or"),
         ("a" * 30, {}, "has 31 tokens and max_new_tokens is 20, together .* 48: .* most 17 new"),

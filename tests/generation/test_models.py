@@ -29,6 +29,12 @@ def test_logits_are_those_of_a_plain_call(tiny_gpt2: Any) -> None:
     np.testing.assert_allclose(logits, expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("shape", [(49,), (1, 49), (1, 1, 1)])
+def test_logits_need_rows_that_fit(tiny_gpt2: Any, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"at most 48 tokens, .*; got shape \("):
+        LanguageModel(tiny_gpt2).logits(np.zeros(shape, np.int32))
+
+
 @pytest.mark.parametrize("start", [True, False])
 def test_start_token_is_added_if_the_preprocessor_says_so(
     tiny_gpt2: Any, tiny_tokenizer: Any, start: bool
