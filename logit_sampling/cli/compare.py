@@ -54,7 +54,13 @@ def compare(
 
     stderr = Console(stderr=True)
     with (
-        Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as progress,
+        # Drawn seldom, since it shares the processor with what is timed.
+        Progress(
+            console=stderr,
+            transient=True,
+            refresh_per_second=2,
+            disable=not stderr.is_terminal,
+        ) as progress,
         contextlib.redirect_stdout(sys.stderr),  # what a library prints is no result
     ):
         task = progress.add_task(f"loading {model}", total=None)
@@ -66,13 +72,12 @@ def compare(
         comparison = evaluation.compare(
             loaded, prompts, samplers, range(seeds), max_new_tokens, on_run=show
         )
-        if plot is not None:
-            progress.update(task, description=f"drawing {plot.name}")
-            evaluation.plot_next_token(loaded, prompts, plot, samplers)
     if as_json:
         print(json.dumps({"model": loaded.name, **comparison.to_dict()}))
     else:
         _print(comparison)
+    if plot is not None:
+        evaluation.plot_next_token(loaded, prompts, plot, samplers)
 
 
 def _print(comparison: "Comparison") -> None:
@@ -141,11 +146,11 @@ def _numbers(comparison: "Comparison") -> "Table":
 
 
 def _legend(comparison: "Comparison") -> str:
-    seeds = ", ".join(map(str, comparison.seeds))
+    runs = len(comparison.seeds)
+    spread = f"Mean ± standard deviation over {runs} seeds" if runs > 1 else "One seed, no spread"
     return (
-        f"Mean ± standard deviation over seeds {seeds}; greedy has no seed and runs once. "
-        f"{comparison.tokens} tokens a text, end tokens ignored; the texts shown are of seed "
-        f"{comparison.seeds[0]}.\n"
+        f"{spread}; greedy has no seed and runs once. {comparison.tokens} tokens a text, end "
+        f"tokens ignored; the texts shown are of seed {comparison.seeds[0]}.\n"
         "seq-rep-4: share of 4-grams that repeat an earlier one. distinct-n: share of n-grams that "
         "are different, over all prompts. log p: mean log-probability of a token under the model, "
         "in nats."

@@ -94,7 +94,7 @@ def test_texts_stand_side_by_side_above_the_numbers(
         assert re.fullmatch(
             r"\d+\.\d" + (r" ± \d+\.\d" if result.name != "greedy" else ""), cells[5]
         )
-    assert "over seeds 0, 1; greedy" in " ".join(out.split())
+    assert "deviation over 2 seeds; greedy" in " ".join(out.split())
     assert "20 tokens a text" in " ".join(out.split())
 
 
@@ -134,6 +134,19 @@ def test_plot(capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path) -
     assert "seq-rep-4" in out
     assert target.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_plot_that_fails_does_not_cost_the_results(
+    capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    def fail(*args: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(evaluation, "plot_next_token", fail)
+    options = ["--seeds", "1", "--max-new-tokens", "4", "--plot", str(tmp_path / "p.png"), "--json"]
+    out, err, status = run(capsys, "the", *model, *options)
+    assert json.loads(out)["tokens"] == 4
+    assert (err, status) == ("logit-sampling: disk full\n", 2)
 
 
 @pytest.mark.parametrize(
