@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from logit_sampling.generation.text import continuation
 from logit_sampling.sampler import Sampler
 
 from .compare import default_samplers
@@ -80,27 +81,19 @@ def plot_next_token(
         shown = prompt if len(prompt) <= 60 else f"…{prompt[-59:]}"
         title = f"Next token after “{_drawable(shown)}”"
         part.suptitle(title, fontsize=13, color=INK, parse_math=False)
-        past, logits = _last_logits(model, prompt)
+        if not prompt:
+            raise ValueError("a prompt of the plot is empty: give at least one token")
+        past = model.encode(prompt)
+        logits = model.logits([past])[0, -1]
         after = {
             name: sampler.probabilities(logits, history=past, prompt_length=len(past))
             for name, sampler in samplers.items()
         }
         before = Sampler().probabilities(logits)
         ids = np.argsort(-before, kind="stable")[:top]
-        labels = [token_label(model.decode([int(token)])) for token in ids]
+        labels = [token_label(continuation(model.decode, past, [int(token)])) for token in ids]
         _draw_row(part, before, after, ids, labels)
     _write_whole(figure, target)
-
-
-def _last_logits(model: Any, prompt: str) -> tuple[list[int], np.ndarray]:
-    """The ids of a prompt, and the logits of the token after it, float32 [vocab]."""
-    ids = model.encode(prompt)
-    if not prompt or len(ids) > (model.context_length or len(ids)):
-        raise ValueError(
-            f"a prompt of the plot must have 1 to {model.context_length} tokens, got "
-            f"{prompt!r} of {len(ids)}"
-        )
-    return ids, model.logits([ids])[0, -1]
 
 
 def _draw_row(
