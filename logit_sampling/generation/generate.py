@@ -62,7 +62,11 @@ def generate(
 
     Each row has its own seed and its own sampler state, and no row is padded, so that a text
     depends on neither the other prompts nor their number: seed `s` gives row `i` the text that its
-    prompt gets alone with seed `s + i`.
+    prompt gets alone with seed `s + i`. What remains is the rounding of the model's matrix
+    products, whose last bits may change with the batch and then, rarely, a draw.
+
+    Prompts of different lengths run side by side: from the end of the shortest on, a longer one is
+    read a token a step. With very different lengths, several calls are faster.
 
     Args:
         model: what :func:`load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, or
