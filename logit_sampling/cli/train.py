@@ -1,0 +1,92 @@
+"""The command ``logit-sampling train``."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from logit_sampling.cli.quiet import import_tensorflow
+from logit_sampling.training import CORPORA, Recipe, read_text
+from logit_sampling.training import train as run
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="The folder to make: a KerasHub preset and its card.")],
+    text: Annotated[Path | None, typer.Option(help="The UTF-8 file to learn from.")] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help=f"A published text instead: {', '.join(CORPORA)}.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run with the same options.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = Recipe.epochs,
+    batch_size: Annotated[int, typer.Option(help="Windows in a step.")] = Recipe.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option(help="Its peak, after warm-up and before cosine decay.")
+    ] = Recipe.learning_rate,
+    dropout: Annotated[float, typer.Option(help="Dropout of each block.")] = Recipe.dropout,
+    vocabulary_size: Annotated[
+        int, typer.Option(help="Tokens at most: 256 bytes, the end token, and merges.")
+    ] = Recipe.vocabulary_size,
+    context: Annotated[
+        int, typer.Option(help="Tokens that the model sees at once.")
+    ] = Recipe.context,
+    layers: Annotated[int, typer.Option(help="Transformer blocks.")] = Recipe.layers,
+    heads: Annotated[int, typer.Option(help="Attention heads in a block.")] = Recipe.heads,
+    width: Annotated[int, typer.Option(help="Size of the embedding.")] = Recipe.width,
+    seed: Annotated[
+        int, typer.Option(help="Weights, dropout and order of the text.")
+    ] = Recipe.seed,
+) -> None:
+    """Train a small GPT on a text; the default recipe made the shipped model.
+
+    The last tenth of the text is kept for validation, and the best epoch is saved. State is in
+    OUT.training until then: after an interruption, add --resume to the same command.
+    """
+    recipe = Recipe(
+        vocabulary_size=vocabulary_size,
+        context=context,
+        layers=layers,
+        heads=heads,
+        width=width,
+        dropout=dropout,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    if text is not None and corpus is None:
+        content = read_text(text)
+        import_tensorflow()
+    elif corpus is not None and text is None:
+        if corpus not in CORPORA:
+            raise ValueError(f"unknown corpus {corpus!r}: choose from {', '.join(CORPORA)}")
+        import_tensorflow()
+        content = CORPORA[corpus]()
+    else:
+        raise ValueError("give the text to learn from: either --text FILE or --corpus NAME")
+    command = shlex.join(["logit-sampling", *(a for a in sys.argv[1:] if a != "--resume")])
+    try:
+        metrics = run(
+            content,
+            out,
+            recipe=recipe,
+            resume=resume,
+            corpus=corpus or "a local file",
+            command=command,
+        )
+    except KeyboardInterrupt:
+        kept = out.with_name(out.name + ".training").exists()
+        print(
+            f"\ninterrupted; continue with: {command} --resume"
+            if kept
+            else "\ninterrupted before the first epoch was over: nothing was kept",
+            file=sys.stderr,
+        )
+        raise
+    print(
+        f"{out}: {metrics['nats_per_character']:.4f} nats a character on the last tenth of the "
+        f"text, from epoch {metrics['best_epoch']} of {epochs}"
+    )

@@ -1,0 +1,34 @@
+"""The stream of training batches: a function of the recipe's seed and the epoch, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .recipe import Recipe
+
+Batch = tuple[dict[str, np.ndarray], np.ndarray]
+
+
+def batches(ids: np.ndarray, recipe: Recipe, epoch: int) -> Iterator[Batch]:
+    """Endless batches from `epoch` on: inputs and targets, int32 `[batch_size, context]`.
+
+    Each epoch cuts the training text `ids` into windows from another random offset and shuffles
+    them, so that a token is seen once an epoch and each time with another context.
+    """
+    windows = (ids.size - 1) // recipe.context
+    spare = ids.size - 1 - windows * recipe.context
+    shape = steps_per_epoch(ids, recipe), recipe.batch_size, 1
+    while True:
+        rng = np.random.default_rng([recipe.seed, epoch])
+        starts = rng.integers(0, spare + 1) + recipe.context * rng.permutation(windows)
+        for rows in starts[: shape[0] * shape[1]].reshape(shape) + np.arange(recipe.context + 1):
+            x, y = ids[rows[:, :-1]], ids[rows[:, 1:]]
+            yield {"token_ids": x, "padding_mask": np.ones_like(x)}, y
+        epoch += 1
+
+
+def steps_per_epoch(ids: np.ndarray, recipe: Recipe) -> int:
+    """How many whole batches the text fills."""
+    return (ids.size - 1) // recipe.context // recipe.batch_size

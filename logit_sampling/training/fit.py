@@ -1,0 +1,294 @@
+"""Train a small GPT on a text and save it as a KerasHub preset."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import shutil
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .card import write_card
+from .checkpoint import load_checkpoint, save_checkpoint
+from .corpus import split
+from .data import batches, steps_per_epoch
+from .model import build_model, build_optimizer, sum_loss
+from .progress import Progress, write_log
+from .recipe import Recipe
+from .tokenizer import learn_tokenizer
+
+if TYPE_CHECKING:
+    import keras_hub
+    import tensorflow as tf
+
+
+PROMPT = 8  # tokens of the validation text with which a sample begins
+
+
+def train(
+    text: str,
+    out: str | Path,
+    *,
+    recipe: Recipe | None = None,
+    resume: bool = False,
+    corpus: str = "a local file",
+    command: str = "",
+) -> dict[str, Any]:
+    """Train a small GPT on a text and save its best epoch as a KerasHub preset.
+
+    The first 90% of the characters are trained on, the rest chooses the epoch. Until the run is
+    over its state is in the folder `OUT.training`; then `out` appears, whole, with the preset, a
+    model card, `metrics.json`, `log.csv` and, if matplotlib is installed, `curve.png`.
+
+    Args:
+        text: what to learn from.
+        out: the folder to make.
+        recipe: the hyperparameters; by default those of the shipped model.
+        resume: continue an interrupted run of the same text, folder and recipe.
+        corpus: what the card calls the text.
+        command: what the card says to run.
+
+    Returns:
+        the metrics of the card: losses in nats and bits, counts, seconds, a sample, the recipe.
+
+    Raises:
+        ValueError: the text is too short, `out` exists, an interrupted run is there and `resume` is
+            false, or none is there or one of another text or recipe, or training diverged.
+    """
+    run = Run(text, Path(out), recipe or Recipe(), resume)
+    run.fit()
+    metrics = run.metrics() | {"corpus": corpus, "command": command}
+    run.save(metrics)
+    return metrics
+
+
+class Run:
+    """One training run: what it is made of, where it stands, and its checkpoint."""
+
+    def __init__(self, text: str, out: Path, recipe: Recipe, resume: bool) -> None:
+        if out.exists():
+            raise ValueError(f"the output folder {out} exists: choose another or remove it")
+        self.recipe = recipe
+        self.out = out
+        self.folder = out.with_name(out.name + ".training")
+        self._checkpoint = self.folder / "checkpoint.npz"
+        self._check_checkpoint(resume)
+        self._sha256 = hashlib.sha256(text.encode()).hexdigest()
+
+        self.training_text, self.validation_text = split(text)
+        self._check_length(text, len(self.training_text.encode()))  # a token is a byte or more
+        self.tokenizer = learn_tokenizer(self.training_text, recipe.vocabulary_size)
+        self.training_ids, self.validation_ids = (
+            np.asarray(self.tokenizer(part), np.int32)
+            for part in (self.training_text, self.validation_text)
+        )
+        self.steps = steps_per_epoch(self.training_ids, recipe)
+        self._check_length(text, self.training_ids.size)
+
+        import keras
+
+        keras.utils.set_random_seed(recipe.seed)
+        vocabulary_size = self.tokenizer.vocabulary_size()
+        self.model = build_model(recipe, vocabulary_size, "mixed_bfloat16")
+        self.optimizer = build_optimizer(recipe, recipe.epochs * self.steps)
+        self.optimizer.build(self.model.trainable_variables)
+        self.model.compile(
+            self.optimizer,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=False,  # measured: XLA takes 1.4 times as long for this model on a CPU
+        )
+        # Holds the averaged weights in float32: it is what is validated, sampled from and saved.
+        self.average = build_model(recipe, vocabulary_size)
+        self.average.preprocessor = self._preprocessor()
+
+        self.log: list[dict[str, float]] = []
+        self._best: list[np.ndarray] = []
+        if resume:
+            self._restore()
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are done."""
+        return len(self.log)
+
+    def fit(self) -> None:
+        """Train to the end of the recipe, with a checkpoint after each epoch."""
+        import keras
+
+        self._started = time.monotonic()
+        self._seconds = self.log[-1]["seconds"] if self.log else 0.0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with Progress(self.recipe.epochs, self.steps, self.epoch) as progress:
+
+                def end_epoch(epoch: int, logs: dict[str, float]) -> None:
+                    progress.show(self._end_epoch(epoch, logs["loss"]), self._sample(epoch))
+
+                self.model.fit(
+                    self._dataset(),
+                    steps_per_epoch=self.steps,
+                    epochs=self.recipe.epochs,
+                    initial_epoch=self.epoch,
+                    verbose=0,
+                    shuffle=False,  # `batches` did it
+                    callbacks=[
+                        keras.callbacks.LambdaCallback(
+                            on_epoch_end=end_epoch,
+                            on_train_batch_end=lambda step, logs: progress.advance(logs["loss"]),
+                        )
+                    ],
+                )
+        finally:
+            if not self._checkpoint.exists():
+                shutil.rmtree(self.folder)
+
+    def _dataset(self) -> tf.data.Dataset:
+        import tensorflow as tf
+
+        tokens = tf.TensorSpec((self.recipe.batch_size, self.recipe.context), "int32")
+        return tf.data.Dataset.from_generator(
+            lambda: batches(self.training_ids, self.recipe, self.epoch),
+            output_signature=({"token_ids": tokens, "padding_mask": tokens}, tokens),
+        ).prefetch(2)
+
+    def best_model(self) -> keras_hub.models.CausalLM:
+        """The model of the epoch with the lowest validation loss, with its preprocessor."""
+        self.average.set_weights(self._best)
+        return self.average
+
+    def metrics(self) -> dict[str, Any]:
+        """Everything that the model card reports, measured on the model that is saved."""
+        best = min(self.log, key=lambda row: row["validation_nats_per_character"])
+        loss = sum_loss(self.best_model(), *self._validation())
+        characters = len(self.validation_text)
+        return {
+            "text_sha256": self._sha256,
+            "training_characters": len(self.training_text),
+            "training_tokens": int(self.training_ids.size),
+            "validation_characters": characters,
+            "validation_tokens": int(self.validation_ids.size),
+            "parameters": int(self.average.count_params()),
+            "steps": self.recipe.epochs * self.steps,
+            "vocabulary_size": self.tokenizer.vocabulary_size(),
+            "best_epoch": best["epoch"],
+            "nats_per_token": loss / self.validation_ids.size,
+            "nats_per_character": loss / characters,
+            "bits_per_character": loss / characters / math.log(2),
+            "seconds": self.log[-1]["seconds"],
+            "cpus": os.cpu_count(),
+            "versions": {
+                name: version(name) for name in ("tensorflow", "keras", "keras-hub", "tokenizers")
+            },
+            "sample": self._sample(self.recipe.epochs, self.recipe.context),
+            "recipe": asdict(self.recipe),
+        }
+
+    def save(self, metrics: dict[str, Any]) -> None:
+        """Make the output folder, all of it at once, and remove the state of the run."""
+        preset = self.folder / "preset"
+        shutil.rmtree(preset, ignore_errors=True)
+        self.best_model().save_to_preset(str(preset))
+        write_log(preset / "log.csv", self.log)
+        write_card(preset, metrics, self.log)
+        preset.rename(self.out)
+        shutil.rmtree(self.folder)
+
+    def _end_epoch(self, epoch: int, loss: float) -> dict[str, float]:
+        """Validate the averaged weights, keep them if they are the best, write the checkpoint."""
+        self.optimizer.finalize_variable_values(self.average.trainable_variables)
+        validation = sum_loss(self.average, *self._validation()) / len(self.validation_text)
+        if not np.isfinite(validation):
+            raise ValueError(
+                f"the loss is {validation} after epoch {epoch + 1}: training diverged; "
+                f"use a learning rate below {self.recipe.learning_rate}"
+            )
+        if all(validation < row["validation_nats_per_character"] for row in self.log):
+            self._best = self.average.get_weights()
+        row = {
+            "epoch": epoch + 1,
+            "learning_rate": float(self.optimizer.learning_rate),
+            "training_nats_per_token": loss,
+            "training_nats_per_character": loss * self.training_ids.size / len(self.training_text),
+            "validation_nats_per_character": validation,
+            "seconds": round(self._seconds + time.monotonic() - self._started, 1),
+        }
+        self.log.append(row)
+        save_checkpoint(
+            self._checkpoint,
+            {"recipe": asdict(self.recipe), "text_sha256": self._sha256, "log": self.log},
+            {
+                "variables": [v.numpy() for v in self.model.variables],
+                "optimizer": [v.numpy() for v in self.optimizer.variables],
+                "best": self._best,
+            },
+        )
+        write_log(self.folder / "log.csv", self.log)
+        return row
+
+    def _restore(self) -> None:
+        state, arrays = load_checkpoint(self._checkpoint)
+        differences = self.recipe.differences(state["recipe"])
+        if state["text_sha256"] != self._sha256:
+            differences.append("another text")
+        if differences:
+            raise ValueError(
+                f"{self.folder} holds another run ({'; '.join(differences)}): resume it with the "
+                "text and options that it was started with"
+            )
+        for variables, name in (
+            (self.model.variables, "variables"),
+            (self.optimizer.variables, "optimizer"),
+        ):
+            for variable, value in zip(variables, arrays[name], strict=True):
+                variable.assign(value)
+        self._best, self.log = arrays["best"], state["log"]
+
+    def _validation(self) -> tuple[np.ndarray, int, int]:
+        """The arguments of `sum_loss`: the end of the training text is context for the rest."""
+        before = self.training_ids[-self.recipe.context :]
+        ids = np.concatenate([before, self.validation_ids])
+        return ids, before.size, self.recipe.context
+
+    def _sample(self, epoch: int, length: int = 60) -> str:
+        """The first tokens of the validation text and what the averaged weights make of them."""
+        import logit_sampling as ls
+
+        prompt = self.validation_ids[: min(PROMPT, self.recipe.context // 2)].tolist()
+        length = min(length, self.recipe.context - len(prompt))
+        sampler = ls.Sampler.from_params(temperature=0.8, top_k=50)
+        result = ls.generate(
+            self.average, [prompt], sampler=sampler, max_new_tokens=length, seed=epoch
+        )
+        return self.tokenizer.detokenize(prompt) + result.texts[0]
+
+    def _preprocessor(self) -> keras_hub.models.GPT2CausalLMPreprocessor:
+        import keras_hub
+
+        # The model saw one continuous text, never a start token before a prompt.
+        return keras_hub.models.GPT2CausalLMPreprocessor(
+            self.tokenizer, sequence_length=self.recipe.context, add_start_token=False
+        )
+
+    def _check_checkpoint(self, resume: bool) -> None:
+        if resume and not self._checkpoint.exists():
+            raise ValueError(f"no run to resume in {self.folder}: start it without --resume")
+        if not resume and self._checkpoint.exists():
+            raise ValueError(
+                f"an interrupted run is in {self.folder}: continue it with --resume or remove it"
+            )
+
+    def _check_length(self, text: str, tokens: int) -> None:
+        needed = self.recipe.batch_size * self.recipe.context + 1
+        if tokens < needed:
+            characters = math.ceil(len(text) * needed / max(1, tokens)) or needed
+            raise ValueError(
+                f"the text is too short to train on: its {len(text)} characters make at most "
+                f"{tokens} training tokens and one batch needs {needed}, so it must have at least "
+                f"about {characters} characters"
+            )

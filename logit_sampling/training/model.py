@@ -1,0 +1,90 @@
+"""The small GPT: KerasHub's GPT-2 at a small size, its optimizer, and its loss on a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras
+    import keras_hub
+
+
+def build_model(
+    recipe: Recipe, vocabulary_size: int, dtype: str = "float32"
+) -> keras_hub.models.GPT2CausalLM:
+    """A `GPT2CausalLM` without preprocessor; `dtype` is a Keras policy such as mixed_bfloat16."""
+    import keras_hub
+
+    backbone = keras_hub.models.GPT2Backbone(
+        vocabulary_size=vocabulary_size,
+        num_layers=recipe.layers,
+        num_heads=recipe.heads,
+        hidden_dim=recipe.width,
+        intermediate_dim=4 * recipe.width,
+        dropout=recipe.dropout,
+        max_sequence_length=recipe.context,
+        dtype=dtype,
+    )
+    # Dropout of the attention weights needs a random number for each pair of positions, a fifth of
+    # the time of a step on a CPU; the dropout of every block's output stays.
+    for block in backbone.transformer_layers:
+        block._self_attention_layer._dropout_layer.rate = 0.0
+    return keras_hub.models.GPT2CausalLM(backbone=backbone)
+
+
+def build_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
+    """AdamW with linear warm-up, cosine decay, clipping, and an average of the weights (EMA)."""
+    import keras
+
+    warmup_steps = max(1, round(recipe.warmup * total_steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, total_steps - warmup_steps),
+        alpha=recipe.final_learning_rate,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warmup_steps,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        beta_2=recipe.beta_2,
+        global_clipnorm=1.0,
+        use_ema=True,
+        ema_momentum=recipe.ema,
+    )
+    # Only matrices decay: kernels and embeddings, not biases and not the scales of a norm.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def sum_loss(model: keras_hub.models.CausalLM, ids: np.ndarray, first: int, context: int) -> float:
+    """The sum of -ln p over `ids[first:]`, in nats, each token scored exactly once.
+
+    A window of `context` tokens advances by half of it and scores its second half, so that a token
+    sees at least `context // 2 - 1` tokens to its left where the text has them. `ids` is int32
+    `[length]` and `first` is at least 1: a token needs something to its left.
+    """
+    import keras
+
+    stride = context // 2
+    ends = np.minimum(np.arange(first, ids.size, stride) + stride, ids.size)
+    starts = np.maximum(0, ends - context - 1)
+    total = 0.0
+    for batch in range(0, ends.size, 16):
+        chosen = slice(batch, batch + 16)
+        rows = [ids[s:e] for s, e in zip(starts[chosen], ends[chosen], strict=True)]
+        # Padding goes to the right, where a causal model cannot see it from a real position.
+        x, y = (np.zeros((len(rows), context), np.int32) for _ in range(2))
+        scored = np.zeros((len(rows), context), np.float32)
+        for i, row in enumerate(rows):
+            x[i, : row.size - 1], y[i, : row.size - 1] = row[:-1], row[1:]
+            begin = first + (batch + i) * stride - starts[batch + i] - 1
+            scored[i, begin : row.size - 1] = 1.0
+        logits = model({"token_ids": x, "padding_mask": np.ones_like(x)}, training=False)
+        losses = keras.ops.sparse_categorical_crossentropy(y, logits, from_logits=True)
+        total += float(np.sum(keras.ops.convert_to_numpy(losses) * scored, dtype=np.float64))
+    return total

@@ -1,0 +1,132 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from logit_sampling.cli import main
+from logit_sampling.cli.train import train
+
+from .test_fit import read_log
+
+TINY = [
+    *("--vocabulary-size", "300", "--context", "32", "--layers", "1", "--heads", "2"),
+    *("--width", "32", "--batch-size", "8", "--seed", "3", "--epochs", "4"),
+]
+
+
+@pytest.fixture
+def file(text, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    return path
+
+
+def command(file, out, *more):
+    arguments = ["train", "--text", str(file), "--out", str(out), *TINY, *more]
+    return [sys.executable, "-m", "logit_sampling", *arguments]
+
+
+def wait_for_first_epoch(process, out):
+    log = out.with_name(out.name + ".training") / "log.csv"
+    while not log.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def weights(out):
+    import logit_sampling as ls
+
+    return ls.load_model(str(out)).causal_lm.get_weights()
+
+
+def test_a_killed_run_continues_to_the_same_end(file, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(command(file, killed), stdout=subprocess.PIPE, text=True)
+    wait_for_first_epoch(process, killed)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not killed.exists()
+    assert 1 <= len(read_log(tmp_path / "killed.training")) < 4
+
+    again = subprocess.run(command(file, killed, "--resume"), capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    other = subprocess.run(command(file, whole), capture_output=True, text=True)
+    assert other.returncode == 0, other.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "killed", "whole"}
+
+    for row, expected in zip(read_log(killed), read_log(whole), strict=True):
+        del row["seconds"], expected["seconds"]
+        assert row == pytest.approx(expected, rel=1e-4)
+    for weight, expected in zip(weights(killed), weights(whole), strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-3)
+
+    # An epoch has its line and a sample; the end says what came out.
+    assert "epoch 4: training " in other.stdout
+    assert "epoch 1:" in other.stdout
+    assert "epoch 1:" not in again.stdout
+    assert "nats a character on the last tenth of the text" in other.stdout
+
+
+def test_control_c_says_how_to_resume(file, tmp_path):
+    out = tmp_path / "model"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command(file, out), text=True, env=os.environ | NO_TRACE, **pipes)
+    wait_for_first_epoch(process, out)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert f"continue with: logit-sampling train --text {file} --out {out}" in error
+    assert error.rstrip().endswith("--epochs 4 --resume")
+
+
+NO_TRACE = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give the text to learn from: either --text FILE or --corpus NAME"),
+        (["--text", "FILE", "--corpus", "tinyshakespeare"], "either --text FILE or --corpus NAME"),
+        (["--corpus", "enwik8"], "unknown corpus 'enwik8': choose from tinyshakespeare"),
+        (["--text", "MISSING"], "No such file or directory"),
+        (["--text", "LATIN"], "is not UTF-8: byte 0xfc at offset 1"),
+        (["--text", "SHORT"], "the text is too short to train on: its 5 characters"),
+        (["--text", "FILE", "--epochs", "0"], "epochs must be an integer from 1 to 100000, not 0"),
+        (["--text", "FILE", "--dropout", "1.5"], "dropout must be a number from 0.0 to 0.9"),
+        (["--text", "FILE", "--heads", "3"], "width must be a multiple of heads"),
+        (["--text", "FILE", "--resume"], "no run to resume"),
+        (["--text", "FILE", "--out", "."], "the output folder . exists"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    file, tmp_path, capsys, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "latin").write_bytes(b"x\xfc")
+    (tmp_path / "short").write_text("To be")
+    names = {"FILE": "text.txt", "MISSING": "none", "LATIN": "latin", "SHORT": "short"}
+    out = [] if "--out" in arguments else ["--out", "model"]
+    with pytest.raises(SystemExit) as stop:
+        main(["train", *out, *(names.get(argument, argument) for argument in arguments)])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "latin", "short"}
+
+
+def test_help_shows_the_default_recipe():
+    import typer
+
+    app = typer.Typer()
+    app.command()(train)
+    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).stdout
+    for option in ("--text", "--corpus", "--out", "--resume", "--epochs", "--learning-rate"):
+        assert option in text

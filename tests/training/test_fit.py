@@ -1,0 +1,182 @@
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import logit_sampling as ls
+from logit_sampling.training import fit, split, train
+
+
+@pytest.fixture(scope="module")
+def trained(text, recipe, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "new" / "model"
+    metrics = train(text, out, recipe=recipe, command="the command")
+    return out, metrics
+
+
+def read_log(folder):
+    with (folder / "log.csv").open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def test_the_folder_holds_the_preset_and_its_card_and_nothing_else_is_left(trained):
+    out, metrics = trained
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
+    assert {path.name for path in out.iterdir()} >= {
+        "config.json", "model.weights.h5", "tokenizer.json", "preprocessor.json",
+        "README.md", "curve.png", "log.csv", "metrics.json",
+    }  # fmt: skip
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    card = (out / "README.md").read_text()
+    for name in ("nats_per_token", "nats_per_character", "bits_per_character"):
+        assert f"{metrics[name]:.4f}" in card
+    assert "the command" in card
+    assert "nanoGPT" not in card  # its figures are for another text
+
+
+def test_the_log_has_a_line_an_epoch_and_the_best_is_saved(trained):
+    out, metrics = trained
+    log = read_log(out)
+    assert [row["epoch"] for row in log] == [1, 2, 3]
+    losses = [row["validation_nats_per_character"] for row in log]
+    assert losses[-1] < losses[0]
+    assert metrics["best_epoch"] == 1 + np.argmin(losses)
+    assert metrics["nats_per_character"] == pytest.approx(min(losses), rel=1e-6)
+    assert [row["seconds"] for row in log] == sorted(row["seconds"] for row in log)
+
+
+def test_keras_hub_alone_gives_the_loss_that_the_card_states(trained, text):
+    """Scores every validation token from logits, one window at a time, in float64."""
+    import keras_hub
+
+    out, metrics = trained
+    model = keras_hub.models.CausalLM.from_preset(str(out))
+    training, validation = (np.asarray(model.preprocessor.tokenizer(part)) for part in split(text))
+    ids = np.concatenate([training[-32:], validation])
+    total, scored = 0.0, 0
+    for begin in range(32, ids.size, 16):
+        end = min(begin + 16, ids.size)
+        window = ids[end - 33 : end]
+        x = window[None, :-1]
+        logits = np.asarray(model({"token_ids": x, "padding_mask": np.ones_like(x)})[0], float)
+        logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        losses = -logits[np.arange(32), window[1:]][begin - end :]
+        total, scored = total + losses.sum(), scored + losses.size
+    assert scored == validation.size == metrics["validation_tokens"]
+    assert metrics["nats_per_token"] == pytest.approx(total / scored, rel=1e-5)
+    characters = len(split(text)[1])
+    assert metrics["nats_per_character"] == pytest.approx(total / characters, rel=1e-5)
+    assert metrics["bits_per_character"] == pytest.approx(total / characters / np.log(2), rel=1e-5)
+    assert metrics["parameters"] == model.count_params()
+
+
+def test_keras_hub_generates_from_the_folder(trained):
+    import keras_hub
+
+    model = keras_hub.models.CausalLM.from_preset(str(trained[0]))
+    assert model.preprocessor.add_start_token is False
+    assert model.preprocessor.sequence_length == 32
+    model.compile(sampler="greedy")
+    prompt = "ALICE:\nthe king's "
+    text = model.generate(prompt, max_length=32)
+    assert text.startswith(prompt)
+    assert len(text) > len(prompt) + 10
+
+
+def test_an_existing_output_folder_is_refused_and_left_alone(text, recipe, tmp_path):
+    out = tmp_path / "model"
+    out.mkdir()
+    (out / "mine").write_text("x")
+    with pytest.raises(ValueError, match=r"the output folder .*model exists: choose another"):
+        train(text, out, recipe=recipe)
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "mine"]
+
+
+def test_there_must_be_a_run_to_resume(text, recipe, tmp_path):
+    with pytest.raises(ValueError, match=r"no run to resume in .*model\.training"):
+        train(text, tmp_path / "model", recipe=recipe, resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("characters", [0, 1, 9, 300])
+def test_a_text_too_short_to_train_on_says_what_is_needed(text, recipe, tmp_path, characters):
+    with pytest.raises(ValueError, match=rf"too short.* {characters} characters .* needs 257"):
+        train(text[:characters], tmp_path / "model", recipe=recipe)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Interrupted(Exception):
+    """What a test raises in the middle of a run."""
+
+
+@pytest.fixture
+def interrupted(text, recipe, tmp_path, monkeypatch):
+    """A run of the same recipe that ended after its first epoch."""
+
+    def stop_after_the_first(self, row, sample):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.Progress, "show", stop_after_the_first)
+        with pytest.raises(Interrupted):
+            train(text, tmp_path / "model", recipe=recipe)
+    return tmp_path / "model"
+
+
+def test_a_resumed_run_ends_as_the_uninterrupted_one(interrupted, trained, text, recipe):
+    assert not interrupted.exists()
+    train(text, interrupted, recipe=recipe, resume=True)
+    assert [path.name for path in interrupted.parent.iterdir()] == ["model"]
+    for row, other in zip(read_log(interrupted), read_log(trained[0]), strict=True):
+        del row["seconds"], other["seconds"]
+        assert row == pytest.approx(other, rel=1e-4)
+    one, two = (ls.load_model(str(out)).causal_lm for out in (interrupted, trained[0]))
+    for weight, other in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, other, atol=1e-3)
+
+
+def test_an_interrupted_run_is_neither_overwritten_nor_mixed_with_another(
+    interrupted, text, recipe
+):
+    with pytest.raises(ValueError, match=r"an interrupted run is in .*continue it with --resume"):
+        train(text, interrupted, recipe=recipe)
+    other = type(recipe)(**(vars(recipe) | {"learning_rate": 0.01}))
+    with pytest.raises(ValueError, match=r"another run \(learning_rate: 0.0015, now 0.01\)"):
+        train(text, interrupted, recipe=other, resume=True)
+    with pytest.raises(ValueError, match=r"another run \(another text\)"):
+        train(text + text, interrupted, recipe=recipe, resume=True)
+
+
+def test_a_damaged_checkpoint_is_one_clear_error(interrupted, text, recipe):
+    checkpoint = interrupted.with_name("model.training") / "checkpoint.npz"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"checkpoint\.npz is not a readable checkpoint"):
+        train(text, interrupted, recipe=recipe, resume=True)
+
+
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(
+    text, recipe, tmp_path, monkeypatch
+):
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(fit, "save_checkpoint", fail)
+    with pytest.raises(OSError, match="disk full"):
+        train(text, tmp_path / "model", recipe=recipe)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_matplotlib_there_is_a_card_and_no_curve(trained, tmp_path, monkeypatch):
+    import sys
+
+    from logit_sampling.training.card import write_card
+
+    out, metrics = trained
+    copy = shutil.copytree(out, tmp_path / "model")
+    (copy / "curve.png").unlink()
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    write_card(copy, metrics, read_log(out))
+    assert not (copy / "curve.png").exists()
+    assert "curve.png" not in (copy / "README.md").read_text()

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from logit_sampling.training import Recipe, sum_loss
+from logit_sampling.training.model import build_model, build_optimizer
+
+
+def log_probability(model, ids):
+    """ln p of the last of `ids` after the others, in float64, from the model's logits."""
+    x = np.asarray(ids[:-1], np.int32)[None]
+    logits = np.asarray(model({"token_ids": x, "padding_mask": np.ones_like(x)})[0, -1], np.float64)
+    return logits[ids[-1]] - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+
+
+@pytest.mark.parametrize(("first", "length"), [(1, 40), (3, 9), (8, 30), (17, 34), (5, 6)])
+def test_each_token_is_scored_once_with_the_context_that_the_window_gives(first, length):
+    recipe = Recipe(context=8, layers=1, heads=1, width=16)
+    model = build_model(recipe, 20)
+    for weights in model.trainable_variables:  # the small initial weights would hide a shift
+        weights.assign(8 * weights)
+    ids = np.random.default_rng(0).integers(0, 20, length).astype(np.int32)
+    expected = 0.0
+    for position in range(first, length):
+        end = min(first + 4 * ((position - first) // 4 + 1), length)
+        start = max(0, end - 9)
+        expected -= log_probability(model, ids[start : position + 1])
+    assert sum_loss(model, ids, first, 8) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_default_model_has_at_most_four_million_parameters():
+    recipe = Recipe()
+    model = build_model(recipe, recipe.vocabulary_size)
+    # Per layer 4 attention matrices and 8 for the feed-forward part, biases and two norms.
+    block = 12 * recipe.width**2 + 13 * recipe.width
+    embeddings = (recipe.vocabulary_size + recipe.context) * recipe.width
+    assert model.count_params() == recipe.layers * block + embeddings + 2 * recipe.width
+    assert model.count_params() <= 4_000_000
+
+
+def test_dropout_changes_training_and_not_inference():
+    recipe = Recipe(context=8, layers=1, heads=1, width=16)
+    model = build_model(recipe, 20)
+    x = np.arange(8, dtype=np.int32)[None]
+    inputs = {"token_ids": x, "padding_mask": np.ones_like(x)}
+    quiet = [np.asarray(model(inputs, training=False)) for _ in range(2)]
+    noisy = [np.asarray(model(inputs, training=True)) for _ in range(2)]
+    np.testing.assert_array_equal(*quiet)
+    assert np.abs(noisy[0] - noisy[1]).max() > 1e-3
+
+
+def test_the_learning_rate_warms_up_to_its_peak_and_decays_to_its_end():
+    recipe = Recipe(learning_rate=0.002, warmup=0.1, final_learning_rate=0.05)
+    rate = build_optimizer(recipe, 1000)._learning_rate
+    steps = [0, 50, 100, 550, 1000]
+    # Half way through the decay the cosine is zero: the mean of peak and end.
+    expected = [0.0, 0.001, 0.002, 0.002 * (0.05 + 0.95 / 2), 0.0001]
+    np.testing.assert_allclose([float(rate(s)) for s in steps], expected, rtol=1e-5, atol=1e-9)
+
+
+def test_only_matrices_decay():
+    recipe = Recipe(context=8, layers=1, heads=2, width=16)
+    model = build_model(recipe, 20)
+    optimizer = build_optimizer(recipe, 10)
+    optimizer.build(model.trainable_variables)
+    decays = {v.path: optimizer._use_weight_decay(v) for v in model.trainable_variables}
+    matrices = [p for p in decays if p.endswith(("kernel", "embeddings"))]
+    assert len(matrices) == 8
+    assert [path for path, decay in decays.items() if decay] == matrices
