@@ -6,43 +6,46 @@ additions, rotations and exclusive-ors only, so that every engine computes the s
 64 bits that it returns make one double in [0, 1).
 """
 
+import operator
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA
+_WORD = 0xFFFFFFFF
 
 
-def threefry(key: tuple[Any, Any], counter: tuple[Any, Any], xp: Any = np) -> tuple[Any, Any]:
+def threefry(
+    key: tuple[Any, Any],
+    counter: tuple[Any, Any],
+    left: Callable = operator.lshift,
+    right: Callable = operator.rshift,
+    word: Callable = int,
+) -> tuple[Any, Any]:
     """Encrypt ``counter`` with ``key``.
 
     Args:
-        key: two uint32 arrays of any shape.
-        counter: two uint32 arrays of the same shape.
-        xp: the module whose ``bitwise_*`` functions do the work: ``numpy`` or ``keras.ops``.
+        key: two words: Python integers, which are fastest for a few rows, or uint32 arrays.
+        counter: two words like those.
+        left: shifts words, for tensors that lack the operator ``<<``.
+        right: the same for ``>>``.
+        word: makes a constant that combines with words.
 
     Returns:
-        two uint32 arrays of that shape.
+        two words like those.
     """
-
-    def constant(value: int) -> Any:
-        return np.asarray(value, np.uint32)
-
-    def rotated(x: Any, by: int) -> Any:
-        left = xp.bitwise_left_shift(x, constant(by))
-        return xp.bitwise_or(left, xp.bitwise_right_shift(x, constant(32 - by)))
-
-    keys = (*key, xp.bitwise_xor(xp.bitwise_xor(key[0], key[1]), constant(_PARITY)))
-    x, y = counter[0] + keys[0], counter[1] + keys[1]
+    mask = word(_WORD)
+    keys = (*key, key[0] ^ key[1] ^ word(_PARITY))
+    x, y = (counter[0] + keys[0]) & mask, (counter[1] + keys[1]) & mask
     for group in range(5):
         for by in _ROTATIONS[4 * (group % 2) : 4 * (group % 2) + 4]:
-            x = x + y
-            y = xp.bitwise_xor(rotated(y, by), x)
-        x = x + keys[(group + 1) % 3]
-        y = y + keys[(group + 2) % 3] + constant(group + 1)
+            x = (x + y) & mask
+            y = (left(y, by) & mask | right(y, 32 - by)) ^ x
+        x = (x + keys[(group + 1) % 3]) & mask
+        y = (y + keys[(group + 2) % 3] + word(group + 1)) & mask
     return x, y
 
 
@@ -67,16 +70,5 @@ def row_seeds(seed: int | Sequence[int] | None, rows: int) -> np.ndarray:
         values = [int(values[0]) + row for row in range(rows)]
     if len(values) != rows:
         raise ValueError(f"seed has {len(values)} values for {rows} rows; give one per row")
-    words = [(int(s) & 0xFFFFFFFF, (int(s) >> 32) & 0xFFFFFFFF) for s in values]
+    words = [(int(s) & _WORD, (int(s) >> 32) & _WORD) for s in values]
     return np.asarray(words, np.uint32).reshape(rows, 2)
-
-
-def random_words(seeds: Any, steps: Any, xp: Any = np) -> tuple[Any, Any]:
-    """Return two random uint32 arrays [rows].
-
-    Args:
-        seeds: uint32 [rows, 2], the key of each row.
-        steps: uint32 [rows], the position in the sequence, the counter.
-        xp: ``numpy`` or ``keras.ops``.
-    """
-    return threefry((seeds[:, 0], seeds[:, 1]), (steps, xp.zeros_like(steps)), xp)

@@ -114,6 +114,10 @@ def test_a_traced_graph_checks_what_it_can():
         trace(tf.TensorSpec([2, 3], tf.int32))
     with pytest.raises(ValueError, match="vocabulary's size is unknown"):
         trace(tf.TensorSpec([2, None], tf.float32))
+    with pytest.raises(ValueError, match="2 values of `k` for an open number of rows"):
+        tf.function(
+            ls.TopK([1, 2]), input_signature=[tf.TensorSpec([None, 3])]
+        ).get_concrete_function()
     with pytest.raises(ValueError, match="seed per row needs a batch"):
         tf.function(
             lambda x: SAMPLER(x, seed=[1, 2]), input_signature=[tf.TensorSpec([None, 3])]

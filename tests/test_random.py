@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from logit_sampling.random import random_words, row_seeds, threefry
+from logit_sampling.random import row_seeds, threefry
 from tests import oracle
 
 # Random123's known-answer vectors for threefry2x32 with 20 rounds: counter, key, result.
@@ -21,19 +21,23 @@ def words(pair):
 
 @pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_known_answers(counter, key, expected):
+    assert threefry(key, counter) == expected
     result = threefry(words(key), words(counter))
     assert tuple(int(word[0]) for word in result) == expected
+    assert {word.dtype for word in result} == {np.dtype(np.uint32)}
     assert oracle.threefry(key, counter) == expected
 
 
 def test_keras_computes_the_same_bits():
     from keras import ops
 
+    from logit_sampling.engines.keras import left_shift, right_shift
+
     rng = np.random.default_rng(0)
-    seeds = rng.integers(0, 2**32, (1000, 2), dtype=np.uint32)
-    steps = rng.integers(0, 2**31, 1000, dtype=np.uint32)
-    ours = random_words(seeds, steps)
-    theirs = random_words(ops.convert_to_tensor(seeds), ops.convert_to_tensor(steps), ops)
+    arrays = [rng.integers(0, 2**32, 1000, dtype=np.uint32) for _ in range(4)]
+    ours = threefry(tuple(arrays[:2]), tuple(arrays[2:]))
+    tensors = [ops.convert_to_tensor(array) for array in arrays]
+    theirs = threefry(tuple(tensors[:2]), tuple(tensors[2:]), left_shift, right_shift, np.uint32)
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(mine, np.asarray(other))
 
@@ -43,8 +47,8 @@ def test_words_are_uniform_over_seeds_and_over_steps():
 
     many = np.arange(100_000, dtype=np.uint32)
     none = np.zeros_like(many)
-    over_seeds = random_words(np.stack([many, none], 1), none)
-    over_steps = random_words(np.stack([none, none], 1), many)
+    over_seeds = threefry((many, none), (none, none))
+    over_steps = threefry((none, none), (many, none))
     for word in (*over_seeds, *over_steps):
         counts = np.bincount(word >> 24, minlength=256)
         assert 1e-3 < stats.chisquare(counts).pvalue < 1 - 1e-3

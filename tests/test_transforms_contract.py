@@ -76,11 +76,10 @@ def test_a_row_alone_equals_the_row_in_a_batch(sampler):
 def test_per_row_parameters_equal_a_sampler_for_each_row(sampler):
     x = batch()
     for row in range(4):
-        chain = []
-        for transform in sampler.transforms:
-            values = {f.name: getattr(transform, f.name) for f in dataclasses.fields(transform)}
-            one = {name: v[row] if isinstance(v, tuple) else v for name, v in values.items()}
-            chain.append(dataclasses.replace(transform, **one))
+        chain = [transform.of_row(row) for transform in sampler.transforms]
+        for one, many in zip(chain, sampler.transforms, strict=True):
+            ((name, value),) = dataclasses.asdict(one).items()
+            assert value == getattr(many, name)[row]
         alone = ls.Sampler(*chain).probabilities(x[row])
         np.testing.assert_array_equal(sampler.probabilities(x)[row], alone)
 

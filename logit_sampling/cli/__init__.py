@@ -1,6 +1,6 @@
 """The command ``logit-sampling``."""
 
-import os
+import io
 import sys
 from typing import Annotated
 
@@ -40,7 +40,9 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input ends with one line on stderr and exit status 2."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an ASCII terminal shows ? for what it lacks
+            stream.reconfigure(errors="replace")
     try:
         app(arguments)
     except (ValueError, OSError) as error:

@@ -10,7 +10,7 @@ def import_tensorflow() -> None:
     before it reads its log level.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") < "3":
-        import tensorflow  # noqa: F401
+        import tensorflow
 
         return
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from logit_sampling.engines.numpy import SUM_TOLERANCE
-from logit_sampling.random import random_words, row_seeds
+from logit_sampling.random import row_seeds, threefry
 
 _SHORT = 1024
 """Up to this many tokens are put in order by ``ops.top_k``; more are searched by bisection."""
@@ -32,6 +32,16 @@ def wide() -> str:
 
         return "float64" if jax.config.jax_enable_x64 else "float32"
     return "float64"
+
+
+def left_shift(words: Any, by: int) -> Any:
+    """Shift uint32 words."""
+    return ops.left_shift(words, ops.cast(by, "uint32"))
+
+
+def right_shift(words: Any, by: int) -> Any:
+    """Shift uint32 words, filling up with zeros."""
+    return ops.right_shift(words, ops.cast(by, "uint32"))
 
 
 def row_count(batch: Any) -> Any:
@@ -295,12 +305,16 @@ class Scores:
 
     def draw(self, seeds: Any, steps: Any) -> Any:
         """Return a token for each row, int32 [batch], -1 where there is none to draw."""
-        high, low = random_words(seeds, ops.cast(steps, "uint32"), ops)
+        counter = ops.cast(steps, "uint32")
+        key, counter = (seeds[:, 0], seeds[:, 1]), (counter, ops.zeros_like(counter))
+        words = threefry(key, counter, left_shift, right_shift, np.uint32)
         if wide() == "float64":
-            high, low = (ops.cast(word, "float64") for word in (high // 32, low // 64))
-            uniform = (high * 2.0**26 + low) * 2.0**-53
+            high, low = (
+                ops.cast(right_shift(w, by), wide()) for w, by in zip(words, (5, 6), strict=True)
+            )
+            uniform = high * 2.0**-27 + low * 2.0**-53
         else:
-            uniform = ops.cast(high // 256, "float32") * np.float32(2.0**-24)
+            uniform = ops.cast(right_shift(words[0], 8), wide()) * np.float32(2.0**-24)
         masses, valid = self._distribution()
         place = _draw(masses, uniform)
         if self.ids is not None:

@@ -12,12 +12,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from logit_sampling.random import random_words
+from logit_sampling.random import threefry
 
 SUM_TOLERANCE = 16
 """A prefix reaches a mass if what is missing is below this many roundings of the next token."""
 
 _BLOCK = 1024  # a longer row is searched in two levels
+_MANY = 16  # rows from which random numbers come faster from arrays than one by one
 
 
 def leading(x: np.ndarray, k: int) -> np.ndarray:
@@ -156,6 +157,18 @@ def _find(masses: np.ndarray, uniform: float) -> tuple[int, float]:
     return place, min((target - below) / masses[place], 1 - 2**-53)
 
 
+def _uniforms(seeds: np.ndarray, steps: np.ndarray) -> list[float]:
+    """Return a number in [0, 1) for each row, a multiple of 2**-53."""
+    if len(seeds) > _MANY:
+        high, low = threefry((seeds[:, 0], seeds[:, 1]), (steps.astype(np.uint32), np.uint32(0)))
+        return ((high >> 5) * 2.0**-27 + (low >> 6) * 2.0**-53).tolist()
+    words = (
+        threefry((first, second), (step, 0))
+        for (first, second), step in zip(seeds.tolist(), steps.tolist(), strict=True)
+    )
+    return [(high >> 5) * 2.0**-27 + (low >> 6) * 2.0**-53 for high, low in words]
+
+
 def _per_row(parameter: Any, rows: int) -> np.ndarray:
     return np.broadcast_to(np.asarray(parameter), (rows,))
 
@@ -230,9 +243,7 @@ class Scores:
     def draw(self, seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Return a token for each row, int32 [batch], from seeds uint32 [batch, 2] and steps."""
         self._check_survivors()
-        high, low = random_words(seeds, steps.astype(np.uint32))
-        uniforms = ((high >> 5) * 2.0**26 + (low >> 6)) * 2.0**-53
-        pairs = zip(self.rows, uniforms.tolist(), strict=True)
+        pairs = zip(self.rows, _uniforms(seeds, steps), strict=True)
         return np.asarray([row.draw(uniform) for row, uniform in pairs], np.int32)
 
     def _stack(self, rows: list[np.ndarray]) -> np.ndarray:

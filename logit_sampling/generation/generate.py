@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.text import TextStream, continuation
 from logit_sampling.random import row_seeds
 from logit_sampling.sampler import Sampler, State
-from logit_sampling.transforms import Transform
 
 Prompt = str | Sequence[int]
 
@@ -181,15 +180,7 @@ def _per_row(sampler: Sampler, rows: int) -> list[Sampler]:
     """Return the sampler of each row: of a parameter with a value per row, it has its own."""
     for transform in sampler.transforms:
         transform.check_rows(rows)
-
-    def of_row(transform: Transform, row: int) -> Transform:
-        values = {
-            f.name: getattr(transform, f.name) for f in fields(transform) if "ge" in f.metadata
-        }
-        own = {name: v[row] for name, v in values.items() if isinstance(v, tuple)}
-        return replace(transform, **own)
-
-    return [type(sampler)(*(of_row(t, i) for t in sampler.transforms)) for i in range(rows)]
+    return [type(sampler)(*(t.of_row(row) for t in sampler.transforms)) for row in range(rows)]
 
 
 def _end_ids(stop_at_end: bool | Sequence[int], model: Model) -> frozenset[int]:

@@ -62,15 +62,26 @@ class Transform:
         """Apply to the scores of an engine: what a sampler calls."""
         return scores.replaced(self.apply(scores.dense(), state))
 
+    def _per_row(self) -> dict[str, tuple[float, ...]]:
+        """Return the parameters that have a value for each row."""
+        numbers = (f.name for f in dataclasses.fields(self) if "ge" in f.metadata)
+        values = {name: getattr(self, name) for name in numbers}
+        return {name: value for name, value in values.items() if isinstance(value, tuple)}
+
     def check_rows(self, rows: Any) -> None:
         """Raise ValueError unless each parameter has one value, or one for each of ``rows``."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if "ge" in field.metadata and isinstance(value, tuple) and rows != len(value):
+        for name, values in self._per_row().items():
+            known = rows if isinstance(rows, int) else "an open number of"
+            if known != len(values):
                 raise ValueError(
-                    f"{type(self).__name__} has {len(value)} values of `{field.name}` "
-                    f"for {rows} rows of logits; give one value, or one per row"
+                    f"{type(self).__name__} has {len(values)} values of `{name}` for {known} rows "
+                    "of logits; give one value, or one per row"
                 )
+
+    def of_row(self, row: int) -> Self:
+        """Return the transform that one row sees, with one value for each parameter."""
+        own = {name: values[row] for name, values in self._per_row().items()}
+        return dataclasses.replace(self, **own) if own else self
 
     def __call__(self, logits: Any, *, history: Any = None, prompt_length: int = 0) -> Any:
         """Apply to logits once.
