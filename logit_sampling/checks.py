@@ -5,6 +5,7 @@ its message is built from the same bounds that it tests.
 """
 
 import dataclasses
+import inspect
 import math
 import warnings
 from typing import Any
@@ -66,9 +67,10 @@ def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers:
 def check_dtype(name: str) -> None:
     """Raise ValueError unless logits may have the dtype called ``name``."""
     if name not in FLOATS:
+        guess = ": these look like token ids or counts" if "int" in name else ""
         raise ValueError(
-            f"logits must be floating point ({', '.join(FLOATS)}), got {name}: these look like "
-            "token ids or counts; pass the raw scores that the model returns"
+            f"logits must be floating point ({', '.join(FLOATS)}), got {name}{guess}; pass the raw "
+            "scores that the model returns"
         )
 
 
@@ -83,6 +85,17 @@ def check_shape(shape: tuple[Any, ...]) -> None:
         raise ValueError(f"logits hold no token: the vocabulary of shape {tuple(shape)} is empty")
 
 
+def check_returned(logits: Any, shape: tuple[Any, ...], source: str) -> None:
+    """Raise ValueError unless a transform's result has the ``shape`` of what it was given."""
+    if len(logits.shape) != 2 or any(
+        a != b for a, b in zip(logits.shape, shape, strict=True) if None not in (a, b)
+    ):
+        raise ValueError(
+            f"{source} returned shape {tuple(logits.shape)} for logits of shape {shape}; `apply` "
+            "takes and returns [batch, vocab]"
+        )
+
+
 def warn_if_probabilities(rows: np.ndarray, peaks: np.ndarray) -> None:
     """Warn about rows of ``rows`` [batch, vocab] that look like probabilities.
 
@@ -91,14 +104,23 @@ def warn_if_probabilities(rows: np.ndarray, peaks: np.ndarray) -> None:
     """
     if rows.shape[-1] < 2:
         return
+    tolerance = 1e-2 if rows.dtype.name == "bfloat16" else 1e-3
     for index in np.flatnonzero((peaks > 0) & (peaks <= 1)):
-        row = rows[index]
-        if row.min() >= 0 and abs(float(row.sum(dtype=np.float64)) - 1) < 1e-3:
+        row = rows[index].astype(np.float64)
+        if row.min() >= 0 and abs(row.sum() - 1) < tolerance:
             warnings.warn(
                 f"row {index} looks like probabilities (every value in [0, 1], sum 1), but logits "
                 "are wanted: take the softmax off the model's last layer, or pass "
                 "np.log(probabilities), whose softmax gives the probabilities back",
                 ProbabilitiesWarning,
-                stacklevel=4,
+                stacklevel=_level_outside(),
             )
             return
+
+
+def _level_outside() -> int:
+    """Return the stack level of the caller's own line, so that each such line is warned about."""
+    frame, level = inspect.currentframe(), 0
+    while frame and frame.f_globals.get("__name__", "").startswith("logit_sampling."):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -7,6 +7,8 @@ import numpy as np
 
 from logit_sampling.engines import is_symbolic, to_numpy
 
+_WANTED = "history must be token ids, integers of shape [length] or [batch, length]"
+
 
 def as_history(history: Any, rows: Any = None) -> Any:
     """Return token ids as int32 [batch, length], -1 where a row has none.
@@ -21,6 +23,8 @@ def as_history(history: Any, rows: Any = None) -> Any:
         ValueError: no integers, a wrong rank, or another number of rows.
     """
     if is_symbolic(history):
+        if "int" not in history.dtype.name or len(history.shape) not in (1, 2):
+            raise ValueError(f"{_WANTED}; got {history.dtype.name} of shape {history.shape}")
         return history if len(history.shape) == 2 else history[None]
     if history is None and is_symbolic(rows):  # a graph that leaves the batch size open
         from logit_sampling.engines import keras
@@ -29,16 +33,17 @@ def as_history(history: Any, rows: Any = None) -> Any:
     if history is None:
         return np.empty((1 if rows is None else rows, 0), np.int32)
     if isinstance(history, Sequence) and any(np.ndim(row) for row in history):
+        if not all(np.ndim(row) for row in history):
+            raise ValueError(f"{_WANTED}; got both lists and numbers, {history!r}")
         length = max(len(row) for row in history)
         history = [[*row, *[-1] * (length - len(row))] for row in history]
     array = to_numpy(history)
     if array.size == 0:
         array = array.astype(np.int32)
     if array.dtype.kind not in "iu" or array.ndim not in (1, 2):
-        raise ValueError(
-            "history must be token ids, integers of shape [length] or [batch, length]; "
-            f"got {array.dtype.name} of shape {array.shape}"
-        )
+        raise ValueError(f"{_WANTED}; got {array.dtype.name} of shape {array.shape}")
+    if array.size and array.max() >= 2**31:
+        raise ValueError(f"{_WANTED} below 2**31; got {array.max()}")
     array = array if array.ndim == 2 else array[None]
     if isinstance(rows, int) and rows != len(array):
         raise ValueError(f"history has {len(array)} rows, logits have {rows}")
@@ -49,8 +54,18 @@ def replay(transform: Any, history: Any, prompt_length: int, vocab_size: int) ->
     """Return the state of ``transform`` after a whole history, int [batch, length].
 
     Its first ``prompt_length`` tokens are the prompt, the others are accepted one by one.
+
+    Raises:
+        ValueError: ``prompt_length`` is negative or no integer, or the length of the history is
+            open in a graph and the transform depends on it.
     """
+    if not isinstance(prompt_length, int | np.integer) or prompt_length < 0:
+        raise ValueError(f"prompt_length must be an integer of at least 0, got {prompt_length!r}")
     state = transform.init(history[:, :prompt_length], vocab_size)
+    if not transform.is_stateful():
+        return state
+    if history.shape[1] is None:
+        raise ValueError("the length of the history is unknown while tracing; set its static shape")
     for step in range(prompt_length, history.shape[1]):
         state = transform.update(state, history[:, step])
     return state

@@ -3,15 +3,17 @@
 The generator is Threefry-2x32 with 20 rounds (Salmon et al., Parallel Random Numbers: As Easy as
 1, 2, 3, SC 2011): the key is the row's 64-bit seed, the counter is the step. It needs 32-bit
 additions, rotations and exclusive-ors only, so that every engine computes the same bits; 53 of the
-64 bits that it returns make one double in [0, 1).
+64 bits that it returns make one double in [0, 1) (24 make a float32 where JAX has no doubles).
 """
 
 import operator
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+from logit_sampling.engines import to_numpy
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA
@@ -49,6 +51,19 @@ def threefry(
     return x, y
 
 
+def seed_list(seed: Any) -> int | list[int]:
+    """Return a seed, or a seed for each row, as Python integers.
+
+    Raises:
+        ValueError: something else than integers.
+    """
+    given = to_numpy(seed).tolist() if hasattr(seed, "dtype") else seed
+    seeds = [given] if np.ndim(given) == 0 else list(given)
+    if not all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in seeds):
+        raise ValueError(f"seed must be an integer, a list with one per row, or None; got {seed!r}")
+    return int(given) if np.ndim(given) == 0 else [int(s) for s in seeds]
+
+
 def row_seeds(seed: int | Sequence[int] | None, rows: int) -> np.ndarray:
     """Return the seed of each row as two words, uint32 [rows, 2], the low one first.
 
@@ -61,14 +76,11 @@ def row_seeds(seed: int | Sequence[int] | None, rows: int) -> np.ndarray:
         ValueError: a seed is no integer, or there is not one for each row.
     """
     if seed is None:
-        return np.frombuffer(secrets.token_bytes(8 * rows), np.uint32).reshape(rows, 2)
-    scalar = np.ndim(seed) == 0
-    values: list[Any] = [seed] if scalar else list(seed)  # type: ignore[arg-type]
-    if not all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in values):
-        raise ValueError(f"seed must be an integer, a list with one per row, or None; got {seed!r}")
-    if scalar:
-        values = [int(values[0]) + row for row in range(rows)]
-    if len(values) != rows:
-        raise ValueError(f"seed has {len(values)} values for {rows} rows; give one per row")
-    words = [(int(s) & _WORD, (int(s) >> 32) & _WORD) for s in values]
+        return np.frombuffer(os.urandom(8 * rows), np.uint32).reshape(rows, 2)
+    seeds = seed_list(seed)
+    if isinstance(seeds, int):
+        seeds = [seeds + row for row in range(rows)]
+    if len(seeds) != rows:
+        raise ValueError(f"seed has {len(seeds)} values for {rows} rows; give one per row")
+    words = [(s & _WORD, (s >> 32) & _WORD) for s in seeds]
     return np.asarray(words, np.uint32).reshape(rows, 2)

@@ -5,7 +5,14 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, is_symbolic, take_in, to_numpy
+from logit_sampling.engines import (
+    AUTOGRAPH_SKIPS,
+    as_written,
+    in_graph,
+    is_symbolic,
+    take_in,
+    to_numpy,
+)
 from logit_sampling.history import as_history, replay
 from logit_sampling.random import row_seeds
 from logit_sampling.transforms import MinP, Temperature, TopK, TopP, Transform
@@ -17,6 +24,9 @@ _PARAMETERS: dict[str, tuple[type[Transform], float]] = {
     "min_p": (MinP, 0.0),
 }
 """Parameter -> transform and the value that means off, in the default order of a chain."""
+
+
+_ALL = 2**31 - 1
 
 
 class State(NamedTuple):
@@ -83,8 +93,8 @@ class Sampler:
             top_p: in (0, 1]; None or 1 leaves it out.
             min_p: in [0, 1]; None or 0 leaves it out.
 
-        Each takes one value, or an array with one value per row. A transform called by its class
-        has no off value: ``TopK(0)`` raises.
+        Each takes one value, or an array with one value per row, off values included. A transform
+        called by its class has no off value: ``TopK(0)`` raises.
 
         Raises:
             ValueError: a value is out of range.
@@ -98,8 +108,12 @@ class Sampler:
         chain = []
         for name, (transform, off) in _PARAMETERS.items():
             value = given[name]
-            if value is not None and not (np.ndim(value) == 0 and value == off):
-                chain.append(transform(value))  # type: ignore[call-arg]
+            scalar = np.ndim(value) == 0 and not isinstance(value, bool)
+            if value is None or (scalar and value == off):
+                continue
+            if name == "top_k" and np.ndim(value):  # off in one row is to keep all
+                value = [_ALL if k == off else k for k in value]
+            chain.append(transform(value))  # type: ignore[call-arg]
         return cls(*chain)
 
     def __call__(
@@ -129,7 +143,7 @@ class Sampler:
             ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
                 token above -inf; a seed, step or history for another number of rows.
         """
-        taken, scores = self._survivors(logits, history, prompt_length)
+        taken, scores = self._survivors(logits, history, prompt_length, seed, step)
         seeds = _seeds(seed, taken)
         return taken.restore(scores.draw(seeds, _steps(step, taken)))
 
@@ -157,8 +171,8 @@ class Sampler:
         Raises:
             ValueError: as in a call; an id outside the vocabulary, or ids of another shape.
         """
-        taken, scores = self._survivors(logits, history, prompt_length)
-        if not (taken.symbolic or is_symbolic(ids)):
+        taken, scores = self._survivors(logits, history, prompt_length, ids)
+        if not taken.symbolic:
             ids = to_numpy(ids)
             if ids.dtype.kind not in "iu" or ids.shape != tuple(np.shape(logits)[:-1]):
                 raise ValueError(
@@ -194,7 +208,7 @@ class Sampler:
         """
         history = as_history(prompt_ids)
         states = tuple(t.init(history, vocab_size) for t in self._transforms)
-        if is_symbolic(history):
+        if in_graph(history, seed):
             from logit_sampling.engines import keras
 
             seeds = keras.seed_words(seed, keras.row_count(history))
@@ -217,8 +231,10 @@ class Sampler:
         Raises:
             ValueError: as in a call.
         """
-        taken = take_in(logits)
+        taken = take_in(logits, state.seed, state.step)
         self._check_rows(taken.rows, state)
+        if not taken.symbolic:  # the state may come out of a compiled function
+            state = state._replace(seed=to_numpy(state.seed), step=to_numpy(state.step))
         scores = self._act(taken.scores, state.transforms)
         ids = scores.draw(state.seed, state.step)
         updated = tuple(
@@ -229,8 +245,10 @@ class Sampler:
             return taken.restore(ids), new
         return taken.restore(ids), new, taken.restore(scores.log_prob(ids))
 
-    def _survivors(self, logits: Any, history: Any, prompt_length: int) -> tuple[Any, Any]:
-        taken = take_in(logits)
+    def _survivors(
+        self, logits: Any, history: Any, prompt_length: int, *others: Any
+    ) -> tuple[Any, Any]:
+        taken = take_in(logits, history, *others)
         self._check_rows(taken.rows)
         past = as_history(history, taken.rows)
         vocab = taken.scores.vocabulary
@@ -245,12 +263,16 @@ class Sampler:
     def _check_rows(self, rows: Any, state: State | None = None) -> None:
         for transform in self._transforms:
             transform.check_rows(rows)
-        if state is not None and isinstance(rows, int) and state.step.shape[0] != rows:
-            raise ValueError(f"the state holds {state.step.shape[0]} rows, logits have {rows}")
+        held = rows if state is None else state.step.shape[0]
+        if isinstance(rows, int) and held not in (rows, None):
+            raise ValueError(f"the state holds {held} rows, logits have {rows}")
 
     def get_config(self) -> dict[str, Any]:
         """Return the chain as data that JSON can hold."""
-        return {"name": "Sampler", "transforms": [t.get_config() for t in self._transforms]}
+        return {
+            "name": type(self).__name__,
+            "transforms": [t.get_config() for t in self._transforms],
+        }
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> "Sampler":
@@ -260,10 +282,10 @@ class Sampler:
             ValueError: an unknown name or parameter, or a value out of range.
         """
         classes = {"Sampler": Sampler, "Greedy": Greedy}
-        name = config.get("name")
-        if name not in classes or not isinstance(config.get("transforms"), list):
-            raise ValueError(f"no configuration of a Sampler or Greedy: {config!r}")
-        return classes[name](*(Transform.from_config(c) for c in config["transforms"]))
+        match config:
+            case {"name": "Sampler" | "Greedy" as name, "transforms": list(chain)}:
+                return classes[name](*(Transform.from_config(c) for c in chain))
+        raise ValueError(f"no configuration of a Sampler or Greedy: {config!r}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self._transforms))})"
@@ -291,31 +313,30 @@ class Greedy(Sampler):
     def _act(self, scores: Any, states: Sequence[Any]) -> Any:
         return self._first.act(super()._act(scores, states), ())
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the chain as data that JSON can hold."""
-        return super().get_config() | {"name": "Greedy"}
-
 
 setattr(Sampler, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up on the object
 
 
 def _seeds(seed: Any, taken: Any) -> Any:
     if not taken.symbolic:
-        return row_seeds(seed if seed is None else to_numpy(seed).tolist(), taken.rows)
+        return row_seeds(seed, taken.rows)
     from logit_sampling.engines import keras
 
     return keras.seed_words(seed, taken.rows)
 
 
 def _steps(step: Any, taken: Any) -> Any:
-    if is_symbolic(step) or taken.symbolic:
-        from logit_sampling.engines import keras
+    if not is_symbolic(step):
+        shapes = ((), (taken.rows,)) if isinstance(taken.rows, int) else ((),)
+        steps = to_numpy(step)
+        integers = steps.dtype.kind in "iu" and steps.shape in shapes
+        if not (integers and (steps >= 0).all() and (steps < 2**31).all()):
+            raise ValueError(
+                "step must be an integer of at least 0 and below 2**31, or one for each of "
+                f"{taken.rows} rows; got {step!r}"
+            )
+        if not taken.symbolic:
+            return np.broadcast_to(steps, (taken.rows,))
+    from logit_sampling.engines import keras
 
-        return keras.per_row(step, taken.rows)
-    steps = to_numpy(step)
-    if steps.dtype.kind not in "iu" or steps.shape not in ((), (taken.rows,)) or (steps < 0).any():
-        raise ValueError(
-            f"step must be an integer of at least 0, or one for each of {taken.rows} rows; "
-            f"got {step!r}"
-        )
-    return np.broadcast_to(steps, (taken.rows,))
+    return keras.per_row(step, taken.rows)

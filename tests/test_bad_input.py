@@ -1,6 +1,9 @@
 """What is refused, and that the message says what was wrong and what to do."""
 
+import dataclasses
+import inspect
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,6 +13,14 @@ import logit_sampling as ls
 
 GOOD = np.array([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]], np.float32)
 SAMPLER = ls.Sampler(ls.TopK(2))
+
+
+@dataclasses.dataclass(frozen=True)
+class Returns(ls.Transform):
+    function: Callable
+
+    def apply(self, logits, state):
+        return self.function(logits)
 
 
 def spoiled(value):
@@ -118,6 +129,10 @@ def test_a_traced_graph_checks_what_it_can():
         tf.function(
             ls.TopK([1, 2]), input_signature=[tf.TensorSpec([None, 3])]
         ).get_concrete_function()
+    with pytest.raises(ValueError, match="Returns returned shape"):
+        tf.function(lambda x: Returns(lambda y: y[0])(x))(tf.constant(GOOD))
+    with pytest.raises(ValueError, match="history must be token ids"):
+        tf.function(lambda h: SAMPLER(GOOD, history=h))(tf.constant([[0.5], [1.0]]))
     with pytest.raises(ValueError, match="seed per row needs a batch"):
         tf.function(
             lambda x: SAMPLER(x, seed=[1, 2]), input_signature=[tf.TensorSpec([None, 3])]
@@ -139,6 +154,14 @@ def test_an_open_batch_size_is_fine():
         (lambda: SAMPLER(GOOD, step=-1), "step must be an integer of at least 0"),
         (lambda: SAMPLER(GOOD, step=[1, 2, 3]), "one for each of 2 rows"),
         (lambda: SAMPLER(GOOD, step=1.5), "got 1.5"),
+        (lambda: SAMPLER(GOOD, step=2**32), "below 2\\*\\*31"),
+        (lambda: tf.function(lambda: SAMPLER(GOOD, step=-1))(), "step must be an integer"),
+        (lambda: tf.function(lambda s: SAMPLER(GOOD, seed=s))(tf.constant(0.5)), "got float32"),
+        (lambda: SAMPLER(GOOD, history=[[1], 2]), "got both lists and numbers"),
+        (lambda: SAMPLER(GOOD, history=[[2**40], [1]]), "below 2\\*\\*31; got 1099511627776"),
+        (lambda: SAMPLER(GOOD, prompt_length=-1), "prompt_length must be .* got -1"),
+        (lambda: ls.Sampler(Returns(lambda x: x[0]))(GOOD), r"Returns returned shape \(3,\)"),
+        (lambda: ls.Sampler(Returns(lambda x: x[:, :2]))(GOOD), r"shape \(2, 2\) for .* \(2, 3\)"),
         (lambda: SAMPLER.log_prob(GOOD, 1), r"ids must be integers of shape \(2,\)"),
         (lambda: SAMPLER.log_prob(GOOD, [0.5, 1]), "got float64"),
         (lambda: SAMPLER.log_prob(GOOD, [0, 3]), r"id 3 in row 1 is not in \[0, 3\)"),
@@ -161,6 +184,27 @@ def test_probabilities_given_as_logits_are_recognised(dtype):
     for call in (SAMPLER, SAMPLER.probabilities, ls.TopK(2)):
         with pytest.warns(ls.ProbabilitiesWarning, match=r"row 1 .* np.log\(probabilities\)"):
             call(np.stack([np.array([3, 2, 1, 0], dtype), row]))
+
+
+def test_the_warning_points_at_the_line_of_the_caller():
+    row = np.array([0.5, 0.25, 0.125, 0.125], np.float32)
+    state = SAMPLER.init([[]], 4)
+    for call in (SAMPLER, SAMPLER.probabilities, ls.TopK(2), lambda x: SAMPLER.step(x, state)):
+        with pytest.warns(ls.ProbabilitiesWarning) as caught:
+            call(row)
+        assert caught[0].filename == __file__
+        line = inspect.getsourcelines(inspect.currentframe().f_code)[0][
+            caught[0].lineno - inspect.currentframe().f_code.co_firstlineno
+        ]
+        assert "call(row)" in line or "lambda" in line
+
+
+def test_a_softmax_in_half_precision_is_recognised():
+    logits = np.random.default_rng(0).normal(size=(50, 1000)).astype(np.float32) * 3
+    for dtype in ("float16", "bfloat16"):
+        for row in tf.cast(tf.nn.softmax(logits), dtype).numpy():
+            with pytest.warns(ls.ProbabilitiesWarning):
+                SAMPLER(row, seed=0)
 
 
 @pytest.mark.parametrize(

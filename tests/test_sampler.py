@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -33,6 +34,55 @@ class CountPenalty(ls.Transform):
         return state
 
 
+@dataclasses.dataclass(frozen=True)
+class Shift(ls.Transform):
+    """Written with Keras operations, as the docs advise, to serve eager code and graphs."""
+
+    by: tuple | float
+
+    def apply(self, logits, state):
+        from keras import ops
+
+        return ops.add(logits, ops.convert_to_tensor(self.by, "float32"))
+
+
+def test_a_transform_written_with_keras_operations():
+    for array in (X, tf.constant(X)):
+        result = Shift(2.0)(array)
+        assert type(result) is type(array)
+        np.testing.assert_allclose(np.asarray(result), X + 2, rtol=1e-6)
+        chain = ls.Sampler(ls.TopK(5), Shift(2.0), ls.TopP(0.9))
+        expected = ls.Sampler(ls.TopK(5), ls.TopP(0.9)).probabilities(X)
+        np.testing.assert_allclose(chain.probabilities(array), expected, rtol=1e-6)
+    compiled = tf.function(Shift(2.0), jit_compile=True)
+    np.testing.assert_allclose(compiled(tf.constant(X)), X + 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("by", [2.0, np.float32(2), (1.0, 2.0), ((1.0,), (2.0,))])
+def test_the_configuration_of_a_users_transform(by):
+    again = ls.Sampler.from_config(json.loads(json.dumps(ls.Sampler(Shift(by)).get_config())))
+    assert again == ls.Sampler(Shift(by)) and hash(again) == hash(ls.Sampler(Shift(by)))
+
+
+def test_a_users_class_does_not_hide_one_of_ours():
+    @dataclasses.dataclass(frozen=True)
+    class TopK(ls.Transform):
+        k: int
+
+    ours, theirs = ls.TopK(3), TopK(3)
+    assert ls.Transform.from_config(ours.get_config()) == ours
+    assert ls.Transform.from_config(theirs.get_config()) == theirs != ours
+
+
+def test_the_result_of_a_transform_keeps_the_precision():
+    @dataclasses.dataclass(frozen=True)
+    class Doubled(ls.Transform):
+        def apply(self, logits, state):
+            return logits * np.float64(2)
+
+    assert Doubled()(X).dtype == np.float32 and Doubled()(X.astype(np.float64)).dtype == np.float64
+
+
 def test_from_params_has_a_documented_order():
     sampler = ls.Sampler.from_params(min_p=0.05, top_p=0.95, top_k=50, temperature=0.8)
     chain = (ls.Temperature(0.8), ls.TopK(50), ls.TopP(0.95), ls.MinP(0.05))
@@ -41,6 +91,10 @@ def test_from_params_has_a_documented_order():
     assert ls.Sampler.from_params(temperature=1, top_k=0, top_p=1.0, min_p=0) == ls.Sampler()
     assert ls.Sampler.from_params(temperature=0) == ls.Sampler(ls.Temperature(0))
     assert ls.Sampler.from_params(top_k=[1, 2]) == ls.Sampler(ls.TopK([1, 2]))
+    mixed = ls.Sampler.from_params(temperature=[1, 0, 2], top_k=[0, 5, 2], top_p=[1, 0.9, 0.5])
+    assert (mixed.probabilities(X) > 0).sum(axis=1).tolist()[:2] == [20, 1]
+    with pytest.raises(ValueError, match="got False"):
+        ls.Sampler.from_params(top_k=False)
 
 
 def test_repr_shows_the_chain_in_order():

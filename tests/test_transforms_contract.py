@@ -117,13 +117,81 @@ def test_half_precision_is_computed_in_float32(sampler, dtype):
 
 
 def test_float64_is_kept():
-    x = np.array([0.0, 1e-12, -1e-12, -5.0])  # the first three differ only in float64
-    chain = ls.Sampler(ls.TopP(0.9999), ls.TopK(2), ls.MinP(1))
-    assert ls.TopK(1)(x).dtype == np.float64
-    for jit in (False, True):
-        graph = tf.function(chain.probabilities, jit_compile=jit)(tf.constant(x)).numpy()
-        np.testing.assert_array_equal(graph, [0, 1, 0, 0])
-    np.testing.assert_array_equal(chain.probabilities(x), [0, 1, 0, 0])
+    x = np.array([1.0, 1.0 + 1e-12, 1.0 - 1e-12, -5.0])  # equal in float32 but for the last
+    for vocabulary in (4, 2000):  # both sides of the length from which the graph engine bisects
+        x = np.concatenate([x, np.full(vocabulary - len(x), -9.0)])
+        expected = np.where(np.arange(vocabulary) == 1, x, -np.inf)
+        for transform in (ls.TopK(1), ls.TopP(1e-3), ls.MinP(1), ls.Temperature(0)):
+            np.testing.assert_array_equal(transform(x), expected)
+            assert transform(x).dtype == np.float64
+            for jit in (False, True):
+                graph = tf.function(transform, jit_compile=jit)(tf.constant(x))
+                np.testing.assert_array_equal(graph.numpy(), expected)
+                assert graph.dtype == tf.float64
+
+
+def test_parameters_keep_their_precision_in_a_graph():
+    # In float32 0.3 is a little more, and one token more would be needed to reach it.
+    for vocabulary, kept in ((1000, 300), (2000, 600)):
+        row = np.zeros(vocabulary, np.float32)
+        for run in (ls.TopP(0.3), lambda x: tf.function(ls.TopP(0.3))(tf.constant(x)).numpy()):
+            assert np.isfinite(run(row)).sum() == kept
+
+
+def test_a_large_k_for_one_row_keeps_all():
+    sampler = ls.Sampler(ls.TopK([5, 2**40, 300, 1]))
+    x = batch()
+    graph = tf.function(sampler.probabilities)(tf.constant(x)).numpy()
+    np.testing.assert_allclose(graph, sampler.probabilities(x), rtol=1e-6, atol=0)
+    assert (graph > 0).sum(axis=1).tolist() == [5, 300, 300, 1]
+
+
+@pytest.mark.parametrize("seed", [7, -7, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("dtype", [tf.int32, tf.int64])
+def test_a_seed_is_the_same_in_every_type(seed, dtype):
+    sampler, x = ls.Sampler(), tf.constant(np.zeros((4, 999), np.float32))
+    expected = sampler(x, seed=seed).numpy()
+    compiled = tf.function(lambda x, seed: sampler(x, seed=seed))
+    for given in (seed, np.int64(seed), np.array(seed), tf.constant(seed, dtype)):
+        np.testing.assert_array_equal(sampler(x, seed=given), expected)
+        np.testing.assert_array_equal(compiled(x, given), expected)
+        state = sampler.init([[]] * 4, 999, seed=given)
+        np.testing.assert_array_equal(sampler.step(x, state)[0], expected)
+
+
+def test_seeds_of_64_bits():
+    sampler, x = ls.Sampler(), np.zeros((2, 999), np.float32)
+    np.testing.assert_array_equal(
+        sampler(x, seed=[2**63, -1]), sampler(x, seed=[-(2**63), 2**64 - 1])
+    )
+    open_batch = tf.function(
+        lambda x: sampler(x, seed=2**64 - 1), input_signature=[tf.TensorSpec([None, 999])]
+    )
+    np.testing.assert_array_equal(open_batch(x), sampler(x, seed=[-1, 0]))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_state_goes_in_and_out_of_compiled_functions(jit_compile):
+    sampler, x = ls.Sampler(ls.TopK(20)), batch(50, 2)
+    compiled = tf.function(sampler.step, jit_compile=jit_compile)
+    state = mixed = sampler.init([[1, 2], [3]], 50, seed=3)
+    for step in range(4):
+        ids, state = sampler.step(x, state)
+        other, mixed = (compiled if step % 2 else sampler.step)(tf.constant(x), mixed)
+        np.testing.assert_array_equal(other.numpy(), ids)
+    assert compiled.experimental_get_tracing_count() <= 2  # for arrays, then for tensors
+
+
+def test_concrete_logits_inside_a_graph_are_part_of_it():
+    sampler, x = ls.Sampler(), batch(999)
+    compiled = tf.function(lambda seed: sampler(x, seed=seed))
+    np.testing.assert_array_equal(compiled(tf.constant(5)), sampler(x, seed=5))
+    variable = tf.Variable(x)
+    np.testing.assert_array_equal(
+        tf.function(lambda: sampler(variable, seed=5))(), sampler(x, seed=5)
+    )
+    unseeded = tf.function(lambda: sampler.step(x, sampler.init([[0]] * 4, 999))[0])
+    assert any((unseeded() != unseeded()).numpy().any() for _ in range(3))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

@@ -35,6 +35,13 @@ def is_symbolic(x: Any) -> bool:
     return jax is not None and isinstance(x, jax.core.Tracer)
 
 
+def in_graph(*values: Any) -> bool:
+    """Tell whether the work belongs into a graph: one of ``values`` does, or TensorFlow traces."""
+    tensorflow = sys.modules.get("tensorflow")
+    tracing = tensorflow is not None and not tensorflow.executing_eagerly()
+    return tracing or any(is_symbolic(value) for value in values)
+
+
 def to_numpy(x: Any) -> np.ndarray:
     """Return the numbers of an array, eager tensor or nested list, uncopied where possible."""
     if type(x).__module__.partition(".")[0] == "torch":
@@ -65,21 +72,28 @@ class Intake:
     restore: Callable[[Any], Any]  # batch results -> the caller's type, without the batch axis
 
 
-def take_in(logits: Any) -> Intake:
+def take_in(logits: Any, *others: Any) -> Intake:
     """Check logits, [vocab] or [batch, vocab], and hand them to their engine.
+
+    Args:
+        logits: an array, a tensor, or nested lists.
+        others: what else takes part: in a graph if any of it is.
 
     Raises:
         ValueError: a wrong rank or dtype, an empty vocabulary, or NaN (in eager code).
     """
-    symbolic = is_symbolic(logits)
-    x = logits if symbolic else to_numpy(logits)
+    symbolic = in_graph(logits, *others)
+    if symbolic:
+        from logit_sampling.engines import keras
+
+        x = keras.to_tensor(logits)
+    else:
+        x = to_numpy(logits)
     check_shape(tuple(x.shape))
     check_dtype(x.dtype.name)
     batch = x if len(x.shape) == 2 else x[None]
     unbatched: Callable[[Any], Any] = (lambda y: y) if batch is x else (lambda y: y[0])
     if symbolic:
-        from logit_sampling.engines import keras
-
         scores: Any = keras.Scores.of(batch)
         return Intake(scores, keras.row_count(batch), True, unbatched)
 

@@ -16,8 +16,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from logit_sampling.checks import check_returned
+from logit_sampling.engines import is_symbolic
 from logit_sampling.engines.numpy import SUM_TOLERANCE
-from logit_sampling.random import row_seeds, threefry
+from logit_sampling.random import row_seeds, seed_list, threefry
 
 _SHORT = 1024
 """Up to this many tokens are put in order by ``ops.top_k``; more are searched by bisection."""
@@ -49,6 +51,11 @@ def row_count(batch: Any) -> Any:
     return batch.shape[0] if batch.shape[0] is not None else ops.shape(batch)[0]
 
 
+def is_wide(x: Any) -> bool:
+    """Tell whether a tensor holds float64."""
+    return keras.backend.standardize_dtype(x.dtype) == "float64"
+
+
 def seed_words(seed: Any, rows: Any) -> Any:
     """Return the seed of each row, uint32 [rows, 2]; see ``random.row_seeds``."""
     if seed is None:
@@ -56,28 +63,55 @@ def seed_words(seed: Any, rows: Any) -> Any:
             raise ValueError("seed=None inside a compiled function would be frozen; pass a seed")
         import tensorflow as tf
 
-        full = {"minval": None, "maxval": None, "dtype": "uint32"}
-        return tf.random.uniform((rows, 2), **full)
-    if not ops.is_tensor(seed):
+        return tf.cast(tf.random.uniform((rows, 2), 0, 2**32, tf.int64), tf.uint32)
+    if not is_symbolic(seed):
         if isinstance(rows, int):
             return ops.convert_to_tensor(row_seeds(seed, rows))
-        if np.ndim(seed):
+        number = seed_list(seed)
+        if not isinstance(number, int):
             raise ValueError("a seed per row needs a batch whose size the graph knows")
-        seed = ops.convert_to_tensor(np.asarray(seed).astype(np.int64))
+        number = (number + 2**63) % 2**64 - 2**63  # as a signed integer
+        seed = ops.convert_to_tensor(number, "int64")
+    check_integers("seed", seed)
+    seed = ops.cast(seed, "int64")
     if len(seed.shape) == 0:
         seed = seed + ops.cast(ops.arange(rows), seed.dtype)
-    word = ops.cast(0xFFFFFFFF, seed.dtype) if "64" in str(seed.dtype) else None
-    if word is None:  # JAX without 64-bit integers
-        high = ops.zeros_like(seed)
-        return ops.stack([ops.cast(seed, "uint32"), ops.cast(high, "uint32")], axis=-1)
-    low, high = seed, ops.right_shift(seed, ops.cast(32, seed.dtype))
-    words = [ops.cast(ops.bitwise_and(part, word), "uint32") for part in (low, high)]
-    return ops.stack(words, axis=-1)
+    if keras.backend.standardize_dtype(seed.dtype) == "int64":
+        low = ops.bitwise_and(seed, ops.cast(0xFFFFFFFF, "int64"))
+        high = ops.bitwise_and(ops.right_shift(seed, 32), ops.cast(0xFFFFFFFF, "int64"))
+    else:  # JAX without 64-bit integers: the sign alone fills the upper word
+        low, high = seed, ops.right_shift(seed, 31)
+    return ops.stack([ops.cast(low, "uint32"), ops.cast(high, "uint32")], axis=-1)
+
+
+def check_integers(name: str, tensor: Any) -> None:
+    """Raise ValueError unless ``tensor`` holds integers."""
+    kind = keras.backend.standardize_dtype(tensor.dtype)
+    if "int" not in kind:
+        raise ValueError(f"{name} must hold integers, got {kind}")
+
+
+def to_tensor(x: Any) -> Any:
+    """Return ``x`` as a tensor of the backend.
+
+    Raises:
+        ValueError: it belongs to another framework's graph.
+    """
+    backend = keras.config.backend()
+    family = "jax" if type(x).__module__.startswith("jax") else "tensorflow"
+    if is_symbolic(x) and family != backend:
+        raise ValueError(
+            f"a graph of {family} is being traced, but Keras runs on {backend}: set the "
+            f"environment variable KERAS_BACKEND={family} before Keras is first imported"
+        )
+    return ops.convert_to_tensor(x)
 
 
 def per_row(numbers: Any, rows: Any) -> Any:
     """Return a number or [batch] numbers as int32 [batch]."""
-    return ops.broadcast_to(ops.cast(ops.convert_to_tensor(numbers), "int32"), (rows,))
+    tensor = ops.convert_to_tensor(numbers)
+    check_integers("step and ids", tensor)
+    return ops.broadcast_to(ops.cast(tensor, "int32"), (rows,))
 
 
 def no_history(rows: Any) -> Any:
@@ -87,12 +121,12 @@ def no_history(rows: Any) -> Any:
 
 def lengths(history: Any) -> Any:
     """Return how many token ids each row of ``history`` [batch, length] holds, int32 [batch]."""
-    return ops.sum(ops.cast(history >= 0, "int32"), axis=-1)
+    return ops.sum(ops.cast(ops.convert_to_tensor(history) >= 0, "int32"), axis=-1)
 
 
 def _column(parameter: Any, dtype: str) -> Any:
     """Return a number or [batch] numbers so that they broadcast over [batch, tokens]."""
-    tensor = ops.cast(ops.convert_to_tensor(parameter), dtype)
+    tensor = ops.convert_to_tensor(parameter, dtype)
     return tensor[:, None] if len(tensor.shape) else tensor
 
 
@@ -119,7 +153,7 @@ def _last_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
 
 def _sortable(x: Any) -> Any:
     """Return integers in the order of the floats ``x``, which hold no NaN and no -0.0."""
-    kind = "int64" if str(x.dtype).endswith("float64") else "int32"
+    kind = "int64" if is_wide(x) else "int32"
     bits = ops.view(x, kind)
     magnitude = ops.cast(np.iinfo(kind).max, kind)
     return ops.where(bits < 0, ops.bitwise_xor(bits, magnitude), bits)
@@ -170,14 +204,16 @@ class Scores:
         """Take in logits, float [batch, vocab] with a vocabulary whose size the graph knows."""
         if logits.shape[-1] is None:
             raise ValueError("the vocabulary's size is unknown while tracing; set the static shape")
-        x = logits if str(logits.dtype).endswith("64") else ops.cast(logits, "float32")
+        x = ops.cast(logits, "float64" if is_wide(logits) else "float32")
         valid = ops.logical_not(ops.any(ops.isnan(x), axis=-1))
         # A zero without a sign, so that equals have equal bits.
         return cls(ops.where(x == 0, ops.zeros_like(x), x), None, 1.0, valid, x.shape[-1])
 
-    def replaced(self, logits: Any) -> Self:
-        """Go on with other logits, [batch, vocab]."""
-        scores = self.of(logits)
+    def replaced(self, logits: Any, source: str) -> Self:
+        """Go on with the logits [batch, vocab] that the transform ``source`` returned."""
+        tensor = ops.cast(ops.convert_to_tensor(logits), self.values.dtype)
+        check_returned(tensor, (self.values.shape[0], self.vocabulary), source)
+        scores = self.of(tensor)
         return replace(scores, valid=scores.valid & self.valid)
 
     def _raw_peak(self) -> Any:
@@ -221,15 +257,16 @@ class Scores:
     def top_k(self, k: Any) -> Self:
         """Keep the first ``k``, a number or [batch]."""
         n = self.values.shape[-1]
-        most, least = int(np.max(k)), int(np.min(k))
-        if least >= n:
+        k = np.minimum(k, n)
+        most = int(np.max(k))
+        if np.all(k == n):
             return self
-        if min(most, n) <= _SHORT:
-            values, ids = self._in_order(min(most, n))
-            ranks = ops.arange(min(most, n))[None]
+        if most <= _SHORT:
+            values, ids = self._in_order(most)
+            ranks = ops.arange(most)[None]
             values = ops.where(ranks < _column(k, ranks.dtype), values, -np.inf)
             return self._by_id(values, ids)
-        goal = ops.minimum(_column(k, "int32"), n) + ops.zeros_like(self.values[:, :1], "int32")
+        goal = _column(k, "int32") + ops.zeros_like(self.values[:, :1], "int32")
         return self._keep(_leading(self.values, ops.ones_like(self.values, "int32"), goal, 0.0))
 
     def top_p(self, p: Any) -> Self:
@@ -237,8 +274,8 @@ class Scores:
         if np.all(np.asarray(p) == 1):
             return self
         n = self.values.shape[-1]
-        kind = "float64" if str(self.values.dtype).endswith("64") else "float32"
-        slack = float(SUM_TOLERANCE * np.finfo(kind).eps)
+        precision = np.finfo("float64" if is_wide(self.values) else "float32")
+        slack = float(SUM_TOLERANCE * precision.eps)
         column = _column(p, wide())
         if n <= _SHORT:
             ordered = replace(self, **dict(zip(("values", "ids"), self._in_order(n), strict=True)))
@@ -251,15 +288,14 @@ class Scores:
         goal = column * ops.sum(masses, axis=-1, keepdims=True)
         return self._keep(_leading(self.values, masses, goal, slack) | (column == 1))
 
-    def at_least(self, threshold: Any) -> Self:
-        """Keep the scores that reach ``threshold``, a number or [batch], and the greatest."""
+    def min_p(self, p: Any) -> Self:
+        """Keep what has at least ``p`` times the greatest mass, a number or [batch]."""
+        with np.errstate(divide="ignore"):
+            reach = self.temperature * _column(np.log(p), wide())
         # Rounded as the logits are, so that what is equal on paper is equal here.
-        raw = ops.cast(_column(threshold, wide()) * self.temperature, self.values.dtype)
-        return self._keep(self.values >= ops.minimum(raw, self._raw_peak()))
-
-    def peak(self) -> Any:
-        """Return the greatest score of each row, [batch]."""
-        return (ops.cast(self._raw_peak(), wide()) / self.temperature)[:, 0]
+        peak = ops.cast(self._raw_peak(), wide())
+        least = ops.cast(peak + reach, self.values.dtype)
+        return self._keep((self.values >= least) | (_column(p, wide()) == 0))
 
     def _spread(self, kept: Any, fill: float) -> Any:
         """Put what was kept into rows of the whole vocabulary."""
@@ -275,9 +311,10 @@ class Scores:
         """Return logits, [batch, vocab], with -inf for what was removed."""
         wide_scaled = ops.cast(self.values, wide()) / self.temperature
         scaled = ops.cast(wide_scaled, self.values.dtype)
-        # A temperature near 0 may overflow; shifting the row does not change its distribution.
-        new = ops.isinf(scaled) & ops.logical_not(ops.isinf(self.values))
-        overflow = ops.any(new, axis=-1, keepdims=True)
+        # Near 0 the peak may overflow; shifting a row does not change its distribution.
+        peak = self._raw_peak()
+        scaled_peak = ops.cast(ops.cast(peak, wide()) / self.temperature, self.values.dtype)
+        overflow = ops.isinf(scaled_peak) & ops.logical_not(ops.isinf(peak))
         shifted = ops.cast(self._exponents(), self.values.dtype)
         return self._spread(ops.where(overflow, shifted, scaled), -np.inf)
 
@@ -296,7 +333,7 @@ class Scores:
     def log_prob(self, ids: Any) -> Any:
         """Return the log-probability of ``ids`` [batch], float32 [batch]; NaN without one."""
         masses, valid = self._distribution()
-        tokens = ops.broadcast_to(ops.cast(ids, "int32"), ops.shape(masses)[:1])[:, None]
+        tokens = per_row(ids, row_count(masses))[:, None]
         own = ops.arange(self.vocabulary, dtype="int32")[None] if self.ids is None else self.ids
         exponents = ops.where(own == tokens, self._exponents(), -np.inf)
         result = ops.max(exponents, axis=-1) - ops.log(ops.sum(masses, axis=-1))
@@ -338,7 +375,11 @@ def _find(masses: Any, uniform: Any) -> tuple[Any, Any]:
     """Return where ``uniform`` of the total falls, and which part of that mass lies below it."""
     sums = ops.cumsum(masses, axis=-1)
     target = uniform[:, None] * sums[:, -1:]  # below the total, as uniform is below 1
-    place = ops.minimum(ops.sum(ops.cast(sums <= target, "int32"), axis=-1), masses.shape[-1] - 1)
+    # XLA sums in another order for each place, so a place without mass may seem to add some.
+    able = masses > 0
+    hit = ops.cast((sums > target) & able, "int32")
+    last = masses.shape[-1] - 1 - ops.argmax(ops.flip(ops.cast(able, "int32"), axis=-1), axis=-1)
+    place = ops.where(ops.any(hit > 0, axis=-1), ops.argmax(hit, axis=-1), last)
     mass = ops.take_along_axis(masses, place[:, None], axis=-1)
     below = ops.take_along_axis(sums, place[:, None], axis=-1) - mass
     part = ops.clip((target - below) / mass, 0.0, 1 - float(np.finfo(wide()).eps) / 2)

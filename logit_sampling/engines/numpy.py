@@ -5,6 +5,7 @@ A row holds its survivors alone, so each cut makes what follows cheaper. Logits 
 alone, and applies it where masses are computed. Masses are float64.
 """
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,12 +13,15 @@ from typing import Any, Self
 
 import numpy as np
 
+from logit_sampling.checks import check_returned
+from logit_sampling.engines import to_numpy
 from logit_sampling.random import threefry
 
 SUM_TOLERANCE = 16
 """A prefix reaches a mass if what is missing is below this many roundings of the next token."""
 
 _BLOCK = 1024  # a longer row is searched in two levels
+_LIMITS = sys.float_info
 _MANY = 16  # rows from which random numbers come faster from arrays than one by one
 
 
@@ -65,17 +69,19 @@ class _Row:
         """Log-masses up to a constant, float64 [survivors]; the greatest is 0."""
         if np.isposinf(self.peak):
             return np.where(self.values == np.inf, 0.0, -np.inf)
-        exponents = np.subtract(self.values, self.peak, dtype=np.float64)
-        return exponents if self.temperature == 1 else exponents / self.temperature
+        with np.errstate(over="ignore"):  # to -inf
+            exponents = np.subtract(self.values, self.peak, dtype=np.float64)
+            return exponents if self.temperature == 1 else exponents / self.temperature
 
     def masses(self) -> np.ndarray:
-        return np.exp(self.exponents())
+        with np.errstate(under="ignore"):
+            return np.exp(self.exponents())
 
     def scale(self, temperature: float) -> Self:
-        temperature = min(self.temperature * temperature, sys.float_info.max)
         if temperature == 0:
             return replace(self.keep(np.asarray([self.values.argmax()])), temperature=1.0)
-        return replace(self, temperature=temperature)
+        product = self.temperature * temperature
+        return replace(self, temperature=min(max(product, _LIMITS.min), _LIMITS.max))
 
     def top_k(self, k: int) -> Self:
         return self if k >= self.values.size else self.keep(leading(self.values, k))
@@ -99,21 +105,24 @@ class _Row:
                 return self.keep(np.sort(order[: np.count_nonzero(wanted)]))
             count *= 8
 
-    def at_least(self, threshold: float) -> Self:
+    def min_p(self, p: float) -> Self:
+        if p == 0:
+            return self
         # Rounded as the logits are, so that what is equal on paper is equal here.
-        raw = min(self.values.dtype.type(threshold * self.temperature), self.peak)
-        return self.keep(np.flatnonzero(self.values >= raw))
+        with np.errstate(over="ignore"):
+            least = self.values.dtype.type(self.peak + self.temperature * math.log(p))
+        return self.keep(np.flatnonzero(self.values >= least))
 
     def scaled(self) -> np.ndarray:
         """The logits divided by the temperature, as they came in otherwise."""
         if self.temperature == 1:
             return self.values
-        with np.errstate(over="ignore"):
-            scaled = (self.values / np.float64(self.temperature)).astype(self.values.dtype)
-            # Near 0 this may overflow; shifting the row does not change its distribution.
-            if np.isinf(scaled[np.isfinite(self.values)]).any():
-                scaled = self.exponents().astype(self.values.dtype)
-        return scaled
+        dtype = self.values.dtype
+        with np.errstate(over="ignore", under="ignore"):
+            # Near 0 the peak may overflow; shifting a row does not change its distribution.
+            if np.isfinite(self.peak) and np.isinf(dtype.type(self.peak / self.temperature)):
+                return self.exponents().astype(dtype)
+            return (self.values / np.float64(self.temperature)).astype(dtype)
 
     def spread(self, kept: np.ndarray, vocabulary: int, fill: float) -> np.ndarray:
         """Put what was ``kept`` into a row of the whole vocabulary."""
@@ -131,8 +140,7 @@ class _Row:
         place = token if self.ids is None else int(np.searchsorted(self.ids, token))
         if self.ids is not None and (place == self.ids.size or self.ids[place] != token):
             return -np.inf
-        exponents = self.exponents()
-        return exponents[place] - np.log(np.exp(exponents).sum())
+        return self.exponents()[place] - np.log(self.masses().sum())
 
     def draw(self, uniform: float) -> int:
         masses = self.masses()
@@ -183,8 +191,8 @@ class Scores:
     @classmethod
     def of(cls, logits: np.ndarray) -> Self:
         """Take in logits, float [batch, vocab]; raise ValueError for NaN."""
-        if logits.dtype not in (np.float32, np.float64):
-            logits = logits.astype(np.float32)
+        wide = logits.dtype.name == "float64"
+        logits = logits.astype(np.float64 if wide else np.float32, copy=False)
         peaks = logits.max(axis=-1)
         bad = np.flatnonzero(np.isnan(peaks))
         if bad.size:
@@ -197,9 +205,12 @@ class Scores:
         rows = tuple(method(*pair) for pair in zip(self.rows, parameters, strict=True))
         return replace(self, rows=rows)
 
-    def replaced(self, logits: np.ndarray) -> Self:
-        """Go on with other logits, [batch, vocab]."""
-        return self.of(logits)
+    def replaced(self, logits: Any, source: str) -> Self:
+        """Go on with the logits [batch, vocab] that the transform ``source`` returned."""
+        array, shape = to_numpy(logits), (len(self.rows), self.vocabulary)
+        check_returned(array, shape, source)
+        dtype = self.rows[0].values.dtype if self.rows else np.float32
+        return self.of(array.astype(dtype, copy=False))
 
     def scale(self, temperature: Any) -> Self:
         """Divide by ``temperature``, a number or [batch]; 0 keeps the first in order."""
@@ -213,13 +224,9 @@ class Scores:
         """Keep the shortest prefix whose mass reaches ``p``, a number or [batch]."""
         return self._each(_Row.top_p, p)
 
-    def at_least(self, threshold: Any) -> Self:
-        """Keep the scores that reach ``threshold``, a number or [batch], and the greatest."""
-        return self._each(_Row.at_least, threshold)
-
-    def peak(self) -> np.ndarray:
-        """Return the greatest score of each row, float64 [batch]."""
-        return np.asarray([row.peak / row.temperature for row in self.rows])
+    def min_p(self, p: Any) -> Self:
+        """Keep what has at least ``p`` times the greatest mass, a number or [batch]."""
+        return self._each(_Row.min_p, p)
 
     def dense(self) -> np.ndarray:
         """Return logits, [batch, vocab], with -inf for what was removed."""
@@ -238,7 +245,9 @@ class Scores:
             if not 0 <= token < self.vocabulary:
                 raise ValueError(f"id {token} in row {row} is not in [0, {self.vocabulary})")
         pairs = zip(self.rows, ids, strict=True)
-        return np.asarray([row.log_prob(token) for row, token in pairs], np.float32)
+        log_prob = np.asarray([row.log_prob(token) for row, token in pairs])
+        with np.errstate(over="ignore"):
+            return log_prob.astype(np.float32)
 
     def draw(self, seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Return a token for each row, int32 [batch], from seeds uint32 [batch, 2] and steps."""

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from logit_sampling.checks import check_number
 from logit_sampling.engines import AUTOGRAPH_SKIPS, take_in
 from logit_sampling.history import as_history, replay
@@ -15,8 +17,9 @@ class Transform:
 
     A subclass is a frozen dataclass that writes ``apply``. One that depends on the tokens so far
     also writes ``init`` and ``update``; what it carries from step to step is a value (arrays, or a
-    tuple of them) that is passed in and comes back. Nothing on a transform changes. To serve
-    compiled graphs too it computes with ``keras.ops``.
+    tuple of them) that is passed in and comes back. Nothing on a transform changes. It gets NumPy
+    arrays in eager code, whatever the caller holds, and tensors in a graph, where AutoGraph leaves
+    it as it is written; to serve both it computes with ``keras.ops``.
 
     Example:
         >>> import dataclasses, numpy as np, logit_sampling as ls
@@ -33,7 +36,13 @@ class Transform:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Transform._classes[cls.__name__] = cls
+        Transform._classes[cls._name()] = cls
+
+    @classmethod
+    def _name(cls) -> str:
+        """Return the name in a configuration; that of a user's class says where it is from."""
+        own = cls.__module__.startswith("logit_sampling.")
+        return cls.__name__ if own else f"{cls.__module__}.{cls.__qualname__}"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -55,12 +64,17 @@ class Transform:
         raise NotImplementedError(f"{type(self).__name__} does not write `apply`")
 
     def update(self, state: Any, ids: Any) -> Any:
-        """Return the state after the tokens ``ids``, int [batch], were accepted."""
+        """Return the state after the tokens ``ids``, int [batch], were accepted; -1 is none."""
         return state
+
+    @classmethod
+    def is_stateful(cls) -> bool:
+        """Tell whether it takes in the tokens that are accepted."""
+        return cls.update is not Transform.update
 
     def act(self, scores: Any, state: Any) -> Any:
         """Apply to the scores of an engine: what a sampler calls."""
-        return scores.replaced(self.apply(scores.dense(), state))
+        return scores.replaced(self.apply(scores.dense(), state), type(self).__name__)
 
     def _per_row(self) -> dict[str, tuple[float, ...]]:
         """Return the parameters that have a value for each row."""
@@ -100,7 +114,7 @@ class Transform:
             ValueError: logits of a wrong rank or dtype, or with NaN; a parameter with one value per
                 row for another number of rows.
         """
-        taken = take_in(logits)
+        taken = take_in(logits, history)
         self.check_rows(taken.rows)
         past = as_history(history, taken.rows)
         state = replay(self, past, prompt_length, taken.scores.vocabulary)
@@ -109,10 +123,7 @@ class Transform:
     def get_config(self) -> dict[str, Any]:
         """Return name and parameters as data that JSON can hold."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"name": type(self).__name__} | {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
-        }
+        return {"name": self._name()} | {name: _plain(value) for name, value in values.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -121,15 +132,28 @@ class Transform:
         Raises:
             ValueError: no transform has that name, or it has no such parameter.
         """
-        parameters = dict(config)
-        name = parameters.pop("name", None)
-        known = Transform._classes
+        if not isinstance(config, dict):
+            raise ValueError(f"no configuration of a transform: {config!r}")
+        parameters = {key: _frozen(value) for key, value in config.items() if key != "name"}
+        name, known = str(config.get("name")), Transform._classes
         if name not in known:
             raise ValueError(f"no transform is called {name!r}; known: {', '.join(sorted(known))}")
         try:
             return known[name](**parameters)  # type: ignore[return-value]
         except TypeError as error:
             raise ValueError(f"{name} does not fit {parameters}: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold: lists for tuples and arrays, numbers for NumPy's."""
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _frozen(value: Any) -> Any:
+    """Return tuples for lists, so that a transform can be hashed."""
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
 
 
 setattr(Transform, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up on the object

@@ -7,8 +7,6 @@ token at least.
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from logit_sampling.checks import Numbers, number
 from logit_sampling.transforms.base import ScoreTransform
 
@@ -94,5 +92,4 @@ class MinP(ScoreTransform):
 
     def narrow(self, scores: Any) -> Any:
         """Return the scores that come close enough to the greatest."""
-        with np.errstate(divide="ignore"):
-            return scores.at_least(scores.peak() + np.log(self.p))
+        return scores.min_p(self.p)

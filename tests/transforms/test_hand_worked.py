@@ -97,7 +97,8 @@ def test_removed_tokens_stay_removed():
 
 def test_plus_infinity_takes_all_the_mass():
     row = np.array([0, INF, 5, INF], np.float32)
-    for chain in ([], [ls.Temperature(2)], [ls.TopP(0.9)], [ls.MinP(0.5)], [ls.TopK(3)]):
+    cuts = (ls.Temperature(2), ls.TopP(0.9), ls.MinP(0.5), ls.MinP(0), ls.TopK(3))
+    for chain in ([], *([cut] for cut in cuts)):
         np.testing.assert_array_equal(probabilities(*chain, row=row), [0, 0.5, 0, 0.5])
     assert int(ls.Greedy()(row)) == 1
 
@@ -106,6 +107,18 @@ def test_a_row_of_minus_infinity_passes_through_a_transform():
     row = np.full(4, -INF, np.float32)
     for transform in (ls.Temperature(2), ls.Temperature(0), ls.TopK(2), ls.TopP(0.5), ls.MinP(0.5)):
         np.testing.assert_array_equal(transform(row), row)
+
+
+def test_huge_numbers_do_not_warn():
+    tiny = float(np.finfo(np.float32).min)  # what many models write for "masked"
+    row = np.array([1, 2, tiny], np.float32)
+    np.testing.assert_array_equal(ls.Temperature(0.5)(row), [2, 4, -INF])
+    expected = [1 / (1 + np.e**2), np.e**2 / (1 + np.e**2), 0]
+    np.testing.assert_allclose(probabilities(ls.Temperature(0.5), row=row), expected, rtol=1e-6)
+    assert probabilities(ls.Temperature(1e39), ls.MinP(0.1), row=row[:2]).tolist() == [0.5, 0.5]
+    assert ls.Sampler().log_prob(np.array([0, -1e300]), 1) == -INF
+    far = np.array([1.7e308, -1.7e308])
+    np.testing.assert_array_equal(probabilities(ls.TopP(0.9), row=far), [1, 0])
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-9])
