@@ -22,6 +22,8 @@ SUM_TOLERANCE = 16
 
 _BLOCK = 1024  # a longer row is searched in two levels
 _LIMITS = sys.float_info
+_FEW = 256  # leaders among which a nucleus is looked for first
+_BINS = 4096  # of scores, in which it is looked for then
 _MANY = 16  # rows from which random numbers come faster from arrays than one by one
 
 
@@ -89,21 +91,35 @@ class _Row:
     def top_p(self, p: float) -> Self:
         if p == 1 or np.isneginf(self.peak):
             return self
-        masses = self.masses()
+        exponents = self.exponents()
+        masses = np.exp(exponents)
         goal = p * masses.sum()
         slack = SUM_TOLERANCE * np.finfo(self.values.dtype).eps
-        count = 256
-        while True:  # a few leaders nearly always hold the mass
-            count = min(count, masses.size)
-            places = leading(self.values, count)
+
+        def leaders(places: np.ndarray, before: float) -> tuple[np.ndarray, bool]:
+            """Return those of ``places`` that are wanted; and whether one was not."""
             order = places[np.argsort(-self.values[places], kind="stable")]
             mass = masses[order]
-            missing = goal - (np.cumsum(mass) - mass)
-            wanted = missing > slack * mass
-            if count == masses.size or not wanted[-1]:
-                wanted[0] = True
-                return self.keep(np.sort(order[: np.count_nonzero(wanted)]))
-            count *= 8
+            missing = goal - before - (np.cumsum(mass) - mass)
+            count = np.count_nonzero(missing > slack * mass)
+            return order[:count], count < order.size
+
+        # A few leaders nearly always hold the mass.
+        kept, enough = leaders(leading(self.values, min(_FEW, masses.size)), 0.0)
+        if enough or masses.size <= _FEW:
+            return self.keep(np.sort(kept) if kept.size else np.asarray([self.values.argmax()]))
+        # Bins in the order of the values: only the one in which the goal lies is sorted.
+        lowest = exponents.min()
+        if np.isneginf(lowest):
+            lowest = exponents.min(where=exponents > -np.inf, initial=0.0)
+        exponents *= _BINS / min(lowest, -1e-300)
+        bins = np.minimum(exponents, _BINS - 1, out=exponents).astype(np.int32)
+        sums = np.cumsum(np.bincount(bins, weights=masses, minlength=_BINS))
+        last = min(int(np.searchsorted(sums, goal)), _BINS - 1)
+        inside, _ = leaders(np.flatnonzero(bins == last), sums[last - 1] if last else 0.0)
+        chosen = bins < last
+        chosen[inside] = True
+        return self.keep(np.flatnonzero(chosen))
 
     def min_p(self, p: float) -> Self:
         if p == 0:
