@@ -62,7 +62,7 @@ def test_a_killed_run_continues_to_the_same_end(file, tmp_path):
 
     for row, expected in zip(read_log(killed), read_log(whole), strict=True):
         del row["seconds"], expected["seconds"]
-        assert row == pytest.approx(expected, rel=1e-4)
+        assert row == pytest.approx(expected, rel=1e-5)
     for weight, expected in zip(weights(killed), weights(whole), strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-3)
 
