@@ -102,7 +102,7 @@ class _Row:
             mass = masses[order]
             missing = goal - before - (np.cumsum(mass) - mass)
             count = np.count_nonzero(missing > slack * mass)
-            return order[:count], count < order.size
+            return order[:count], bool(count < order.size)
 
         # A few leaders nearly always hold the mass.
         kept, enough = leaders(leading(self.values, min(_FEW, masses.size)), 0.0)
