@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.engines import is_symbolic, to_numpy
+from logit_sampling.arrays import is_symbolic, to_numpy
 
 _WANTED = "history must be token ids, integers of shape [length] or [batch, length]"
 

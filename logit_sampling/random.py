@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.engines import to_numpy
+from logit_sampling.arrays import to_numpy
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA

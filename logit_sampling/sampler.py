@@ -5,28 +5,12 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from logit_sampling.engines import (
-    AUTOGRAPH_SKIPS,
-    as_written,
-    in_graph,
-    is_symbolic,
-    take_in,
-    to_numpy,
-)
+from logit_sampling.arrays import in_graph, is_symbolic, to_numpy
+from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, take_in
 from logit_sampling.history import as_history, replay
+from logit_sampling.params import chain_of
 from logit_sampling.random import row_seeds
-from logit_sampling.transforms import MinP, Temperature, TopK, TopP, Transform
-
-_PARAMETERS: dict[str, tuple[type[Transform], float]] = {
-    "temperature": (Temperature, 1.0),
-    "top_k": (TopK, 0),
-    "top_p": (TopP, 1.0),
-    "min_p": (MinP, 0.0),
-}
-"""Parameter -> transform and the value that means off, in the default order of a chain."""
-
-
-_ALL = 2**31 - 1
+from logit_sampling.transforms import Temperature, Transform
 
 
 class State(NamedTuple):
@@ -105,16 +89,7 @@ class Sampler:
             Sampler(Temperature(temperature=0.8), TopP(p=0.95))
         """
         given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-        chain = []
-        for name, (transform, off) in _PARAMETERS.items():
-            value = given[name]
-            scalar = np.ndim(value) == 0 and not isinstance(value, bool)
-            if value is None or (scalar and value == off):
-                continue
-            if name == "top_k" and np.ndim(value):  # off in one row is to keep all
-                value = [_ALL if k == off else k for k in value]
-            chain.append(transform(value))  # type: ignore[call-arg]
-        return cls(*chain)
+        return cls(*chain_of(given))
 
     def __call__(
         self,

@@ -5,13 +5,13 @@ torch, whose memory it reads. ``keras`` serves the symbolic tensors of a graph t
 Both offer one class, ``Scores``, with the same methods.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from logit_sampling.arrays import in_graph, like, to_numpy
 from logit_sampling.checks import check_dtype, check_shape, warn_if_probabilities
 
 AUTOGRAPH_SKIPS = "autograph_info__"
@@ -25,41 +25,6 @@ def as_written(code: Callable) -> Callable:
     """Ask AutoGraph to leave a function or method alone."""
     setattr(code, AUTOGRAPH_SKIPS, {})
     return code
-
-
-def is_symbolic(x: Any) -> bool:
-    """Tell whether ``x`` is a tensor of a graph that is being traced, and so holds no numbers."""
-    tensorflow, jax = sys.modules.get("tensorflow"), sys.modules.get("jax")
-    if tensorflow is not None and isinstance(x, tensorflow.Tensor):
-        return not hasattr(x, "numpy")
-    return jax is not None and isinstance(x, jax.core.Tracer)
-
-
-def in_graph(*values: Any) -> bool:
-    """Tell whether the work belongs into a graph: one of ``values`` does, or TensorFlow traces."""
-    tensorflow = sys.modules.get("tensorflow")
-    tracing = tensorflow is not None and not tensorflow.executing_eagerly()
-    return tracing or any(is_symbolic(value) for value in values)
-
-
-def to_numpy(x: Any) -> np.ndarray:
-    """Return the numbers of an array, eager tensor or nested list, uncopied where possible."""
-    if type(x).__module__.partition(".")[0] == "torch":
-        x = x.detach().cpu()
-        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
-    return np.asarray(x)
-
-
-def _like(x: Any) -> Callable[[np.ndarray], Any]:
-    """Return what turns a NumPy array into the type of array that ``x`` is."""
-    family = type(x).__module__.partition(".")[0]
-    if family == "tensorflow":
-        return sys.modules["tensorflow"].convert_to_tensor
-    if family in ("jax", "jaxlib"):
-        return sys.modules["jax"].numpy.asarray
-    if family == "torch":
-        return sys.modules["torch"].from_numpy
-    return lambda array: array
 
 
 @dataclass(frozen=True)
@@ -101,5 +66,5 @@ def take_in(logits: Any, *others: Any) -> Intake:
 
     scores = numpy.Scores.of(batch)
     warn_if_probabilities(batch, np.asarray([row.peak for row in scores.rows]))
-    like = _like(logits)
-    return Intake(scores, len(batch), False, lambda y: like(np.asarray(unbatched(y))))
+    restored = like(logits)
+    return Intake(scores, len(batch), False, lambda y: restored(np.asarray(unbatched(y))))

@@ -8,7 +8,6 @@ Masses are float64 where the backend has it, as in the eager engine; JAX has it 
 ``jax_enable_x64``, and rounds to float32 otherwise.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -16,24 +15,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from logit_sampling.arrays import is_symbolic
 from logit_sampling.checks import check_returned
-from logit_sampling.engines import is_symbolic
+from logit_sampling.engines.keras_search import is_wide, leading, locate, wide
 from logit_sampling.engines.numpy import SUM_TOLERANCE
 from logit_sampling.random import row_seeds, seed_list, threefry
 
 _SHORT = 1024
 """Up to this many tokens are put in order by ``ops.top_k``; more are searched by bisection."""
-
-_BLOCK = 512  # a longer row is drawn from in two levels
-
-
-def wide() -> str:
-    """Return the widest float type that the backend computes in."""
-    if keras.config.backend() == "jax":
-        import jax
-
-        return "float64" if jax.config.jax_enable_x64 else "float32"
-    return "float64"
 
 
 def left_shift(words: Any, by: int) -> Any:
@@ -49,11 +38,6 @@ def right_shift(words: Any, by: int) -> Any:
 def row_count(batch: Any) -> Any:
     """Return how many rows there are: an int where the graph knows it, else a tensor."""
     return batch.shape[0] if batch.shape[0] is not None else ops.shape(batch)[0]
-
-
-def is_wide(x: Any) -> bool:
-    """Tell whether a tensor holds float64."""
-    return keras.backend.standardize_dtype(x.dtype) == "float64"
 
 
 def seed_words(seed: Any, rows: Any) -> Any:
@@ -128,65 +112,6 @@ def _column(parameter: Any, dtype: str) -> Any:
     """Return a number or [batch] numbers so that they broadcast over [batch, tokens]."""
     tensor = ops.convert_to_tensor(parameter, dtype)
     return tensor[:, None] if len(tensor.shape) else tensor
-
-
-def _last_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
-    """Return the greatest integers in [low, high] for which ``holds`` does, by bisection.
-
-    ``holds`` is true at ``low`` and, once false, stays false.
-    """
-
-    def middle(low: Any, high: Any) -> Any:
-        # The mean, rounded up, without overflow.
-        ones = ops.bitwise_and(ops.bitwise_xor(low, high), ops.cast(1, low.dtype))
-        half = ops.right_shift(ops.bitwise_xor(low, high), ops.cast(1, low.dtype))
-        return ops.bitwise_and(low, high) + half + ones
-
-    def halve(low: Any, high: Any) -> tuple[Any, Any]:
-        probe = middle(low, high)
-        true = holds(probe)
-        return ops.where(true, probe, low), ops.where(true, high, probe - 1)
-
-    found, _ = ops.while_loop(lambda low, high: ops.any(low < high), halve, (low, high))
-    return found
-
-
-def _sortable(x: Any) -> Any:
-    """Return integers in the order of the floats ``x``, which hold no NaN and no -0.0."""
-    kind = "int64" if is_wide(x) else "int32"
-    bits = ops.view(x, kind)
-    magnitude = ops.cast(np.iinfo(kind).max, kind)
-    return ops.where(bits < 0, ops.bitwise_xor(bits, magnitude), bits)
-
-
-def _leading(x: Any, weights: Any, goal: Any, slack: float) -> Any:
-    """Return the mask of the shortest prefix in order whose weight reaches ``goal`` [batch, 1].
-
-    Weights are equal where ``x`` [batch, tokens] is. A prefix counts as reaching the goal when what
-    is missing is at most ``slack`` of the next token's weight.
-    """
-    keys = _sortable(x)
-
-    def weight_from(key: Any) -> Any:
-        return ops.sum(ops.where(keys >= key, weights, 0), axis=-1, keepdims=True)
-
-    low, high = ops.min(keys, axis=-1, keepdims=True), ops.max(keys, axis=-1, keepdims=True)
-    least = _last_true(low, high, lambda key: weight_from(key) >= goal)
-    above, tied = keys > least, keys == least
-    missing = goal - ops.sum(ops.where(above, weights, 0), axis=-1, keepdims=True)
-    each = ops.max(ops.where(tied, weights, 0), axis=-1, keepdims=True)
-    needed = ops.cast(ops.ceil(missing / each - slack), "int32")
-    none_above = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
-    needed = ops.maximum(needed, ops.cast(none_above, "int32"))
-    # Of equals the lower ids stay: up to the place at which enough of them are met.
-    places = ops.arange(x.shape[-1], dtype="int32")[None]
-    first = ops.zeros_like(least, dtype="int32") - 1
-
-    def enough_not_met(place: Any) -> Any:
-        return ops.sum(ops.cast(tied & (places <= place), "int32"), -1, True) <= needed
-
-    last = _last_true(first, first + x.shape[-1], enough_not_met)
-    return above | (tied & (places <= last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +192,7 @@ class Scores:
             values = ops.where(ranks < _column(k, ranks.dtype), values, -np.inf)
             return self._by_id(values, ids)
         goal = _column(k, "int32") + ops.zeros_like(self.values[:, :1], "int32")
-        return self._keep(_leading(self.values, ops.ones_like(self.values, "int32"), goal, 0.0))
+        return self._keep(leading(self.values, ops.ones_like(self.values, "int32"), goal, 0.0))
 
     def top_p(self, p: Any) -> Self:
         """Keep the shortest prefix whose mass reaches ``p``, a number or [batch]."""
@@ -286,7 +211,7 @@ class Scores:
             return self._by_id(ops.where(wanted, ordered.values, -np.inf), ordered.ids)
         masses = self._masses()
         goal = column * ops.sum(masses, axis=-1, keepdims=True)
-        return self._keep(_leading(self.values, masses, goal, slack) | (column == 1))
+        return self._keep(leading(self.values, masses, goal, slack) | (column == 1))
 
     def min_p(self, p: Any) -> Self:
         """Keep what has at least ``p`` times the greatest mass, a number or [batch]."""
@@ -353,34 +278,7 @@ class Scores:
         else:
             uniform = ops.cast(right_shift(words[0], 8), wide()) * np.float32(2.0**-24)
         masses, valid = self._distribution()
-        place = _draw(masses, uniform)
+        place = locate(masses, uniform)
         if self.ids is not None:
             place = ops.take_along_axis(self.ids, place[:, None], axis=-1)[:, 0]
         return ops.where(valid, ops.cast(place, "int32"), -1)
-
-
-def _draw(masses: Any, uniform: Any) -> Any:
-    """Return the place at which ``uniform`` [batch] of the total of ``masses`` falls, [batch]."""
-    n = masses.shape[-1]
-    if n <= _BLOCK:
-        return _find(masses, uniform)[0]
-    padded = ops.pad(masses, ((0, 0), (0, -n % _BLOCK)))
-    table = ops.reshape(padded, (-1, padded.shape[-1] // _BLOCK, _BLOCK))
-    block, uniform = _find(ops.sum(table, axis=-1), uniform)
-    inside = ops.take_along_axis(table, block[:, None, None], axis=1)[:, 0]
-    return block * _BLOCK + _find(inside, uniform)[0]
-
-
-def _find(masses: Any, uniform: Any) -> tuple[Any, Any]:
-    """Return where ``uniform`` of the total falls, and which part of that mass lies below it."""
-    sums = ops.cumsum(masses, axis=-1)
-    target = uniform[:, None] * sums[:, -1:]  # below the total, as uniform is below 1
-    # XLA sums in another order for each place, so a place without mass may seem to add some.
-    able = masses > 0
-    hit = ops.cast((sums > target) & able, "int32")
-    last = masses.shape[-1] - 1 - ops.argmax(ops.flip(ops.cast(able, "int32"), axis=-1), axis=-1)
-    place = ops.where(ops.any(hit > 0, axis=-1), ops.argmax(hit, axis=-1), last)
-    mass = ops.take_along_axis(masses, place[:, None], axis=-1)
-    below = ops.take_along_axis(sums, place[:, None], axis=-1) - mass
-    part = ops.clip((target - below) / mass, 0.0, 1 - float(np.finfo(wide()).eps) / 2)
-    return place, part[:, 0]

@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from logit_sampling.arrays import to_numpy
 from logit_sampling.checks import check_returned
-from logit_sampling.engines import to_numpy
 from logit_sampling.random import threefry
 
 SUM_TOLERANCE = 16
