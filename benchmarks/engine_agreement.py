@@ -45,12 +45,12 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=32_000)
     parser.add_argument("--smoke", action="store_true", help="a few draws, to see that it runs")
     options = parser.parse_args()
-    draws = 4000 if options.smoke else options.draws
+    draws, vocabulary = (200, 2000) if options.smoke else (options.draws, options.vocabulary)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for sampler in CHAINS:
         for jit_compile in (False, True):
             start = time.perf_counter()
-            count = differences(sampler, draws, options.vocabulary, jit_compile)
+            count = differences(sampler, draws, vocabulary, jit_compile)
             mode = "XLA  " if jit_compile else "graph"
             seconds = time.perf_counter() - start
             print(f"{mode} {count} of {draws} draws differ ({seconds:.0f} s)  {sampler}")
