@@ -80,7 +80,9 @@ def test_control_c_says_how_to_resume(file, tmp_path):
     wait_for_first_epoch(process, out)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
-    assert process.returncode == 130
+    # Both are status 130 to a shell. CPython ends by the signal itself if it came while a string
+    # was being evaluated (any library's `eval`), however well the exception was handled.
+    assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in error
     assert f"continue with: logit-sampling train --text {file} --out {out}" in error
     assert error.rstrip().endswith("--epochs 4 --resume")
