@@ -109,8 +109,9 @@ def compare(
 
     All texts have `max_new_tokens` tokens: an end token does not stop them, so that repetition and
     diversity compare. The text of a prompt and a seed is the one that `generate` gives for this
-    prompt alone with this seed. Each sampler writes a few tokens before it is timed, so that the
-    time per token is free of tracing. Greedy runs once instead of once a seed, and has no spread.
+    prompt alone with this seed. The first run is made twice and timed the second time, so that the
+    time per token is free of tracing and compiling. Greedy runs once instead of once a seed, and
+    has no spread.
 
     Args:
         model: what `load_model` returns, or any other model that `generate` accepts.
@@ -168,8 +169,8 @@ def compare(
         for seed in plan[name]:
             if on_run:
                 on_run(name, done, total)
-            if not runs:
-                run(sampler, seed, 4)  # warm-up
+            if not done:  # a cache of another length is compiled for again
+                run(sampler, seed, max_new_tokens)
             runs[seed] = run(sampler, seed, max_new_tokens)
             done += 1
         results.append(_summarise(name, sampler, runs))

@@ -38,9 +38,7 @@ def check_plot_path(path: str | os.PathLike[str]) -> Path:
     if target.is_dir():
         raise ValueError(f"the plot {str(target)!r} is a folder: name a file")
     if find_spec("matplotlib") is None:
-        raise ValueError(
-            'a plot needs matplotlib, which is not installed: pip install "logit-sampling[plots]"'
-        )
+        raise ValueError("a plot needs matplotlib, which is not installed: pip install matplotlib")
     return target
 
 

@@ -102,6 +102,8 @@ def generate(
     [[1, 2, 3], [3, 4, 0]]
     """
     started = time.perf_counter()
+    if not isinstance(sampler, Sampler | None):
+        raise ValueError(f"sampler must be a Sampler such as Sampler(TopK(50)), got {sampler!r}")
     runner = as_model(model)
     tokenizer = tokenizer or runner.tokenizer
     for name, value in (("max_new_tokens", max_new_tokens), ("n", n)):
@@ -186,10 +188,22 @@ def _per_row(sampler: Sampler, rows: int) -> list[Sampler]:
 def _end_ids(stop_at_end: bool | Sequence[int], model: Model) -> frozenset[int]:
     if isinstance(stop_at_end, bool):
         return frozenset(model.end_ids if stop_at_end else ())
-    return frozenset(int(i) for i in stop_at_end)
+    end, ids = model.vocab_size or np.inf, np.asarray(stop_at_end)
+    if (
+        ids.ndim != 1
+        or (ids.size and ids.dtype.kind not in "iu")
+        or ((ids < 0) | (ids >= end)).any()
+    ):
+        raise ValueError(
+            f"stop_at_end must be True, False, or a list of token ids in [0, {end}); "
+            f"got {stop_at_end!r}"
+        )
+    return frozenset(ids.tolist())
 
 
 def _listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    if not isinstance(prompts, str | Sequence | np.ndarray):
+        raise ValueError(f"prompts must be a string or a list of prompts, got {prompts!r}")
     listed: list[Any] = [prompts] if isinstance(prompts, str) else list(prompts)
     if not listed:
         raise ValueError("prompts is empty: give at least one prompt")
@@ -205,6 +219,13 @@ def _encode(
     if np.size(prompt) == 0 or (isinstance(prompt, str) and not prompt):
         raise ValueError(f"prompt {index} is empty: give at least one token to continue from")
     if isinstance(prompt, str):
+        try:
+            prompt.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"prompt {index} is not UTF-8 text: character {error.start} is "
+                f"{prompt[error.start]!r}"
+            ) from None
         ids = [int(i) for i in needed_tokenizer(tokenizer, model.name).encode(prompt)]
     else:
         given, end = np.asarray(prompt), model.vocab_size or np.inf

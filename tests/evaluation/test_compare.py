@@ -91,15 +91,15 @@ def test_the_default_samplers(toy: Any) -> None:
     }
 
 
-def test_the_first_call_of_a_sampler_is_not_timed(toy: Any, monkeypatch: Any) -> None:
+def test_the_first_call_of_a_cache_length_is_not_timed(toy: Any, monkeypatch: Any) -> None:
     from logit_sampling import generation
 
-    calls: list[Any] = []
+    calls: list[int] = []
 
-    def timed(*args: Any, sampler: Any, **options: Any) -> GenerationResult:
-        first = sampler not in calls
-        calls.append(sampler)
-        result = generation.generate(*args, sampler=sampler, **options)
+    def timed(*args: Any, max_new_tokens: int, **options: Any) -> GenerationResult:
+        first = max_new_tokens not in calls
+        calls.append(max_new_tokens)
+        result = generation.generate(*args, max_new_tokens=max_new_tokens, **options)
         return replace(result, seconds=1000.0 if first else 6.0)
 
     import sys
@@ -108,7 +108,7 @@ def test_the_first_call_of_a_sampler_is_not_timed(toy: Any, monkeypatch: Any) ->
     samplers = {"greedy": ls.Greedy(), "top-k": ls.Sampler(ls.TopK(2))}
     results = ls.compare(toy, PROMPTS, samplers, SEEDS, max_new_tokens=12).results
     assert [r.seconds_per_token.mean for r in results] == [6.0 / 24, 6.0 / 24]
-    assert len(calls) == (1 + 1) + (1 + 3)  # each is warmed up; greedy runs once, not per seed
+    assert calls == [12] * (1 + 1 + 3)  # the warm-up, then greedy once and top-k for each seed
 
 
 def test_progress(toy: Any) -> None:

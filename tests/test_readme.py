@@ -1,0 +1,30 @@
+"""The Python of the README runs as it stands there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_code_of_the_readme():
+    samplers, loop, own, generation = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    names: dict = {}
+    exec(samplers, names)
+    prompt = np.array([[1, 2], [3, 1]])
+    names |= {"prompt_ids": prompt, "vocab_size": 4}
+    names["model"] = lambda tokens: np.eye(4, dtype=np.float32)[(tokens + 1) % 4] * 50
+    exec(loop, names)
+    expected = np.concatenate([prompt, (prompt[:, -1:] + np.arange(1, 101)) % 4], axis=1)
+    np.testing.assert_array_equal(names["tokens"], expected)
+
+    names["__name__"] = "readme"
+    exec(own, names)
+    x = np.zeros((2, 4), np.float32)
+    for run in (names["Ban"](2), tf.function(names["Ban"](2))):
+        np.testing.assert_array_equal(run(tf.constant(x)), np.where(np.arange(4) == 2, -np.inf, x))
+
+    exec(generation, names)
+    assert len(names["result"].texts) == 4
