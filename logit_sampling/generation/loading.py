@@ -102,7 +102,7 @@ def _check_files(folder: Path) -> dict[str, Any]:
                 if path.suffix == ".json":
                     json.loads(text)
             elif path.suffix == ".h5":
-                import h5py  # type: ignore[import-untyped]
+                import h5py
 
                 h5py.File(path).close()
         except (ValueError, OSError) as error:
