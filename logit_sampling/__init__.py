@@ -9,7 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from logit_sampling.checks import ProbabilitiesWarning
 from logit_sampling.sampler import Greedy, Sampler, State
-from logit_sampling.transforms import MinP, Temperature, TopK, TopP, Transform
+from logit_sampling.transforms import (
+    XTC,
+    AdaptiveP,
+    DynamicTemperature,
+    Epsilon,
+    Eta,
+    MinP,
+    Mirostat,
+    PLess,
+    Temperature,
+    TopA,
+    TopH,
+    TopK,
+    TopNSigma,
+    TopP,
+    Transform,
+    Typical,
+)
 
 if TYPE_CHECKING:
     from logit_sampling.evaluation import compare
@@ -19,15 +36,26 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "XTC",
+    "AdaptiveP",
+    "DynamicTemperature",
+    "Epsilon",
+    "Eta",
     "Greedy",
     "MinP",
+    "Mirostat",
+    "PLess",
     "ProbabilitiesWarning",
     "Sampler",
     "State",
     "Temperature",
+    "TopA",
+    "TopH",
     "TopK",
+    "TopNSigma",
     "TopP",
     "Transform",
+    "Typical",
     "compare",
     "generate",
     "load_model",

@@ -43,3 +43,11 @@ def like(x: Any) -> Callable[[np.ndarray], Any]:
     if family == "torch":
         return sys.modules["torch"].from_numpy
     return lambda array: array
+
+
+def all_to_numpy(state: Any) -> Any:
+    """Return a value, or a nested tuple of values, with NumPy arrays for arrays of any library."""
+    if isinstance(state, tuple):
+        values = [all_to_numpy(value) for value in state]
+        return type(state)(*values) if hasattr(state, "_fields") else tuple(values)
+    return to_numpy(state) if hasattr(state, "shape") else state

@@ -64,6 +64,53 @@ def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers:
     return tuple(values) if array.ndim else values[0]
 
 
+def _integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def check_count(owner: Any, name: str, *, least: int, optional: bool = False) -> None:
+    """Keep a field as an int of at least ``least`` (or None, if optional), or raise ValueError."""
+    value = getattr(owner, name)
+    if value is None and optional:
+        return
+    if not _integer(value) or value < least:
+        raise ValueError(
+            f"{type(owner).__name__} needs `{name}` to be an integer of at least {least}"
+            f"{' or None' if optional else ''}; got {value!r}"
+        )
+    object.__setattr__(owner, name, int(value))
+
+
+def check_flag(owner: Any, name: str) -> None:
+    """Raise ValueError unless a field is True or False."""
+    check_choice(owner, name, (True, False))
+
+
+def check_choice(owner: Any, name: str, choices: tuple[Any, ...]) -> None:
+    """Raise ValueError unless a field is one of ``choices``."""
+    value = getattr(owner, name)
+    if not any(value is choice or (value == choice and _integer(choice)) for choice in choices):
+        raise ValueError(
+            f"{type(owner).__name__} needs `{name}` to be one of {choices}; got {value!r}"
+        )
+
+
+def check_ids(owner: Any, name: str, *, empty: bool = True) -> None:
+    """Keep a field as a tuple of token ids, or raise ValueError."""
+    value = getattr(owner, name)
+    ids = value.tolist() if hasattr(value, "tolist") else value
+    ids = [ids] if _integer(ids) else ids
+    listed = isinstance(ids, list | tuple | set | frozenset | range)
+    if not listed or not all(_integer(i) and 0 <= i < 2**31 for i in ids):
+        raise ValueError(
+            f"{type(owner).__name__} needs `{name}` to be token ids, integers of at least 0; "
+            f"got {value!r}"
+        )
+    if not ids and not empty:
+        raise ValueError(f"{type(owner).__name__} needs at least one token id in `{name}`")
+    object.__setattr__(owner, name, tuple(int(i) for i in ids))
+
+
 def check_dtype(name: str) -> None:
     """Raise ValueError unless logits may have the dtype called ``name``."""
     if name not in FLOATS:

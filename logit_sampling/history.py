@@ -27,9 +27,9 @@ def as_history(history: Any, rows: Any = None) -> Any:
             raise ValueError(f"{_WANTED}; got {history.dtype.name} of shape {history.shape}")
         return history if len(history.shape) == 2 else history[None]
     if history is None and is_symbolic(rows):  # a graph that leaves the batch size open
-        from logit_sampling.engines import keras
+        from logit_sampling.engines import keras_arrays
 
-        return keras.no_history(rows)
+        return keras_arrays.no_history(rows)
     if history is None:
         return np.empty((1 if rows is None else rows, 0), np.int32)
     if isinstance(history, Sequence) and any(np.ndim(row) for row in history):
@@ -48,6 +48,17 @@ def as_history(history: Any, rows: Any = None) -> Any:
     if isinstance(rows, int) and rows != len(array):
         raise ValueError(f"history has {len(array)} rows, logits have {rows}")
     return array.astype(np.int32)
+
+
+def with_room(history: Any, room: int) -> Any:
+    """Return a history with ``room`` empty columns more."""
+    if not room:
+        return history
+    if not is_symbolic(history):
+        return np.pad(history, ((0, 0), (0, room)), constant_values=-1)
+    from keras import ops
+
+    return ops.pad(history, ((0, 0), (0, room)), constant_values=-1)
 
 
 def replay(transform: Any, history: Any, prompt_length: int, vocab_size: int) -> Any:

@@ -1,16 +1,18 @@
 """The sampler: a chain of transforms and one draw."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from logit_sampling.arrays import in_graph, is_symbolic, to_numpy
-from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, take_in
-from logit_sampling.history import as_history, replay
+from logit_sampling.arrays import all_to_numpy, in_graph, to_numpy
+from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, seeds_and_steps, take_in
+from logit_sampling.history import as_history, with_room
+from logit_sampling.mixture import chance_of, log_mixture, mixture
 from logit_sampling.params import chain_of
 from logit_sampling.random import row_seeds
-from logit_sampling.transforms import Temperature, Transform
+from logit_sampling.transforms import Transform
 
 
 class State(NamedTuple):
@@ -98,7 +100,7 @@ class Sampler:
         seed: int | Sequence[int] | None = None,
         step: Any = 0,
         history: Any = None,
-        prompt_length: int = 0,
+        prompt_length: Any = 0,
     ) -> Any:
         """Draw one token for each row.
 
@@ -118,22 +120,39 @@ class Sampler:
             ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
                 token above -inf; a seed, step or history for another number of rows.
         """
-        taken, scores = self._survivors(logits, history, prompt_length, seed, step)
-        seeds = _seeds(seed, taken)
-        return taken.restore(scores.draw(seeds, _steps(step, taken)))
+        taken, states = self._take_in(logits, history, prompt_length, seed, step)
+        scores = taken.scores.seeded(*seeds_and_steps(seed, step, taken))
+        return taken.restore(self._act(scores, states).draw())
 
     @as_written
-    def probabilities(self, logits: Any, *, history: Any = None, prompt_length: int = 0) -> Any:
+    def probabilities(
+        self,
+        logits: Any,
+        *,
+        history: Any = None,
+        prompt_length: Any = 0,
+        seed: int | Sequence[int] | None = None,
+        step: Any = 0,
+    ) -> Any:
         """Return the distribution of the draw, float32 of the shape of the logits; rows sum to 1.
 
-        Arguments and errors are those of a call.
+        Arguments and errors are those of a call. Only a transform that tosses a coin (``XTC``)
+        looks at ``seed`` and ``step``; without a seed the result is the mixture over its outcomes.
         """
-        taken, scores = self._survivors(logits, history, prompt_length)
-        return taken.restore(scores.probabilities())
+        taken, states = self._take_in(logits, history, prompt_length, seed, step)
+        outcomes = self._outcomes(taken, states, seed, step)
+        return taken.restore(mixture([(w, scores.probabilities()) for w, scores in outcomes]))
 
     @as_written
     def log_prob(
-        self, logits: Any, ids: Any, *, history: Any = None, prompt_length: int = 0
+        self,
+        logits: Any,
+        ids: Any,
+        *,
+        history: Any = None,
+        prompt_length: Any = 0,
+        seed: int | Sequence[int] | None = None,
+        step: Any = 0,
     ) -> Any:
         """Return the log-probability of token ids, float32, in nats; -inf for a removed token.
 
@@ -142,11 +161,13 @@ class Sampler:
             ids: token ids, int, of shape ``logits.shape[:-1]``.
             history: as in a call.
             prompt_length: as in a call.
+            seed: as for ``probabilities``.
+            step: the same.
 
         Raises:
             ValueError: as in a call; an id outside the vocabulary, or ids of another shape.
         """
-        taken, scores = self._survivors(logits, history, prompt_length, ids)
+        taken, states = self._take_in(logits, history, prompt_length, seed, step, ids)
         if not taken.symbolic:
             ids = to_numpy(ids)
             if ids.dtype.kind not in "iu" or ids.shape != tuple(np.shape(logits)[:-1]):
@@ -154,10 +175,18 @@ class Sampler:
                     f"ids must be integers of shape {tuple(np.shape(logits)[:-1])}, one for each "
                     f"row of logits; got {ids.dtype.name} of shape {ids.shape}"
                 )
-        return taken.restore(scores.log_prob(ids))
+        outcomes = self._outcomes(taken, states, seed, step)
+        return taken.restore(log_mixture([(w, scores.log_prob(ids)) for w, scores in outcomes]))
 
     @as_written
-    def init(self, prompt_ids: Any, vocab_size: int, *, seed: Any = None) -> State:
+    def init(
+        self,
+        prompt_ids: Any,
+        vocab_size: int,
+        *,
+        seed: Any = None,
+        max_new_tokens: int | None = None,
+    ) -> State:
         """Return the state before the first step.
 
         Positions are those of the whole sequence: the first token drawn has as its step the length
@@ -167,6 +196,9 @@ class Sampler:
             prompt_ids: int [length] or [batch, length], -1 for padding, or a list of lists.
             vocab_size: how many tokens there are.
             seed: an integer s (row i uses s + i), one integer per row, or None for fresh entropy.
+            max_new_tokens: how many tokens the state must have room for. In eager code it grows by
+                itself; in a graph, where shapes are fixed, there is room for 1024 by default, and a
+                row that needs more gives the id -1.
 
         Raises:
             ValueError: ids that are no integers, or a seed for another number of rows.
@@ -182,12 +214,15 @@ class Sampler:
             (array([0, 1], dtype=int32), array([3, 2], dtype=int32))
         """
         history = as_history(prompt_ids)
-        states = tuple(t.init(history, vocab_size) for t in self._transforms)
-        if in_graph(history, seed):
-            from logit_sampling.engines import keras
+        symbolic = in_graph(history, seed)
+        room = (1024 if symbolic else 0) if max_new_tokens is None else max_new_tokens
+        spacious = with_room(history, room)
+        states = tuple(t.init(spacious, vocab_size) for t in self._transforms)
+        if symbolic:
+            from logit_sampling.engines import keras_arrays
 
-            seeds = keras.seed_words(seed, keras.row_count(history))
-            return State(seeds, keras.lengths(history), states)
+            seeds = keras_arrays.seed_words(seed, keras_arrays.row_count(history))
+            return State(seeds, keras_arrays.lengths(history), states)
         lengths = (history >= 0).sum(axis=1, dtype=np.int32)
         return State(row_seeds(seed, len(history)), lengths, states)
 
@@ -209,31 +244,51 @@ class Sampler:
         taken = take_in(logits, state.seed, state.step)
         self._check_rows(taken.rows, state)
         if not taken.symbolic:  # the state may come out of a compiled function
-            state = state._replace(seed=to_numpy(state.seed), step=to_numpy(state.step))
-        scores = self._act(taken.scores, state.transforms)
-        ids = scores.draw(state.seed, state.step)
-        updated = tuple(
-            t.update(s, ids) for t, s in zip(self._transforms, state.transforms, strict=True)
-        )
+            state = all_to_numpy(state)
+        stages = []
+        scores = taken.scores.seeded(state.seed, state.step)
+        for transform, own in zip(self._transforms, state.transforms, strict=True):
+            stages.append((transform, scores, own))
+            scores = transform.act(scores, own)
+        scores = self._finish(scores)
+        ids = scores.draw()
+        updated = tuple(transform.after(before, own, ids) for transform, before, own in stages)
         new = State(state.seed, state.step + 1, updated)
         if not return_log_prob:
             return taken.restore(ids), new
         return taken.restore(ids), new, taken.restore(scores.log_prob(ids))
 
-    def _survivors(
-        self, logits: Any, history: Any, prompt_length: int, *others: Any
-    ) -> tuple[Any, Any]:
+    def _take_in(
+        self, logits: Any, history: Any, prompt_length: Any, *others: Any
+    ) -> tuple[Any, list[Any]]:
         taken = take_in(logits, history, *others)
         self._check_rows(taken.rows)
-        past = as_history(history, taken.rows)
-        vocab = taken.scores.vocabulary
-        states = [replay(t, past, prompt_length, vocab) for t in self._transforms]
-        return taken, self._act(taken.scores, states)
+        past, vocabulary = as_history(history, taken.rows), taken.scores.vocabulary
+        return taken, [t.start(past, prompt_length, vocabulary) for t in self._transforms]
 
     def _act(self, scores: Any, states: Sequence[Any]) -> Any:
         for transform, state in zip(self._transforms, states, strict=True):
             scores = transform.act(scores, state)
+        return self._finish(scores)
+
+    def _finish(self, scores: Any) -> Any:
         return scores
+
+    def _outcomes(
+        self, taken: Any, states: Sequence[Any], seed: Any, step: Any
+    ) -> list[tuple[Any, Any]]:
+        """Return what the chain leaves for each way the coins may fall, and how likely that is."""
+        chances = [t.chance() for t in self._transforms if t.tosses_coin]
+        if not chances:
+            return [(1.0, self._act(taken.scores, states))]
+        if seed is not None:
+            scores = taken.scores.seeded(*seeds_and_steps(seed, step, taken))
+            return [(1.0, self._act(scores, states))]
+        falls = itertools.product((True, False), repeat=len(chances))
+        return [
+            (chance_of(coins, chances), self._act(taken.scores.fixed(coins), states))
+            for coins in falls
+        ]
 
     def _check_rows(self, rows: Any, state: State | None = None) -> None:
         for transform in self._transforms:
@@ -283,35 +338,8 @@ class Greedy(Sampler):
         array([0., 1., 0.], dtype=float32)
     """
 
-    _first = Temperature(0)
-
-    def _act(self, scores: Any, states: Sequence[Any]) -> Any:
-        return self._first.act(super()._act(scores, states), ())
+    def _finish(self, scores: Any) -> Any:
+        return scores.scale(0)
 
 
 setattr(Sampler, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up on the object
-
-
-def _seeds(seed: Any, taken: Any) -> Any:
-    if not taken.symbolic:
-        return row_seeds(seed, taken.rows)
-    from logit_sampling.engines import keras
-
-    return keras.seed_words(seed, taken.rows)
-
-
-def _steps(step: Any, taken: Any) -> Any:
-    if not is_symbolic(step):
-        shapes = ((), (taken.rows,)) if isinstance(taken.rows, int) else ((),)
-        steps = to_numpy(step)
-        integers = steps.dtype.kind in "iu" and steps.shape in shapes
-        if not (integers and (steps >= 0).all() and (steps < 2**31).all()):
-            raise ValueError(
-                "step must be an integer of at least 0 and below 2**31, or one for each of "
-                f"{taken.rows} rows; got {step!r}"
-            )
-        if not taken.symbolic:
-            return np.broadcast_to(steps, (taken.rows,))
-    from logit_sampling.engines import keras
-
-    return keras.per_row(step, taken.rows)

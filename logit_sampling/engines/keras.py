@@ -8,121 +8,38 @@ Masses are float64 where the backend has it, as in the eager engine; JAX has it 
 ``jax_enable_x64``, and rounds to float32 otherwise.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-import keras
 import numpy as np
 from keras import ops
 
-from logit_sampling.arrays import is_symbolic
 from logit_sampling.checks import check_returned
-from logit_sampling.engines.keras_search import is_wide, leading, locate, wide
-from logit_sampling.engines.numpy import SUM_TOLERANCE
-from logit_sampling.random import row_seeds, seed_list, threefry
+from logit_sampling.engines.keras_arrays import column, per_row, row_count, seed_words, uniforms
+from logit_sampling.engines.keras_search import is_wide, locate, wanted_prefix, wide
+from logit_sampling.engines.rounding import AT_A_SUM, AT_A_THRESHOLD
 
 _SHORT = 1024
 """Up to this many tokens are put in order by ``ops.top_k``; more are searched by bisection."""
 
-
-def left_shift(words: Any, by: int) -> Any:
-    """Shift uint32 words."""
-    return ops.left_shift(words, ops.cast(by, "uint32"))
-
-
-def right_shift(words: Any, by: int) -> Any:
-    """Shift uint32 words, filling up with zeros."""
-    return ops.right_shift(words, ops.cast(by, "uint32"))
-
-
-def row_count(batch: Any) -> Any:
-    """Return how many rows there are: an int where the graph knows it, else a tensor."""
-    return batch.shape[0] if batch.shape[0] is not None else ops.shape(batch)[0]
-
-
-def seed_words(seed: Any, rows: Any) -> Any:
-    """Return the seed of each row, uint32 [rows, 2]; see ``random.row_seeds``."""
-    if seed is None:
-        if keras.config.backend() != "tensorflow":
-            raise ValueError("seed=None inside a compiled function would be frozen; pass a seed")
-        import tensorflow as tf
-
-        return tf.cast(tf.random.uniform((rows, 2), 0, 2**32, tf.int64), tf.uint32)
-    if not is_symbolic(seed):
-        if isinstance(rows, int):
-            return ops.convert_to_tensor(row_seeds(seed, rows))
-        number = seed_list(seed)
-        if not isinstance(number, int):
-            raise ValueError("a seed per row needs a batch whose size the graph knows")
-        number = (number + 2**63) % 2**64 - 2**63  # as a signed integer
-        seed = ops.convert_to_tensor(number, "int64")
-    check_integers("seed", seed)
-    seed = ops.cast(seed, "int64")
-    if len(seed.shape) == 0:
-        seed = seed + ops.cast(ops.arange(rows), seed.dtype)
-    if keras.backend.standardize_dtype(seed.dtype) == "int64":
-        low = ops.bitwise_and(seed, ops.cast(0xFFFFFFFF, "int64"))
-        high = ops.bitwise_and(ops.right_shift(seed, 32), ops.cast(0xFFFFFFFF, "int64"))
-    else:  # JAX without 64-bit integers: the sign alone fills the upper word
-        low, high = seed, ops.right_shift(seed, 31)
-    return ops.stack([ops.cast(low, "uint32"), ops.cast(high, "uint32")], axis=-1)
-
-
-def check_integers(name: str, tensor: Any) -> None:
-    """Raise ValueError unless ``tensor`` holds integers."""
-    kind = keras.backend.standardize_dtype(tensor.dtype)
-    if "int" not in kind:
-        raise ValueError(f"{name} must hold integers, got {kind}")
-
-
-def to_tensor(x: Any) -> Any:
-    """Return ``x`` as a tensor of the backend.
-
-    Raises:
-        ValueError: it belongs to another framework's graph.
-    """
-    backend = keras.config.backend()
-    family = "jax" if type(x).__module__.startswith("jax") else "tensorflow"
-    if is_symbolic(x) and family != backend:
-        raise ValueError(
-            f"a graph of {family} is being traced, but Keras runs on {backend}: set the "
-            f"environment variable KERAS_BACKEND={family} before Keras is first imported"
-        )
-    return ops.convert_to_tensor(x)
-
-
-def per_row(numbers: Any, rows: Any) -> Any:
-    """Return a number or [batch] numbers as int32 [batch]."""
-    tensor = ops.convert_to_tensor(numbers)
-    check_integers("step and ids", tensor)
-    return ops.broadcast_to(ops.cast(tensor, "int32"), (rows,))
-
-
-def no_history(rows: Any) -> Any:
-    """Return token ids of no tokens yet, int32 [rows, 0]."""
-    return ops.zeros((rows, 0), "int32")
-
-
-def lengths(history: Any) -> Any:
-    """Return how many token ids each row of ``history`` [batch, length] holds, int32 [batch]."""
-    return ops.sum(ops.cast(ops.convert_to_tensor(history) >= 0, "int32"), axis=-1)
-
-
-def _column(parameter: Any, dtype: str) -> Any:
-    """Return a number or [batch] numbers so that they broadcast over [batch, tokens]."""
-    tensor = ops.convert_to_tensor(parameter, dtype)
-    return tensor[:, None] if len(tensor.shape) else tensor
+_FAR = -1e9  # a log-mass that is as good as -inf
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """The rows of a batch on their way through a chain: the same methods as the eager engine's."""
 
+    xp: ClassVar[Any] = ops
     values: Any  # [batch, survivors], logits as they came in, -inf where removed
     ids: Any  # int32 [batch, survivors], ascending; None: all of the vocabulary
     temperature: Any  # [batch, 1] or 1.0
     valid: Any  # bool [batch]
     vocabulary: int
+    seeds: Any = None  # uint32 [batch, 2]
+    steps: Any = None  # int [batch]
+    streams: int = 0  # how many coins the chain has tossed so far
+    forced: tuple[bool, ...] = ()  # how the next coins fall
 
     @classmethod
     def of(cls, logits: Any) -> Self:
@@ -134,12 +51,39 @@ class Scores:
         # A zero without a sign, so that equals have equal bits.
         return cls(ops.where(x == 0, ops.zeros_like(x), x), None, 1.0, valid, x.shape[-1])
 
+    def fixed(self, coins: tuple[bool, ...]) -> Self:
+        """Return the same scores, whose coins fall as given."""
+        return replace(self, forced=coins)
+
+    def seeded(self, seeds: Any, steps: Any) -> Self:
+        """Return the same scores, whose random numbers are those of ``seeds`` and ``steps``."""
+        return replace(self, seeds=seeds, steps=steps)
+
+    def coins(self, probability: Any) -> tuple[Any, Self]:
+        """Toss a coin for each row: bool [batch], and the scores then (see the eager engine)."""
+        rows = row_count(self.values)
+        if self.forced:
+            coins = ops.full((rows,), self.forced[0], dtype="bool")
+            return coins, replace(self, forced=self.forced[1:])
+        following = replace(self, streams=self.streams + 1)
+        seeds, steps = self.seeds, self.steps
+        if seeds is None:
+            seeds, steps = seed_words(None, rows), per_row(0, rows)
+        return uniforms(seeds, steps, following.streams) < self.numbers(probability), following
+
     def replaced(self, logits: Any, source: str) -> Self:
         """Go on with the logits [batch, vocab] that the transform ``source`` returned."""
         tensor = ops.cast(ops.convert_to_tensor(logits), self.values.dtype)
         check_returned(tensor, (self.values.shape[0], self.vocabulary), source)
-        scores = self.of(tensor)
-        return replace(scores, valid=scores.valid & self.valid)
+        fresh = self.of(tensor)
+        return replace(
+            self, values=fresh.values, ids=None, temperature=1.0, valid=fresh.valid & self.valid
+        )
+
+    def numbers(self, parameter: Any) -> Any:
+        """Return a parameter, one number or one for each row, as [batch]."""
+        tensor = ops.convert_to_tensor(parameter, wide())
+        return ops.broadcast_to(tensor, (row_count(self.values),))
 
     def _raw_peak(self) -> Any:
         return ops.max(self.values, axis=-1, keepdims=True)
@@ -147,17 +91,19 @@ class Scores:
     def _keep(self, mask: Any) -> Self:
         return replace(self, values=ops.where(mask, self.values, -np.inf))
 
-    def _in_order(self, count: int) -> tuple[Any, Any]:
-        """Return values and ids of the first ``count``, in order."""
-        values, places = ops.top_k(self.values, count)
-        if self.ids is None:
-            return values, ops.cast(places, "int32")
-        return values, ops.take_along_axis(self.ids, places, axis=-1)
+    def _in_order(self, key: Any, count: int) -> Any:
+        """Return the places of the first ``count`` in the order of ``key``, [batch, count]."""
+        return ops.top_k(key, count)[1]
 
-    def _by_id(self, values: Any, ids: Any) -> Self:
-        order = ops.argsort(ids, axis=-1)
-        values, ids = (ops.take_along_axis(x, order, axis=-1) for x in (values, ids))
-        return replace(self, values=values, ids=ids)
+    def _at(self, places: Any) -> Self:
+        """Return the tokens at ``places``, in that order."""
+        ids = ops.cast(places, "int32")
+        if self.ids is not None:
+            ids = ops.take_along_axis(self.ids, places, axis=-1)
+        return replace(self, values=ops.take_along_axis(self.values, places, axis=-1), ids=ids)
+
+    def _by_id(self) -> Self:
+        return self._at(ops.argsort(self.ids, axis=-1))
 
     def _exponents(self) -> Any:
         x, peak = ops.cast(self.values, wide()), ops.cast(self._raw_peak(), wide())
@@ -168,59 +114,186 @@ class Scores:
     def _masses(self) -> Any:
         return ops.exp(self._exponents())
 
+    def _totals(self) -> Any:
+        return ops.sum(self._masses(), axis=-1)
+
+    def _terms(self) -> Any:
+        """Return mass times log-mass, a mass of 0 counting as 0."""
+        return self._masses() * ops.maximum(self._exponents(), _FAR)
+
+    def finite(self) -> Any:
+        """Return how many tokens are above -inf, [batch]."""
+        return ops.sum(ops.cast(self.values > -np.inf, wide()), axis=-1)
+
+    def log_total(self) -> Any:
+        """Return the log of the total mass, minus ln of the greatest probability, [batch]."""
+        return ops.log(self._totals())
+
+    def entropy(self) -> Any:
+        """Return the entropy in nats, [batch]."""
+        return self.log_total() - ops.sum(self._terms(), axis=-1) / self._totals()
+
+    def collision(self) -> Any:
+        """Return the log of the sum of the squared probabilities, [batch]."""
+        return ops.log(ops.sum(self._masses() ** 2, axis=-1)) - 2 * self.log_total()
+
+    def deviation(self) -> Any:
+        """Return the population deviation of the logits above -inf, [batch]."""
+        exponents = self._exponents()
+        able = exponents > -np.inf
+        count = ops.maximum(ops.sum(ops.cast(able, wide()), axis=-1, keepdims=True), 1)
+        centred = ops.where(able, exponents, 0.0)
+        centred = ops.where(able, exponents - ops.sum(centred, -1, keepdims=True) / count, 0.0)
+        return ops.sqrt(ops.sum(centred**2, axis=-1) / count[:, 0])
+
+    def log_probs_in_order(self, count: int) -> Any:
+        """Return the log-probabilities of the first ``count``, [batch, count], -inf for none."""
+        n = min(count, self.values.shape[-1])
+        places = self._in_order(self.values, n)
+        found = ops.take_along_axis(self._exponents(), places, axis=-1) - self.log_total()[:, None]
+        return ops.pad(found, ((0, 0), (0, count - n)), constant_values=-np.inf)
+
     def scale(self, temperature: Any) -> Self:
-        """Divide by ``temperature``, a number or [batch]; 0 keeps the first in order."""
-        column, limits = _column(temperature, wide()), np.finfo(wide())
-        product = ops.clip(column * self.temperature, float(limits.tiny), float(limits.max))
-        scores = replace(self, temperature=ops.where(column > 0, product, 1.0))
-        if np.all(np.asarray(temperature) > 0):
+        """Divide by ``temperature``; 0 keeps the first in order."""
+        limits, divisor = np.finfo(wide()), column(temperature, wide())
+        product = ops.clip(divisor * self.temperature, float(limits.tiny), float(limits.max))
+        scores = replace(self, temperature=ops.where(divisor > 0, product, 1.0))
+        if isinstance(temperature, int | float | tuple) and np.all(np.asarray(temperature) > 0):
             return scores
         first = ops.argmax(self.values, axis=-1)[:, None]
         places = ops.cast(ops.arange(self.values.shape[-1]), first.dtype)
-        return scores._keep((places[None] == first) | (column > 0))
+        return scores._keep((places[None] == first) | (divisor > 0))
 
     def top_k(self, k: Any) -> Self:
-        """Keep the first ``k``, a number or [batch]."""
+        """Keep the first ``k``."""
         n = self.values.shape[-1]
-        k = np.minimum(k, n)
-        most = int(np.max(k))
-        if np.all(k == n):
-            return self
-        if most <= _SHORT:
-            values, ids = self._in_order(most)
-            ranks = ops.arange(most)[None]
-            values = ops.where(ranks < _column(k, ranks.dtype), values, -np.inf)
-            return self._by_id(values, ids)
-        goal = _column(k, "int32") + ops.zeros_like(self.values[:, :1], "int32")
-        return self._keep(leading(self.values, ops.ones_like(self.values, "int32"), goal, 0.0))
+        if isinstance(k, int | tuple):
+            k = np.minimum(k, n)
+            most = int(np.max(k))
+            if np.all(k == n):
+                return self
+            if most <= _SHORT:
+                ordered = self._at(self._in_order(self.values, most))
+                kept = ops.arange(most)[None] < column(k, "int32")
+                return ordered._keep(kept)._by_id()
+        goal = column(k, wide())
+        ones = ops.ones_like(self.values, wide())
+        wanted = wanted_prefix(self.values, ones, ones, lambda s, t, m, u: s < goal)
+        return self._keep(wanted)
+
+    def prefix(self, key: Any, wanted: Callable, terms: Any = None) -> Self:
+        """Keep the prefix in the order of ``key`` (see ``wanted_prefix``), never nothing."""
+        masses = self._masses()
+        terms = masses if terms is None else terms
+        n = self.values.shape[-1]
+        if n > _SHORT:
+            return self._keep(wanted_prefix(key, masses, terms, wanted))
+        places = self._in_order(key, n)
+        masses, terms = (ops.take_along_axis(x, places, axis=-1) for x in (masses, terms))
+        before = ops.cumsum(masses, axis=-1) - masses
+        terms_before = ops.cumsum(terms, axis=-1) - terms
+        kept = wanted(before, terms_before, masses, terms) | (ops.arange(n)[None] == 0)
+        return self._at(places)._keep(kept)._by_id()
+
+    def _epsilon(self) -> float:
+        return float(np.finfo("float64" if is_wide(self.values) else "float32").eps)
+
+    def _short_of(self, p: Any) -> Callable:
+        """Return what tells whether a token is wanted, from the mass before it and its own."""
+        goal = column(p, wide()) * self._totals()[:, None]
+        slack, all_wanted = AT_A_SUM * self._epsilon(), column(p, wide()) == 1
+        return lambda before, terms, mass, term: (goal - before > slack * mass) | all_wanted
 
     def top_p(self, p: Any) -> Self:
-        """Keep the shortest prefix whose mass reaches ``p``, a number or [batch]."""
+        """Keep the shortest prefix whose mass reaches ``p``."""
         if np.all(np.asarray(p) == 1):
             return self
-        n = self.values.shape[-1]
-        precision = np.finfo("float64" if is_wide(self.values) else "float32")
-        slack = float(SUM_TOLERANCE * precision.eps)
-        column = _column(p, wide())
-        if n <= _SHORT:
-            ordered = replace(self, **dict(zip(("values", "ids"), self._in_order(n), strict=True)))
-            masses = ordered._masses()
-            before = ops.cumsum(masses, axis=-1) - masses
-            goal = column * ops.sum(masses, axis=-1, keepdims=True)
-            wanted = (goal - before > slack * masses) | (ops.arange(n)[None] == 0) | (column == 1)
-            return self._by_id(ops.where(wanted, ordered.values, -np.inf), ordered.ids)
-        masses = self._masses()
-        goal = column * ops.sum(masses, axis=-1, keepdims=True)
-        return self._keep(leading(self.values, masses, goal, slack) | (column == 1))
+        return self.prefix(self.values, self._short_of(p))
 
-    def min_p(self, p: Any) -> Self:
-        """Keep what has at least ``p`` times the greatest mass, a number or [batch]."""
-        with np.errstate(divide="ignore"):
-            reach = self.temperature * _column(np.log(p), wide())
-        # Rounded as the logits are, so that what is equal on paper is equal here.
-        peak = ops.cast(self._raw_peak(), wide())
-        least = ops.cast(peak + reach, self.values.dtype)
-        return self._keep((self.values >= least) | (_column(p, wide()) == 0))
+    def above(self, log_ratio: Any) -> Self:
+        """Keep what has a log-mass of at least ``log_ratio``, and the greatest."""
+        ratio = column(log_ratio, wide())
+        reach = self.temperature * ops.minimum(ratio - AT_A_THRESHOLD * self._epsilon(), 0.0)
+        least = ops.cast(ops.cast(self._raw_peak(), wide()) + reach, self.values.dtype)
+        return self._keep((self.values >= least) | (ratio == -np.inf))
+
+    def typical(self, p: Any) -> Self:
+        """Keep the likeliest typical tokens that reach ``p``: by distance from the entropy."""
+        if np.all(np.asarray(p) == 1):
+            return self
+        distance = self._exponents() + (self.entropy() - self.log_total())[:, None]
+        # Of two at equal distances on paper the likelier is first.
+        slack = AT_A_THRESHOLD * self._epsilon()
+        key = ops.where(distance > 0, ops.minimum(slack - distance, 0.0), distance)
+        return self.prefix(key, self._short_of(p))
+
+    def entropy_prefix(self, bound: Any, renormalize: bool, first: int | None) -> Self:
+        """Keep the longest prefix whose entropy is at most ``bound`` nats (see ``TopH``)."""
+        total, log_total = self._totals()[:, None], self.log_total()[:, None]
+        limit = column(bound, wide()) + AT_A_THRESHOLD * self._epsilon()
+
+        def wanted(before: Any, terms: Any, mass: Any, term: Any) -> Any:
+            mass, term = before + mass, terms + term
+            if renormalize:
+                return ops.logical_not(ops.log(mass) - term / mass > limit)
+            return (mass * log_total - term) / total <= limit
+
+        kept = self.prefix(self.values, wanted, self._terms())
+        return kept if first is None else kept.top_k(first)
+
+    def drop_top_choices(self, log_threshold: Any, chosen: Any, protected: tuple[int, ...]) -> Self:
+        """Where ``chosen``, remove what has at least that log-mass but the last (see ``XTC``)."""
+        threshold = column(log_threshold, wide())
+        slack = AT_A_THRESHOLD * self._epsilon()
+        over = self._exponents() >= threshold - slack
+        values = ops.where(over, self.values, np.inf)
+        tied = over & (values == ops.min(values, axis=-1, keepdims=True))
+        n = self.values.shape[-1]
+        last = n - 1 - ops.argmax(ops.flip(ops.cast(tied, "int32"), axis=-1), axis=-1)
+        places = ops.cast(ops.arange(n), last.dtype)[None]
+        dropped = over & (places != last[:, None]) & chosen[:, None]
+        if protected:
+            listed = ops.convert_to_tensor(sorted(protected), "int32")[None, None]
+            ids = places if self.ids is None else self.ids
+            safe = ops.any(ops.cast(ids, "int32")[..., None] == listed, axis=-1)
+            dropped = dropped & ops.logical_not(safe)
+        return self._keep(ops.logical_not(dropped))
+
+    def adjust(self, tokens: Any, change: Callable[[Any], Any]) -> Self:
+        """Change the logits of some tokens only (see the eager engine)."""
+        n, x = self.vocabulary, self.dense()
+        tokens = ops.convert_to_tensor(tokens, "int32")
+        tokens = ops.broadcast_to(tokens, (row_count(x), tokens.shape[-1]))
+        able = (tokens >= 0) & (tokens < n)
+        # A column more takes what belongs to none.
+        places = ops.where(able, tokens, n)
+        x = ops.concatenate([x, ops.full_like(x[:, :1], -np.inf)], axis=-1)
+        new = ops.cast(change(ops.take_along_axis(x, places, axis=-1)), x.dtype)
+        rows = ops.zeros_like(places) + ops.arange(row_count(x), dtype="int32")[:, None]
+        indices = ops.reshape(ops.stack([rows, places], axis=-1), (-1, 2))
+        x = ops.scatter_update(x, indices, ops.reshape(new, (-1,)))
+        return self.replaced(x[:, :n], "a change of logits")
+
+    def only(self, tokens: tuple[int, ...]) -> Self:
+        """Remove all tokens but these."""
+        allowed = np.isin(np.arange(self.vocabulary), tokens)
+        if self.ids is None:
+            return self._keep(ops.convert_to_tensor(allowed)[None])
+        return self._keep(ops.take(ops.convert_to_tensor(allowed), self.ids))
+
+    def force(self, tokens: Any) -> Self:
+        """Leave one token, with logit 0, in each row; -1 leaves the row as it is."""
+        x, token = self.dense(), ops.cast(tokens, "int32")[:, None]
+        own = ops.arange(self.vocabulary, dtype="int32")[None] == token
+        one = ops.where(own, ops.zeros_like(x), -np.inf)
+        return self.replaced(ops.where(token >= 0, one, x), "a forced token")
+
+    def mapped(self, function: Callable[..., Any], *parameters: Any) -> Self:
+        """Give each token above -inf the logit ``function(probability, *parameters)``."""
+        columns = (self.numbers(p)[:, None] for p in parameters)
+        new = function(self._masses() / self._totals()[:, None], *columns)
+        values = ops.where(self.values > -np.inf, ops.cast(new, self.values.dtype), -np.inf)
+        return replace(self, values=values, temperature=1.0)
 
     def _spread(self, kept: Any, fill: float) -> Any:
         """Put what was kept into rows of the whole vocabulary."""
@@ -265,20 +338,10 @@ class Scores:
         inside = (tokens[:, 0] >= 0) & (tokens[:, 0] < self.vocabulary)
         return ops.where(valid & inside, ops.cast(result, "float32"), np.nan)
 
-    def draw(self, seeds: Any, steps: Any) -> Any:
+    def draw(self) -> Any:
         """Return a token for each row, int32 [batch], -1 where there is none to draw."""
-        counter = ops.cast(steps, "uint32")
-        key, counter = (seeds[:, 0], seeds[:, 1]), (counter, ops.zeros_like(counter))
-        words = threefry(key, counter, left_shift, right_shift, np.uint32)
-        if wide() == "float64":
-            high, low = (
-                ops.cast(right_shift(w, by), wide()) for w, by in zip(words, (5, 6), strict=True)
-            )
-            uniform = high * 2.0**-27 + low * 2.0**-53
-        else:
-            uniform = ops.cast(right_shift(words[0], 8), wide()) * np.float32(2.0**-24)
         masses, valid = self._distribution()
-        place = locate(masses, uniform)
+        place = locate(masses, uniforms(self.seeds, self.steps, 0))
         if self.ids is not None:
             place = ops.take_along_axis(self.ids, place[:, None], axis=-1)[:, 0]
         return ops.where(valid, ops.cast(place, "int32"), -1)

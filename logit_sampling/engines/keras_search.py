@@ -27,24 +27,20 @@ def is_wide(x: Any) -> bool:
     return keras.backend.standardize_dtype(x.dtype) == "float64"
 
 
-def _last_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
-    """Return the greatest integers in [low, high] for which ``holds`` does, by bisection.
+def _first_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
+    """Return the least integers in [low, high] for which ``holds`` does, by bisection.
 
-    ``holds`` is true at ``low`` and, once false, stays false.
+    ``holds`` is true at ``high`` and, once true, stays true.
     """
 
-    def middle(low: Any, high: Any) -> Any:
-        # The mean, rounded up, without overflow.
-        ones = ops.bitwise_and(ops.bitwise_xor(low, high), ops.cast(1, low.dtype))
-        half = ops.right_shift(ops.bitwise_xor(low, high), ops.cast(1, low.dtype))
-        return ops.bitwise_and(low, high) + half + ones
-
     def halve(low: Any, high: Any) -> tuple[Any, Any]:
-        probe = middle(low, high)
+        # The mean, rounded down, without overflow.
+        half = ops.right_shift(ops.bitwise_xor(low, high), ops.cast(1, low.dtype))
+        probe = ops.bitwise_and(low, high) + half
         true = holds(probe)
-        return ops.where(true, probe, low), ops.where(true, high, probe - 1)
+        return ops.where(true, low, probe + 1), ops.where(true, probe, high)
 
-    found, _ = ops.while_loop(lambda low, high: ops.any(low < high), halve, (low, high))
+    _, found = ops.while_loop(lambda low, high: ops.any(low < high), halve, (low, high))
     return found
 
 
@@ -56,34 +52,35 @@ def _sortable(x: Any) -> Any:
     return ops.where(bits < 0, ops.bitwise_xor(bits, magnitude), bits)
 
 
-def leading(x: Any, weights: Any, goal: Any, slack: float) -> Any:
-    """Return the mask of the shortest prefix in order whose weight reaches ``goal`` [batch, 1].
+def wanted_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> Any:
+    """Return the mask of the longest prefix of wanted tokens, the greatest key first.
 
-    Weights are equal where ``x`` [batch, tokens] is. A prefix counts as reaching the goal when what
-    is missing is at most ``slack`` of the next token's weight.
+    ``wanted(mass_before, terms_before, mass, term)`` tells from the sums over the tokens before one
+    and from its own whether it is wanted; once it is false it stays false. The first token is kept
+    in any case. Of equal keys, whose masses must be equal, the lower place is first.
     """
-    keys = _sortable(x)
+    keys = _sortable(key)
 
-    def weight_from(key: Any) -> Any:
-        return ops.sum(ops.where(keys >= key, weights, 0), axis=-1, keepdims=True)
+    def sums(mask: Any) -> tuple[Any, Any]:
+        return tuple(ops.sum(ops.where(mask, w, 0), -1, keepdims=True) for w in (masses, terms))
 
+    # All keys above `least` are wanted, and none below it.
     low, high = ops.min(keys, axis=-1, keepdims=True), ops.max(keys, axis=-1, keepdims=True)
-    least = _last_true(low, high, lambda key: weight_from(key) >= goal)
+    least = _first_true(low, high, lambda probe: wanted(*sums(keys > probe), 0.0, 0.0))
     above, tied = keys > least, keys == least
-    missing = goal - ops.sum(ops.where(above, weights, 0), axis=-1, keepdims=True)
-    each = ops.max(ops.where(tied, weights, 0), axis=-1, keepdims=True)
-    needed = ops.cast(ops.ceil(missing / each - slack), "int32")
-    none_above = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
-    needed = ops.maximum(needed, ops.cast(none_above, "int32"))
-    # Of equals the lower ids stay: up to the place at which enough of them are met.
-    places = ops.arange(x.shape[-1], dtype="int32")[None]
-    first = ops.zeros_like(least, dtype="int32") - 1
+    mass, term = sums(above)
+    own, own_term = (ops.max(ops.where(tied, w, -np.inf), -1, True) for w in (masses, terms))
+    none = ops.zeros_like(least, dtype="int32")
 
-    def enough_not_met(place: Any) -> Any:
-        return ops.sum(ops.cast(tied & (places <= place), "int32"), -1, True) <= needed
+    def unwanted(count: Any) -> Any:
+        number = ops.cast(count, masses.dtype)
+        return ops.logical_not(wanted(mass + number * own, term + number * own_term, own, own_term))
 
-    last = _last_true(first, first + x.shape[-1], enough_not_met)
-    return above | (tied & (places <= last))
+    tied_before = ops.cumsum(ops.cast(tied, "int32"), axis=-1) - 1
+    needed = _first_true(none, tied_before[:, -1:] + 1, lambda count: unwanted(count))
+    first = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
+    needed = ops.maximum(needed, ops.cast(first, "int32"))
+    return above | (tied & (tied_before < needed))
 
 
 def locate(masses: Any, uniform: Any) -> Any:

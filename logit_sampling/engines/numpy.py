@@ -1,248 +1,245 @@
-"""The eager engine: NumPy arrays, one row at a time.
-
-A row holds its survivors alone, so each cut makes what follows cheaper. Logits keep their precision
-(float32 or float64) and are never rescaled: a row remembers its temperature, which leaves the order
-alone, and applies it where masses are computed. Masses are float64.
-"""
+"""The eager engine: NumPy arrays, one row at a time (see ``numpy_row``)."""
 
 import math
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from logit_sampling.arrays import to_numpy
 from logit_sampling.checks import check_returned
+from logit_sampling.engines.numpy_row import Row
+from logit_sampling.engines.rounding import AT_A_THRESHOLD
 from logit_sampling.random import threefry
 
-SUM_TOLERANCE = 16
-"""A prefix reaches a mass if what is missing is below this many roundings of the next token."""
-
-_BLOCK = 1024  # a longer row is searched in two levels
-_LIMITS = sys.float_info
-_FEW = 256  # leaders among which a nucleus is looked for first
-_BINS = 4096  # of scores, in which it is looked for then
 _MANY = 16  # rows from which random numbers come faster from arrays than one by one
 
 
-def leading(x: np.ndarray, k: int) -> np.ndarray:
-    """Return the ids of the ``k`` greatest of ``x`` [n], ascending; of equals the lower ids."""
-    n = x.size
-    width = int((n * k) ** 0.5)
-    if 4 * width > n:
-        return _leading_of_few(x, k)
-    # At least k columns of a [blocks, width] table have a maximum of `least` or more, so the k
-    # greatest are all at least that, and lie in those columns.
-    whole = n - n % width
-    table = x[:whole].reshape(-1, width)
-    best = table.max(axis=0)
-    np.maximum(best[: n - whole], x[whole:], out=best[: n - whole])
-    least = np.partition(best, width - k)[width - k]
-    columns = np.flatnonzero(best >= least)
-    ids = (np.arange(0, whole, width)[:, None] + columns).reshape(-1)
-    ids = np.concatenate([ids, columns[columns < n - whole] + whole])
-    values = x[ids]
-    able = np.flatnonzero(values >= least)
-    return ids[able[_leading_of_few(values[able], k)]]
-
-
-def _leading_of_few(x: np.ndarray, k: int) -> np.ndarray:
-    least = np.partition(x, x.size - k)[x.size - k]
-    ids = np.flatnonzero(x >= least)
-    excess = ids.size - k
-    return np.delete(ids, np.flatnonzero(x[ids] == least)[-excess:]) if excess else ids
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    values: np.ndarray  # [survivors], logits as they came in
-    ids: np.ndarray | None  # [survivors], ascending; None: all of the vocabulary
-    temperature: float
-    peak: float  # the greatest of values
-
-    def keep(self, places: np.ndarray) -> Self:
-        values = self.values[places]
-        ids = places if self.ids is None else self.ids[places]
-        return replace(self, values=values, ids=ids, peak=float(values.max()))
-
-    def exponents(self) -> np.ndarray:
-        """Log-masses up to a constant, float64 [survivors]; the greatest is 0."""
-        if np.isposinf(self.peak):
-            return np.where(self.values == np.inf, 0.0, -np.inf)
-        with np.errstate(over="ignore"):  # to -inf
-            exponents = np.subtract(self.values, self.peak, dtype=np.float64)
-            return exponents if self.temperature == 1 else exponents / self.temperature
-
-    def masses(self) -> np.ndarray:
-        with np.errstate(under="ignore"):
-            return np.exp(self.exponents())
-
-    def scale(self, temperature: float) -> Self:
-        if temperature == 0:
-            return replace(self.keep(np.asarray([self.values.argmax()])), temperature=1.0)
-        product = self.temperature * temperature
-        return replace(self, temperature=min(max(product, _LIMITS.min), _LIMITS.max))
-
-    def top_k(self, k: int) -> Self:
-        return self if k >= self.values.size else self.keep(leading(self.values, k))
-
-    def top_p(self, p: float) -> Self:
-        if p == 1 or np.isneginf(self.peak):
-            return self
-        exponents = self.exponents()
-        masses = np.exp(exponents)
-        goal = p * masses.sum()
-        slack = SUM_TOLERANCE * np.finfo(self.values.dtype).eps
-
-        def leaders(places: np.ndarray, before: float) -> tuple[np.ndarray, bool]:
-            """Return those of ``places`` that are wanted; and whether one was not."""
-            order = places[np.argsort(-self.values[places], kind="stable")]
-            mass = masses[order]
-            missing = goal - before - (np.cumsum(mass) - mass)
-            count = np.count_nonzero(missing > slack * mass)
-            return order[:count], bool(count < order.size)
-
-        # A few leaders nearly always hold the mass.
-        kept, enough = leaders(leading(self.values, min(_FEW, masses.size)), 0.0)
-        if enough or masses.size <= _FEW:
-            return self.keep(np.sort(kept) if kept.size else np.asarray([self.values.argmax()]))
-        # Bins in the order of the values: only the one in which the goal lies is sorted.
-        lowest = exponents.min()
-        if np.isneginf(lowest):
-            lowest = exponents.min(where=exponents > -np.inf, initial=0.0)
-        exponents *= _BINS / min(lowest, -1e-300)
-        bins = np.minimum(exponents, _BINS - 1, out=exponents).astype(np.int32)
-        sums = np.cumsum(np.bincount(bins, weights=masses, minlength=_BINS))
-        last = min(int(np.searchsorted(sums, goal)), _BINS - 1)
-        inside, _ = leaders(np.flatnonzero(bins == last), sums[last - 1] if last else 0.0)
-        chosen = bins < last
-        chosen[inside] = True
-        return self.keep(np.flatnonzero(chosen))
-
-    def min_p(self, p: float) -> Self:
-        if p == 0:
-            return self
-        # Rounded as the logits are, so that what is equal on paper is equal here.
-        with np.errstate(over="ignore"):
-            least = self.values.dtype.type(self.peak + self.temperature * math.log(p))
-        return self.keep(np.flatnonzero(self.values >= least))
-
-    def scaled(self) -> np.ndarray:
-        """The logits divided by the temperature, as they came in otherwise."""
-        if self.temperature == 1:
-            return self.values
-        dtype = self.values.dtype
-        with np.errstate(over="ignore", under="ignore"):
-            # Near 0 the peak may overflow; shifting a row does not change its distribution.
-            if np.isfinite(self.peak) and np.isinf(dtype.type(self.peak / self.temperature)):
-                return self.exponents().astype(dtype)
-            return (self.values / np.float64(self.temperature)).astype(dtype)
-
-    def spread(self, kept: np.ndarray, vocabulary: int, fill: float) -> np.ndarray:
-        """Put what was ``kept`` into a row of the whole vocabulary."""
-        if self.ids is None:
-            return kept
-        row = np.full(vocabulary, fill, kept.dtype)
-        row[self.ids] = kept
-        return row
-
-    def probabilities(self) -> np.ndarray:
-        masses = self.masses()
-        return (masses / masses.sum()).astype(np.float32)
-
-    def log_prob(self, token: int) -> float:
-        place = token if self.ids is None else int(np.searchsorted(self.ids, token))
-        if self.ids is not None and (place == self.ids.size or self.ids[place] != token):
-            return -np.inf
-        return self.exponents()[place] - np.log(self.masses().sum())
-
-    def draw(self, uniform: float) -> int:
-        masses = self.masses()
-        start, target = 0, uniform
-        if masses.size > _BLOCK:
-            whole = masses.size - masses.size % _BLOCK
-            sums = masses[:whole].reshape(-1, _BLOCK).sum(axis=1)
-            sums = np.append(sums, masses[whole:].sum())
-            block, target = _find(sums, uniform)
-            start = block * _BLOCK
-            masses = masses[start : start + _BLOCK]
-        place = start + _find(masses, target)[0]
-        return int(place if self.ids is None else self.ids[place])
-
-
-def _find(masses: np.ndarray, uniform: float) -> tuple[int, float]:
-    """Return where ``uniform`` of the total falls, and which part of that mass lies below it."""
-    sums = np.cumsum(masses)
-    target = uniform * sums[-1]  # below the total, since uniform is at most 1 - 2**-53
-    place = int(np.searchsorted(sums, target, side="right"))
-    below = sums[place - 1] if place else 0.0
-    return place, min((target - below) / masses[place], 1 - 2**-53)
-
-
-def _uniforms(seeds: np.ndarray, steps: np.ndarray) -> list[float]:
+def _uniforms(seeds: np.ndarray, steps: np.ndarray, stream: int) -> list[float]:
     """Return a number in [0, 1) for each row, a multiple of 2**-53."""
     if len(seeds) > _MANY:
-        high, low = threefry((seeds[:, 0], seeds[:, 1]), (steps.astype(np.uint32), np.uint32(0)))
+        counter = (steps.astype(np.uint32), np.uint32(stream))
+        high, low = threefry((seeds[:, 0], seeds[:, 1]), counter)
         return ((high >> 5) * 2.0**-27 + (low >> 6) * 2.0**-53).tolist()
     words = (
-        threefry((first, second), (step, 0))
+        threefry((first, second), (step, stream))
         for (first, second), step in zip(seeds.tolist(), steps.tolist(), strict=True)
     )
     return [(high >> 5) * 2.0**-27 + (low >> 6) * 2.0**-53 for high, low in words]
 
 
-def _per_row(parameter: Any, rows: int) -> np.ndarray:
-    return np.broadcast_to(np.asarray(parameter), (rows,))
-
-
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The rows of a batch on their way through a chain."""
+    """The rows of a batch on their way through a chain.
 
-    rows: tuple[_Row, ...]
+    What the strategies call is the same on every engine. An argument or result "[batch]" is an
+    array of the engine's kind; an argument may also be one number for all rows. Log-masses are
+    relative to the greatest of the row, at the current temperature.
+    """
+
+    xp: ClassVar[Any] = np  # functions on the engine's arrays, by NumPy's names
+    rows: tuple[Row, ...]
     vocabulary: int
+    seeds: np.ndarray | None = None  # uint32 [batch, 2]
+    steps: np.ndarray | None = None  # int [batch]
+    streams: int = 0  # how many coins the chain has tossed so far
+    forced: tuple[bool, ...] = ()  # how the next coins fall
 
     @classmethod
     def of(cls, logits: np.ndarray) -> Self:
         """Take in logits, float [batch, vocab]; raise ValueError for NaN."""
-        wide = logits.dtype.name == "float64"
-        logits = logits.astype(np.float64 if wide else np.float32, copy=False)
-        peaks = logits.max(axis=-1)
-        bad = np.flatnonzero(np.isnan(peaks))
-        if bad.size:
-            raise ValueError(f"logits hold NaN in row {bad[0]}; look at the model or its input")
-        rows = (_Row(x, None, 1.0, float(peak)) for x, peak in zip(logits, peaks, strict=True))
-        return cls(tuple(rows), logits.shape[-1])
+        return cls(_rows(logits), logits.shape[-1])
 
-    def _each(self, method: Callable[..., _Row], parameter: Any) -> Self:
-        parameters = _per_row(parameter, len(self.rows)).tolist()
-        rows = tuple(method(*pair) for pair in zip(self.rows, parameters, strict=True))
-        return replace(self, rows=rows)
+    def fixed(self, coins: tuple[bool, ...]) -> Self:
+        """Return the same scores, whose coins fall as given."""
+        return replace(self, forced=coins)
+
+    def seeded(self, seeds: np.ndarray, steps: np.ndarray) -> Self:
+        """Return the same scores, whose random numbers are those of ``seeds`` and ``steps``."""
+        return replace(self, seeds=seeds, steps=steps)
+
+    def coins(self, probability: Any) -> tuple[np.ndarray, Self]:
+        """Toss a coin for each row: bool [batch], and the scores then.
+
+        Each call in a chain tosses another; without a seed the coins are fresh.
+        """
+        if self.forced:
+            return np.full(len(self.rows), self.forced[0]), replace(self, forced=self.forced[1:])
+        following = replace(self, streams=self.streams + 1)
+        if self.seeds is None or self.steps is None:
+            uniforms = np.random.default_rng().random(len(self.rows))
+        else:
+            uniforms = np.asarray(_uniforms(self.seeds, self.steps, following.streams))
+        return uniforms < self.numbers(probability), following
+
+    def _each(self, method: Callable[..., Row], *parameters: Any) -> Self:
+        lists = (self.numbers(parameter).tolist() for parameter in parameters)
+        return self._with(method(*given) for given in zip(self.rows, *lists, strict=True))
+
+    def _with(self, rows: Iterable[Row]) -> Self:
+        return replace(self, rows=tuple(rows))
+
+    def numbers(self, parameter: Any) -> np.ndarray:
+        """Return a parameter, one number or one for each row, as [batch]."""
+        return np.broadcast_to(np.asarray(parameter), (len(self.rows),))
+
+    def _measure(self, of_row: Callable[[Row], float]) -> np.ndarray:
+        return np.asarray([0.0 if row.empty else of_row(row) for row in self.rows], np.float64)
+
+    def finite(self) -> np.ndarray:
+        """Return how many tokens are above -inf, float64 [batch]."""
+        return self._measure(Row.finite)
+
+    def log_total(self) -> np.ndarray:
+        """Return the log of the total mass, minus ln of the greatest probability, [batch]."""
+        return self._measure(Row.log_total)
+
+    def entropy(self) -> np.ndarray:
+        """Return the entropy in nats, [batch]."""
+        return self._measure(Row.entropy)
+
+    def collision(self) -> np.ndarray:
+        """Return the log of the sum of the squared probabilities, [batch]."""
+        return self._measure(Row.collision)
+
+    def deviation(self) -> np.ndarray:
+        """Return the population deviation of the logits above -inf, [batch]."""
+        return self._measure(Row.deviation)
+
+    def log_probs_in_order(self, count: int) -> np.ndarray:
+        """Return the log-probabilities of the first ``count``, [batch, count], -inf for none."""
+        none = np.full(count, -np.inf)
+        rows = [none if row.empty else row.log_probs_in_order(count) for row in self.rows]
+        return np.asarray(rows).reshape(-1, count)
 
     def replaced(self, logits: Any, source: str) -> Self:
         """Go on with the logits [batch, vocab] that the transform ``source`` returned."""
         array, shape = to_numpy(logits), (len(self.rows), self.vocabulary)
         check_returned(array, shape, source)
         dtype = self.rows[0].values.dtype if self.rows else np.float32
-        return self.of(array.astype(dtype, copy=False))
+        return self._with(_rows(array.astype(dtype, copy=False)))
 
     def scale(self, temperature: Any) -> Self:
-        """Divide by ``temperature``, a number or [batch]; 0 keeps the first in order."""
-        return self._each(_Row.scale, temperature)
+        """Divide by ``temperature``; 0 keeps the first in order."""
+        return self._each(Row.scale, temperature)
 
     def top_k(self, k: Any) -> Self:
-        """Keep the first ``k``, a number or [batch]."""
-        return self._each(_Row.top_k, k)
+        """Keep the first ``k``."""
+        return self._each(Row.top_k, k)
 
     def top_p(self, p: Any) -> Self:
-        """Keep the shortest prefix whose mass reaches ``p``, a number or [batch]."""
-        return self._each(_Row.top_p, p)
+        """Keep the shortest prefix whose mass reaches ``p``."""
+        return self._each(Row.top_p, p)
 
-    def min_p(self, p: Any) -> Self:
-        """Keep what has at least ``p`` times the greatest mass, a number or [batch]."""
-        return self._each(_Row.min_p, p)
+    def above(self, log_ratio: Any) -> Self:
+        """Keep what has a log-mass of at least ``log_ratio``, and the greatest."""
+        return self._each(Row.above, log_ratio)
+
+    def typical(self, p: Any) -> Self:
+        """Keep the likeliest typical tokens that reach ``p``: by distance from the entropy."""
+
+        def cut(row: Row, p: float) -> Row:
+            if p == 1 or row.empty:
+                return row
+            distance = row.exponents()
+            distance += row.entropy() - row.log_total()  # entropy minus surprise
+            # Of two at equal distances on paper the likelier is first.
+            slack = AT_A_THRESHOLD * np.finfo(row.values.dtype).eps
+            key = np.where(distance > 0, np.minimum(slack - distance, 0), distance)
+            return row.prefix(key, row.short_of(p))
+
+        return self._each(cut, p)
+
+    def entropy_prefix(self, bound: Any, renormalize: bool, first: int | None) -> Self:
+        """Keep the longest prefix whose entropy is at most ``bound`` nats (see ``TopH``)."""
+
+        def cut(row: Row, bound: float) -> Row:
+            if row.empty:
+                return row
+            total, log_total = row.total, row.log_total()
+            limit = bound + AT_A_THRESHOLD * np.finfo(row.values.dtype).eps
+
+            def wanted(before: Any, terms: Any, mass: Any, term: Any) -> Any:
+                mass, term = before + mass, terms + term
+                if renormalize:
+                    with np.errstate(divide="ignore", invalid="ignore"):
+                        return ~(np.log(mass) - term / mass > limit)
+                return (mass * log_total - term) / total <= limit
+
+            kept = row.prefix(row.values, wanted, with_terms=True)
+            return kept if first is None else kept.top_k(first)
+
+        return self._each(cut, bound)
+
+    def drop_top_choices(self, log_threshold: Any, chosen: Any, protected: tuple[int, ...]) -> Self:
+        """Where ``chosen``, remove what has at least that log-mass but the last (see ``XTC``)."""
+
+        def cut(row: Row, log_threshold: float, chosen: bool) -> Row:
+            slack = AT_A_THRESHOLD * float(np.finfo(row.values.dtype).eps)
+            if row.empty or not chosen or log_threshold > slack:
+                return row
+            over = row.above(log_threshold)
+            ids = np.arange(row.values.size) if over.ids is None else over.ids
+            last = np.flatnonzero(over.values == over.values.min())[-1]
+            dropped = np.delete(ids, last)
+            if protected:
+                dropped = np.setdiff1d(dropped, protected)
+            places = dropped if row.ids is None else row.ids.searchsorted(dropped)
+            return row.without(places)
+
+        return self._each(cut, log_threshold, chosen)
+
+    def adjust(self, tokens: Any, change: Callable[[Any], Any]) -> Self:
+        """Change the logits of some tokens only.
+
+        Args:
+            tokens: int [batch, n], each id once in a row; -1 is none, and none are ids beyond the
+                vocabulary.
+            change: gets their logits, float [batch, n] (-inf for none), and returns the new ones.
+        """
+        tokens = np.broadcast_to(np.asarray(tokens), (len(self.rows), np.shape(tokens)[-1]))
+        if tokens.size == 0:
+            return self
+        pairs = list(zip(self.rows, tokens, strict=True))
+        new = change(np.stack([row.logits_of(own) for row, own in pairs]))
+        new = np.asarray(new, self.rows[0].values.dtype)
+        return self._with(row.change(own, n) for (row, own), n in zip(pairs, new, strict=True))
+
+    def only(self, tokens: tuple[int, ...]) -> Self:
+        """Remove all tokens but these."""
+
+        def cut(row: Row) -> Row:
+            ids = np.asarray(sorted({t for t in tokens if t < self.vocabulary}), np.intp)
+            if row.ids is not None:
+                ids = np.flatnonzero(np.isin(row.ids, ids))
+            if not ids.size:
+                return row.with_values(np.full_like(row.values, -np.inf))
+            return row.keep(ids)
+
+        return self._with(map(cut, self.rows))
+
+    def force(self, tokens: Any) -> Self:
+        """Leave one token, with logit 0, in each row; -1 leaves the row as it is."""
+
+        def one(row: Row, token: int) -> Row:
+            if token < 0:
+                return row
+            return Row(np.zeros(1, row.values.dtype), np.asarray([token]), 0.0)
+
+        return self._each(one, tokens)
+
+    def mapped(self, function: Callable[..., Any], *parameters: Any) -> Self:
+        """Give each token above -inf the logit ``function(probability, *parameters)``."""
+
+        def change(row: Row, *own: float) -> Row:
+            if row.empty:
+                return row
+            new = function(row.masses / row.total, *own).astype(row.values.dtype)
+            new[row.values == -np.inf] = -np.inf
+            return row.with_values(new)
+
+        return self._each(change, *parameters)
 
     def dense(self) -> np.ndarray:
         """Return logits, [batch, vocab], with -inf for what was removed."""
@@ -256,7 +253,7 @@ class Scores:
     def log_prob(self, ids: Any) -> np.ndarray:
         """Return the log-probability of ``ids`` [batch], float32 [batch]."""
         self._check_survivors()
-        ids = _per_row(ids, len(self.rows)).tolist()
+        ids = self.numbers(ids).tolist()
         for row, token in enumerate(ids):
             if not 0 <= token < self.vocabulary:
                 raise ValueError(f"id {token} in row {row} is not in [0, {self.vocabulary})")
@@ -265,10 +262,11 @@ class Scores:
         with np.errstate(over="ignore"):
             return log_prob.astype(np.float32)
 
-    def draw(self, seeds: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Return a token for each row, int32 [batch], from seeds uint32 [batch, 2] and steps."""
+    def draw(self) -> np.ndarray:
+        """Return a token for each row, int32 [batch]."""
         self._check_survivors()
-        pairs = zip(self.rows, _uniforms(seeds, steps), strict=True)
+        assert self.seeds is not None and self.steps is not None
+        pairs = zip(self.rows, _uniforms(self.seeds, self.steps, 0), strict=True)
         return np.asarray([row.draw(uniform) for row, uniform in pairs], np.int32)
 
     def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
@@ -276,7 +274,17 @@ class Scores:
 
     def _check_survivors(self) -> None:
         for index, row in enumerate(self.rows):
-            if np.isneginf(row.peak):
+            if row.peak == -math.inf:
                 raise ValueError(
                     f"every token of row {index} is at -inf: nothing is left to draw from"
                 )
+
+
+def _rows(logits: np.ndarray) -> tuple[Row, ...]:
+    wide = logits.dtype.name == "float64"
+    logits = logits.astype(np.float64 if wide else np.float32, copy=False)
+    peaks = logits.max(axis=-1)
+    bad = np.flatnonzero(np.isnan(peaks))
+    if bad.size:
+        raise ValueError(f"logits hold NaN in row {bad[0]}; look at the model or its input")
+    return tuple(Row(x, None, peak) for x, peak in zip(logits, peaks.tolist(), strict=True))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from logit_sampling.checks import check_number
-from logit_sampling.engines import AUTOGRAPH_SKIPS, take_in
+from logit_sampling.engines import AUTOGRAPH_SKIPS, seeds_and_steps, take_in
 from logit_sampling.history import as_history, replay
 
 
@@ -31,6 +31,9 @@ class Transform:
         >>> Shift(2.0)(np.array([0.0, 3.0], np.float32))
         array([2., 5.], dtype=float32)
     """
+
+    tosses_coin: ClassVar[bool] = False
+    """Whether it tosses a coin for each row and step, with a chance of `probability`."""
 
     _classes: ClassVar[dict[str, type["Transform"]]] = {}
 
@@ -67,6 +70,24 @@ class Transform:
         """Return the state after the tokens ``ids``, int [batch], were accepted; -1 is none."""
         return state
 
+    def start(self, history: Any, prompt_length: Any, vocab_size: int) -> Any:
+        """Return the state after a whole history, int [batch, length].
+
+        Its first ``prompt_length`` columns are the prompt, the others are accepted one by one.
+        """
+        return replay(self, history, prompt_length, vocab_size)
+
+    def chance(self) -> Any:
+        """Return the chance of its coin, a number or one for each row."""
+        raise NotImplementedError(f"{type(self).__name__} tosses no coin")
+
+    def after(self, scores: Any, state: Any, ids: Any) -> Any:
+        """Return the state after ``ids`` were drawn: what a sampler calls.
+
+        ``scores`` are those that ``act`` was given.
+        """
+        return self.update(state, ids)
+
     @classmethod
     def is_stateful(cls) -> bool:
         """Tell whether it takes in the tokens that are accepted."""
@@ -97,7 +118,15 @@ class Transform:
         own = {name: values[row] for name, values in self._per_row().items()}
         return dataclasses.replace(self, **own) if own else self
 
-    def __call__(self, logits: Any, *, history: Any = None, prompt_length: int = 0) -> Any:
+    def __call__(
+        self,
+        logits: Any,
+        *,
+        history: Any = None,
+        prompt_length: Any = 0,
+        seed: Any = None,
+        step: Any = 0,
+    ) -> Any:
         """Apply to logits once.
 
         Args:
@@ -106,6 +135,8 @@ class Transform:
             history: token ids so far, [length] or [batch, length], -1 for padding. Transforms that
                 do not depend on it leave it unread.
             prompt_length: how many of them are the prompt; the rest counts as generated.
+            seed: for a transform that tosses a coin: as in a call of a sampler.
+            step: the same.
 
         Returns:
             logits of the same shape and array type; a removed token is -inf.
@@ -114,11 +145,14 @@ class Transform:
             ValueError: logits of a wrong rank or dtype, or with NaN; a parameter with one value per
                 row for another number of rows.
         """
-        taken = take_in(logits, history)
+        taken = take_in(logits, history, *((seed, step) if self.tosses_coin else ()))
         self.check_rows(taken.rows)
         past = as_history(history, taken.rows)
-        state = replay(self, past, prompt_length, taken.scores.vocabulary)
-        return taken.restore(self.act(taken.scores, state).dense())
+        state = self.start(past, prompt_length, taken.scores.vocabulary)
+        scores = taken.scores
+        if self.tosses_coin:
+            scores = scores.seeded(*seeds_and_steps(seed, step, taken))
+        return taken.restore(self.act(scores, state).dense())
 
     def get_config(self) -> dict[str, Any]:
         """Return name and parameters as data that JSON can hold."""

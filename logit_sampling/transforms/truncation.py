@@ -1,13 +1,15 @@
 """Transforms that remove unlikely tokens. The rest keeps its logits: mask, then softmax.
 
 Order is by logit, the greatest first, and of equal logits the lower token id first. Each keeps one
-token at least.
+token at least. Entropies are in nats.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from logit_sampling.checks import Numbers, number
+import numpy as np
+
+from logit_sampling.checks import Numbers, check_count, check_flag, check_ids, number
 from logit_sampling.transforms.base import ScoreTransform
 
 
@@ -92,4 +94,257 @@ class MinP(ScoreTransform):
 
     def narrow(self, scores: Any) -> Any:
         """Return the scores that come close enough to the greatest."""
-        return scores.min_p(self.p)
+        with np.errstate(divide="ignore"):
+            return scores.above(np.log(self.p))
+
+
+@dataclass(frozen=True)
+class Typical(ScoreTransform):
+    """Keep the tokens of the most typical surprise whose mass reaches ``p``.
+
+    The order is by the distance of a token's surprise, -ln p, from the entropy; of equal distances
+    the likelier token is first.
+
+    Args:
+        p: a number in (0, 1], or one for each row; 1 keeps all.
+
+    Raises:
+        ValueError: ``p`` is outside (0, 1].
+
+    Source:
+        Meister et al., Locally Typical Sampling, 2022, arXiv 2202.00666.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.Typical(0.3)(np.log([0.4, 0.3, 0.2, 0.1])).round(2)
+        array([-inf, -1.2, -inf, -inf])
+    """
+
+    p: Numbers = number(gt=0, le=1)
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores of the typical set."""
+        return scores.typical(self.p)
+
+
+@dataclass(frozen=True)
+class Epsilon(ScoreTransform):
+    """Keep tokens with a probability of at least ``epsilon``.
+
+    Args:
+        epsilon: a number in [0, 1), or one for each row; 0 keeps all.
+
+    Raises:
+        ValueError: ``epsilon`` is outside [0, 1).
+
+    Source:
+        Hewitt et al., Truncation Sampling as Language Model Desmoothing, 2022, arXiv 2210.15191.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.Epsilon(0.2)(np.log([0.15, 0.5, 0.05, 0.3])).round(2)
+        array([ -inf, -0.69,  -inf, -1.2 ])
+    """
+
+    epsilon: Numbers = number(ge=0, lt=1)
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores above the floor."""
+        with np.errstate(divide="ignore"):
+            return scores.above(np.log(self.epsilon) + scores.log_total())
+
+
+@dataclass(frozen=True)
+class Eta(ScoreTransform):
+    """Keep tokens with a probability of at least min(epsilon, sqrt(epsilon) * exp(-entropy)).
+
+    Args:
+        epsilon: a number in [0, 1), or one for each row; 0 keeps all.
+
+    Raises:
+        ValueError: ``epsilon`` is outside [0, 1).
+
+    Source:
+        Hewitt et al., Truncation Sampling as Language Model Desmoothing, 2022, arXiv 2210.15191.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.Eta(0.1)(np.log([0.15, 0.5, 0.05, 0.3])).round(2)
+        array([-1.9 , -0.69,  -inf, -1.2 ])
+    """
+
+    epsilon: Numbers = number(ge=0, lt=1)
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores above the floor."""
+        with np.errstate(divide="ignore"):
+            floor = np.log(self.epsilon)
+        floor = scores.xp.minimum(scores.numbers(floor), floor / 2 - scores.entropy())
+        return scores.above(floor + scores.log_total())
+
+
+@dataclass(frozen=True)
+class TopA(ScoreTransform):
+    """Keep tokens with a probability of at least ``a`` times the square of the greatest.
+
+    Args:
+        a: a number in [0, 1], or one for each row; 0 keeps all.
+
+    Raises:
+        ValueError: ``a`` is outside [0, 1].
+
+    Source:
+        The RWKV-LM repository, 2021.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.TopA(0.5)(np.log([0.15, 0.5, 0.05, 0.3])).round(2)
+        array([-1.9 , -0.69,  -inf, -1.2 ])
+    """
+
+    a: Numbers = number(ge=0, le=1)
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores that come close enough to the greatest."""
+        with np.errstate(divide="ignore"):
+            return scores.above(np.log(self.a) - scores.log_total())
+
+
+@dataclass(frozen=True)
+class TopNSigma(ScoreTransform):
+    """Keep logits within ``n`` standard deviations of the greatest.
+
+    The deviation is that of the population of all logits above -inf, so a temperature before or
+    after changes nothing.
+
+    Args:
+        n: a number above 0, or one for each row.
+
+    Raises:
+        ValueError: ``n`` is not above 0.
+
+    Source:
+        Tang et al., Top-n-sigma: Not All Logits Are You Need, 2024, arXiv 2411.07641.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.TopNSigma(1)(np.array([0.0, 4.0, 2.0, 2.0, 3.0], np.float32))
+        array([-inf,   4., -inf, -inf,   3.], dtype=float32)
+    """
+
+    n: Numbers = number(gt=0)
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores within reach of the greatest."""
+        return scores.above(-scores.numbers(self.n) * scores.deviation())
+
+
+@dataclass(frozen=True)
+class TopH(ScoreTransform):
+    """Keep the longest prefix whose entropy is at most ``h`` times that of the row.
+
+    The entropy of the prefix is that of its renormalised distribution. With ``renormalize=False``
+    it is the part of the row's entropy that its tokens make up, and ``first`` limits the prefix, as
+    some other implementations do.
+
+    Args:
+        h: a number in (0, 1], or one for each row; 1 keeps all (with the defaults).
+        renormalize: whether the prefix is normalised before its entropy is taken.
+        first: keep at most so many tokens, an integer of at least 1; None for no limit.
+
+    Raises:
+        ValueError: ``h`` is outside (0, 1], or ``first`` is below 1.
+
+    Source:
+        Potraghloo et al., Top-H Decoding, 2025, arXiv 2509.02510.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.TopH(0.6)(np.log([0.15, 0.5, 0.05, 0.3])).round(2)
+        array([ -inf, -0.69,  -inf, -1.2 ])
+    """
+
+    h: Numbers = number(gt=0, le=1)
+    renormalize: bool = True
+    first: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flag(self, "renormalize")
+        check_count(self, "first", least=1, optional=True)
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores of the prefix."""
+        share = np.asarray(self.h)
+        all_kept = (share == 1) & self.renormalize
+        if all_kept.all():
+            return scores if self.first is None else scores.top_k(self.first)
+        bound = scores.entropy() * scores.numbers(share)
+        bound = scores.xp.where(scores.numbers(all_kept) == 1, np.inf, bound)
+        return scores.entropy_prefix(bound, self.renormalize, self.first)
+
+
+@dataclass(frozen=True)
+class PLess(ScoreTransform):
+    """Keep tokens with a probability of at least the sum of all squared probabilities.
+
+    That sum is the chance that two draws agree; there is no parameter.
+
+    Source:
+        Tan et al., p-less Sampling, 2025, arXiv 2509.23234.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.PLess()(np.log([0.15, 0.5, 0.05, 0.3])).round(2)
+        array([ -inf, -0.69,  -inf,  -inf])
+    """
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores above the floor."""
+        return scores.above(scores.collision() + scores.log_total())
+
+
+@dataclass(frozen=True)
+class XTC(ScoreTransform):
+    """With a chance of ``probability``, exclude the top choices but the least likely of them.
+
+    The top choices are the tokens with a probability of at least ``threshold``. The chance is taken
+    for each row and step, from the seed and step of the draw. A distribution that is asked for
+    without a seed is the mixture of both outcomes.
+
+    Args:
+        probability: the chance, a number in [0, 1], or one for each row.
+        threshold: a number in [0, 0.5], or one for each row.
+        protected: token ids that are never removed.
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Source:
+        text-generation-webui, pull request 6335, 2024.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.XTC(1, 0.2)(np.log([0.15, 0.5, 0.05, 0.3])).round(2)
+        array([-1.9,  -inf, -3. , -1.2])
+    """
+
+    tosses_coin: ClassVar[bool] = True
+    probability: Numbers = number(ge=0, le=1)
+    threshold: Numbers = number(ge=0, le=0.5)
+    protected: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ids(self, "protected")
+
+    def chance(self) -> Any:
+        """Return the chance of its coin, a number or one for each row."""
+        return self.probability
+
+    def narrow(self, scores: Any) -> Any:
+        """Return the scores without the top choices, where the coin says so."""
+        chosen, scores = scores.coins(self.probability)
+        with np.errstate(divide="ignore"):
+            threshold = np.log(self.threshold) + scores.log_total()
+        return scores.drop_top_choices(threshold, chosen, self.protected)

@@ -1,0 +1,119 @@
+"""Keras tensors: taking in what callers hold, seeds and random numbers, small helpers."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from logit_sampling.arrays import is_symbolic
+from logit_sampling.engines.keras_search import wide
+from logit_sampling.random import row_seeds, seed_list, threefry
+
+
+def left_shift(words: Any, by: int) -> Any:
+    """Shift uint32 words."""
+    return ops.left_shift(words, ops.cast(by, "uint32"))
+
+
+def right_shift(words: Any, by: int) -> Any:
+    """Shift uint32 words, filling up with zeros."""
+    return ops.right_shift(words, ops.cast(by, "uint32"))
+
+
+def row_count(batch: Any) -> Any:
+    """Return how many rows there are: an int where the graph knows it, else a tensor."""
+    return batch.shape[0] if batch.shape[0] is not None else ops.shape(batch)[0]
+
+
+def seed_words(seed: Any, rows: Any) -> Any:
+    """Return the seed of each row, uint32 [rows, 2]; see ``random.row_seeds``."""
+    if seed is None:
+        if keras.config.backend() != "tensorflow":
+            raise ValueError("seed=None inside a compiled function would be frozen; pass a seed")
+        import tensorflow as tf
+
+        return tf.cast(tf.random.uniform((rows, 2), 0, 2**32, tf.int64), tf.uint32)
+    if not is_symbolic(seed):
+        if isinstance(rows, int):
+            return ops.convert_to_tensor(row_seeds(seed, rows))
+        number = seed_list(seed)
+        if not isinstance(number, int):
+            raise ValueError("a seed per row needs a batch whose size the graph knows")
+        number = (number + 2**63) % 2**64 - 2**63  # as a signed integer
+        seed = ops.convert_to_tensor(number, "int64")
+    check_integers("seed", seed)
+    seed = ops.cast(seed, "int64")
+    if len(seed.shape) == 0:
+        seed = seed + ops.cast(ops.arange(rows), seed.dtype)
+    if keras.backend.standardize_dtype(seed.dtype) == "int64":
+        low = ops.bitwise_and(seed, ops.cast(0xFFFFFFFF, "int64"))
+        high = ops.bitwise_and(ops.right_shift(seed, 32), ops.cast(0xFFFFFFFF, "int64"))
+    else:  # JAX without 64-bit integers: the sign alone fills the upper word
+        low, high = seed, ops.right_shift(seed, 31)
+    return ops.stack([ops.cast(low, "uint32"), ops.cast(high, "uint32")], axis=-1)
+
+
+def check_integers(name: str, tensor: Any) -> None:
+    """Raise ValueError unless ``tensor`` holds integers."""
+    kind = keras.backend.standardize_dtype(tensor.dtype)
+    if "int" not in kind:
+        raise ValueError(f"{name} must hold integers, got {kind}")
+
+
+def to_tensor(x: Any) -> Any:
+    """Return ``x`` as a tensor of the backend.
+
+    Raises:
+        ValueError: it belongs to another framework's graph.
+    """
+    backend = keras.config.backend()
+    family = "jax" if type(x).__module__.startswith("jax") else "tensorflow"
+    if is_symbolic(x) and family != backend:
+        raise ValueError(
+            f"a graph of {family} is being traced, but Keras runs on {backend}: set the "
+            f"environment variable KERAS_BACKEND={family} before Keras is first imported"
+        )
+    return ops.convert_to_tensor(x)
+
+
+def per_row(numbers: Any, rows: Any) -> Any:
+    """Return a number or [batch] numbers as int32 [batch]."""
+    tensor = ops.convert_to_tensor(numbers)
+    check_integers("step and ids", tensor)
+    return ops.broadcast_to(ops.cast(tensor, "int32"), (rows,))
+
+
+def batch_of(numbers: Any, history: Any) -> Any:
+    """Return a number or [batch] numbers as [batch] floats, for the rows of ``history``."""
+    tensor = ops.convert_to_tensor(numbers, wide())
+    return ops.broadcast_to(tensor, (row_count(ops.convert_to_tensor(history)),))
+
+
+def no_history(rows: Any) -> Any:
+    """Return token ids of no tokens yet, int32 [rows, 0]."""
+    return ops.zeros((rows, 0), "int32")
+
+
+def lengths(history: Any) -> Any:
+    """Return how many token ids each row of ``history`` [batch, length] holds, int32 [batch]."""
+    return ops.sum(ops.cast(ops.convert_to_tensor(history) >= 0, "int32"), axis=-1)
+
+
+def column(parameter: Any, dtype: str) -> Any:
+    """Return a number or [batch] numbers so that they broadcast over [batch, tokens]."""
+    tensor = ops.convert_to_tensor(parameter, dtype)
+    return tensor[:, None] if len(tensor.shape) else tensor
+
+
+def uniforms(seeds: Any, steps: Any, stream: int) -> Any:
+    """Return a number in [0, 1) for each row, [batch], from seeds uint32 [batch, 2] and steps."""
+    counter = ops.cast(steps, "uint32")
+    key, second = (seeds[:, 0], seeds[:, 1]), ops.zeros_like(counter) + np.uint32(stream)
+    words = threefry(key, (counter, second), left_shift, right_shift, np.uint32)
+    if wide() == "float64":
+        high, low = (
+            ops.cast(right_shift(w, by), wide()) for w, by in zip(words, (5, 6), strict=True)
+        )
+        return high * 2.0**-27 + low * 2.0**-53
+    return ops.cast(right_shift(words[0], 8), wide()) * np.float32(2.0**-24)
