@@ -1,0 +1,100 @@
+"""The picture of a run: bars on a logarithmic scale, beside the two limits."""
+
+from pathlib import Path
+from typing import Any
+
+from contenders import READ, SOFTMAX
+
+PANELS = (
+    "greedy",
+    "whole distribution",
+    "top-k 50",
+    "top-p 0.9",
+    "min-p 0.05",
+    "temperature 0.8, top-k 50, top-p 0.9",
+)
+MOST = 128_256  # tokens
+_COLOURS = {"ours": "#1f6feb", "KerasHub": "#d29922", "transformers": "#8250df", "llama": "#57606a"}
+
+
+def chosen(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of one case: the fewest rows, the greatest vocabulary up to ``MOST``."""
+    own = [r for r in records if "median" in r]
+    vocabularies = sorted({r["vocabulary"] for r in own})
+    vocabulary = max([v for v in vocabularies if v <= MOST] or vocabularies[:1])
+    own = [r for r in own if r["vocabulary"] == vocabulary]
+    batch, kind = min(r["batch"] for r in own), own[0]["rows"]
+    return [r for r in own if (r["batch"], r["rows"]) == (batch, kind)]
+
+
+def draw(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> None:
+    """Draw one case of a run as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    records = chosen(records)
+    names = list(dict.fromkeys(r["contender"] for r in records))
+    bars = [name for name in names if name not in (READ, SOFTMAX)]
+    panels = [name for name in PANELS if any(r["strategy"] == name for r in records)]
+    panels = panels or [records[0]["strategy"]]
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure, axes = pyplot.subplots(
+        lines,
+        columns,
+        figsize=(1.6 + 3.6 * columns, 0.9 + (0.8 + 0.24 * len(bars)) * lines),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    for place, (axis, panel) in enumerate(zip(axes.flat, panels, strict=False)):
+        own = {r["contender"]: r for r in records if r["strategy"] == panel}
+        for height, name in enumerate(bars):
+            if name not in own:
+                where = axis.get_yaxis_transform()
+                axis.text(0.02, height, "has none", transform=where, **_NOTE)
+                continue
+            median, low, high = (1e6 * own[name][key] for key in ("median", "low", "high"))
+            colour = next(c for start, c in _COLOURS.items() if name.startswith(start))
+            error = [[median - low], [high - median]]
+            axis.barh(height, median, 0.72, color=colour, xerr=error, error_kw={"lw": 0.8})
+            axis.text(1.15 * high, height, _time(median), va="center", fontsize=8, bbox=_PAPER)
+        for name, style in ((READ, ":"), (SOFTMAX, "--")):
+            axis.axvline(1e6 * own[name]["median"], color="#cf222e", lw=1, ls=style, label=name)
+        axis.set_title(panel, fontsize=9, loc="left", fontweight="bold")
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(lambda x, _: _time(x))
+        axis.set_yticks(range(len(bars)), bars, fontsize=8)
+        axis.tick_params(axis="x", labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        if place == 0:
+            handles = axis.get_legend_handles_labels()
+    axes[0, 0].invert_yaxis()
+    low, high = axes[0, 0].get_xlim()
+    axes[0, 0].set_xlim(low, 6 * high)  # room for the numbers
+    case = records[0]
+    figure.suptitle(
+        f"Time of a draw from {case['rows']} rows: vocabulary {case['vocabulary']:,}, "
+        f"batch {case['batch']}, {machine['processor']}, {machine['cores']} cores",
+        fontsize=10,
+    )
+    figure.legend(*handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure.savefig(file, dpi=130)
+    pyplot.close(figure)
+
+
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+_NOTE: dict[str, Any] = {"va": "center", "fontsize": 7, "color": "#8c959f", "bbox": _PAPER}
+
+
+def _time(microseconds: float) -> str:
+    if microseconds < 1000:
+        return f"{microseconds:.0f} µs"
+    if microseconds < 1e6:
+        return f"{microseconds / 1e3:.3g} ms"
+    return f"{microseconds / 1e6:.3g} s"

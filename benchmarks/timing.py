@@ -1,0 +1,107 @@
+"""Times side by side: interleaved rounds, medians with quartiles."""
+
+import gc
+import random
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+SAMPLE = 1e-3
+"""Seconds that one sample of a round takes at least: short calls are repeated."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to time: ``call`` gets one input and the number of the call."""
+
+    name: str
+    call: Callable[[Any, int], Any]
+    convert: Callable[[np.ndarray], Any] = lambda batch: batch  # float32 [batch, vocab] to an input
+    prepare: Callable[[Any], Any] | None = None  # before each call, not timed
+
+
+@dataclass
+class Timing:
+    """Seconds a call, one value for each round; or why there are none."""
+
+    seconds: list[float] = field(default_factory=list)
+    calls: int = 1  # in each round
+    failure: str = ""
+
+    def quartiles(self) -> tuple[float, float, float]:
+        """Return the first quartile, the median and the third, in seconds."""
+        low, median, high = np.percentile(self.seconds, (25, 50, 75)).tolist()
+        return low, median, high
+
+
+def _sample(contender: Contender, inputs: Sequence[Any], first: int, calls: int) -> float:
+    """Return the seconds of a call, from ``calls`` of them; each has the next of ``inputs``."""
+    call, prepare, clock = contender.call, contender.prepare, time.perf_counter
+    chosen = [inputs[i % len(inputs)] for i in range(first, first + calls)]
+    if prepare is None:
+        start = clock()
+        for i, x in enumerate(chosen, first):
+            call(x, i)
+        return (clock() - start) / calls
+    total = 0.0
+    for i, x in enumerate(chosen, first):
+        prepare(x)
+        start = clock()
+        call(x, i)
+        total += clock() - start
+    return total / calls
+
+
+def _warm_up(contender: Contender, inputs: Sequence[Any]) -> Timing:
+    """Call twice, and settle from the second how many calls a sample has."""
+    try:
+        _, once = (_sample(contender, inputs, i, 1) for i in range(2))
+    except Exception as error:  # of whatever a peer or its compiler raises
+        first_line = str(error).strip().partition("\n")[0]
+        return Timing(failure=f"{type(error).__name__}: {first_line}")
+    return Timing(calls=max(1, round(SAMPLE / once)))
+
+
+def measure(
+    contenders: Sequence[Contender], batches: np.ndarray, rounds: int, budget: float
+) -> list[Timing]:
+    """Time each contender on ``batches`` [count, batch, vocab].
+
+    The first two calls, which compile, are not counted; an error in them is reported. A round runs
+    everyone once, in another order each time, so that what disturbs the machine disturbs all alike.
+    Whoever has used up its ``budget`` in seconds leaves out the rounds that remain.
+    """
+    inputs = [[c.convert(batch) for batch in batches] for c in contenders]
+    timings = [_warm_up(*pair) for pair in zip(contenders, inputs, strict=True)]
+    order = [place for place, timing in enumerate(timings) if not timing.failure]
+    shuffle = random.Random(0).shuffle
+    gc.collect()
+    gc.disable()
+    for _ in range(rounds):
+        shuffle(order)
+        for place in order:
+            timing = timings[place]
+            if sum(timing.seconds) * timing.calls < budget:
+                first = len(timing.seconds) * timing.calls
+                seconds = _sample(contenders[place], inputs[place], first, timing.calls)
+                timing.seconds.append(seconds)
+    gc.enable()
+    return timings
+
+
+def peak_memory(contender: Contender, batch: np.ndarray) -> float:
+    """Return the most memory that a call holds beside its input, in units of the input's size.
+
+    Only what NumPy and Python allocate is seen.
+    """
+    contender.call(batch, 0)
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    contender.call(batch, 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return (peak - before) / batch.nbytes
