@@ -36,7 +36,7 @@ class Feedback(Transform):
         """Return the state after ``ids`` were drawn from what became of ``scores``."""
         xp = scores.xp
         none = ids < 0
-        log_prob = scores.log_prob(xp.where(none, 0, ids))
+        log_prob = scores.numbers(scores.log_prob(xp.where(none, 0, ids)))
         none = none | ~(log_prob > -math.inf)
         learned = self.learn(scores, state, xp.where(none, 0.0, log_prob))
         return tuple(xp.where(none, old, new) for old, new in zip(state, learned, strict=True))
