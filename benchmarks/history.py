@@ -66,16 +66,16 @@ def main() -> None:
         options.vocabulary, options.lengths, options.rounds = 2000, [4, 32], 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     shown = Table(box=None, pad_edge=False, title="µs a step, and how much longer the second takes")
-    shown.add_column("")
+    shown.add_column("", no_wrap=True)
     for mode in ("NumPy", "graph"):
         for heading in (*(f"{mode}, {length:,}" for length in options.lengths), "ratio"):
             shown.add_column(heading, justify="right")
     batches = rows.batches(rows.language(32, options.vocabulary), 1, 32)
     console = Console()
-    for name, *arguments in CHAINS:
-        if not hasattr(ls, name):
-            console.print(f"{name} is left out: this version does not have it")
-            continue
+    missing = {name for name, *_ in CHAINS if not hasattr(ls, name)}
+    for name in sorted(missing):
+        console.print(f"{name} is left out: this version does not have it")
+    for name, *arguments in (c for c in CHAINS if c[0] not in missing):
         sampler = ls.Sampler(getattr(ls, name)(*arguments))
         own = contenders(sampler, options.lengths, options.vocabulary)
         timings = measure(own, batches, options.rounds, budget=1.0)
@@ -87,7 +87,7 @@ def main() -> None:
                 continue
             a, b = (1e6 * timing.quartiles()[1] for timing in (short, long))
             cells += [f"{a:,.0f}", f"{b:,.0f}", f"{b / a:.2f}"]
-        shown.add_row(str(sampler.transforms[0]), *cells)
+        shown.add_row(f"{name}({', '.join(map(str, arguments))})", *cells)
     console.print(shown)
 
 
