@@ -29,6 +29,7 @@ from logit_sampling.transforms import (
 )
 
 if TYPE_CHECKING:
+    from logit_sampling.diagnostics import LogitsReport, check_logits
     from logit_sampling.evaluation import compare
     from logit_sampling.generation import generate, load_model
     from logit_sampling.training import train
@@ -42,6 +43,7 @@ __all__ = [
     "Epsilon",
     "Eta",
     "Greedy",
+    "LogitsReport",
     "MinP",
     "Mirostat",
     "PLess",
@@ -56,6 +58,7 @@ __all__ = [
     "TopP",
     "Transform",
     "Typical",
+    "check_logits",
     "compare",
     "generate",
     "load_model",
@@ -63,6 +66,8 @@ __all__ = [
 ]
 
 _LAZY = {
+    "LogitsReport": "logit_sampling.diagnostics",
+    "check_logits": "logit_sampling.diagnostics",
     "compare": "logit_sampling.evaluation",
     "generate": "logit_sampling.generation",
     "load_model": "logit_sampling.generation",

@@ -1,0 +1,6 @@
+"""Logits or probabilities? What a model puts out, what its loss expects, and whether they agree."""
+
+from .check import check_logits
+from .verdict import LogitsReport
+
+__all__ = ["LogitsReport", "check_logits"]

@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import keras
+import pytest
+
+from logit_sampling.cli import main
+
+
+def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[str, str, int]:
+    """Run the command; return stdout, stderr and the exit status."""
+    with pytest.raises(SystemExit) as stop:
+        main(["check", *arguments])
+    out, err = capsys.readouterr()
+    return out, err, int(stop.value.code or 0)
+
+
+def saved(folder: Path, activation: str | None) -> str:
+    layers = [keras.Input((8,)), keras.layers.Dense(5, activation=activation, name="head")]
+    model = keras.Sequential(layers)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.save(folder / "model.keras")
+    return str(folder / "model.keras")
+
+
+def test_a_preset_agrees_with_its_loss(capsys: pytest.CaptureFixture, tiny_preset: Path) -> None:
+    out, err, status = run(capsys, str(tiny_preset))
+    assert out.splitlines()[:2] == ["output   logits", "expects  logits"]
+    assert out.splitlines()[3:] == ["verdict  they agree"]
+    assert (err, status) == ("", 0)
+
+
+def test_a_file_that_does_not_agree(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    out, err, status = run(capsys, saved(tmp_path, "softmax"), "--json")
+    report = json.loads(out)
+    assert (report["output"], report["expects"], report["ok"]) == ("softmax", "logits", False)
+    assert "from_logits=False" in report["remedy"]
+    assert (err, status) == ("", 1)
+
+
+def test_a_file_that_agrees(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    _, err, status = run(capsys, saved(tmp_path, None))
+    assert (err, status) == ("", 0)
+
+
+@pytest.mark.parametrize("name", ["nowhere.keras", "damaged.keras", "nothing"])
+def test_what_is_no_model_is_refused_in_a_line(
+    capsys: pytest.CaptureFixture, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "damaged.keras").write_bytes(b"PK")
+    path = name if name == "nothing" else str(tmp_path / name)
+    out, err, status = run(capsys, path)
+    assert (out, status, err.count("\n")) == ("", 2, 1)
+    assert name in err
