@@ -6,7 +6,8 @@ All contenders of a line are timed in the same run, in interleaved rounds. The t
 pass that only reads the logits and one softmax pass, in NumPy. Printed are the median, half the
 interquartile range (? after a single round), and ratios of medians; memory is the peak beside the
 logits in units of their size, as far as NumPy and Python allocate it. Peers that are not installed
-are left out: pip install "logit-sampling[bench]".
+are left out: pip install "logit-sampling[bench]". Without options all vocabularies, batches and
+strategies are measured, which takes an hour or more; --quick takes some minutes.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def arguments() -> argparse.Namespace:
     add("--modes", nargs="*", choices=contenders.MODES, default=list(contenders.MODES))
     add("--peers", nargs="*", choices=MODULES, default=list(MODULES))
     add("--rounds", type=int, default=15)
-    add("--budget", type=float, default=1.0, help="seconds for each contender of a line")
+    add("--budget", type=float, default=0.5, help="seconds for each contender of a line")
     add("--json", type=Path, metavar="FILE", help="write all numbers")
     add(
         "--plot",
@@ -134,6 +135,7 @@ def show(found: list[dict[str, Any]], size: float, console: Console) -> None:
         f"\n[bold]{case['strategy']}[/bold] · {case['rows']} rows, vocabulary "
         f"{case['vocabulary']:,}, batch {case['batch']}, cycling through {size:.0f} MB",
         highlight=False,
+        soft_wrap=True,
     )
     shown = Table(box=None, pad_edge=False)
     shown.add_column("", no_wrap=True)
@@ -190,14 +192,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    """Measure and print each case; return the numbers of all."""
+def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any]]) -> None:
+    """Measure and print each case; add the numbers to ``found``."""
     peers = installed(options.peers, console)
     there = [s for s in options.strategies if s.sampler() is not None]
     for strategy in options.strategies:
         if strategy not in there:
             console.print(f"{strategy.name} is left out: this version does not have it")
-    found: list[dict[str, Any]] = []
     for vocabulary, batch, kinds in sets_of_rows(options):
         for strategy in there:
             ours = contenders.ours(strategy, batch, vocabulary, options.modes)
@@ -211,7 +212,6 @@ def run(options: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
                 memory = math.nan if failed else peak_memory(ours[0], batches[0])
                 found += records(own, timings, case, memory)
                 show(found[-len(own) :], batches.nbytes / 1e6, console)
-    return found
 
 
 def main() -> None:
@@ -220,8 +220,16 @@ def main() -> None:
     options, console = arguments(), Console()
     where = machine()
     console.print(f"{where['processor']}, {where['cores']} cores, load {where['load']:.1f}")
+    if where["load"] > 0.5:
+        console.print(
+            "[yellow]The machine is busy: what uses several threads suffers most.[/yellow]"
+        )
     console.print(", ".join(f"{name} {version}" for name, version in where["versions"].items()))
-    found = run(options, console)
+    found: list[dict[str, Any]] = []
+    try:
+        run(options, console, found)
+    except KeyboardInterrupt:
+        console.print("stopped: what follows is what was measured")
     console.print(targets.table(found))
     if options.json:
         options.json.write_text(json.dumps({"machine": where, "records": found}, indent=1))
