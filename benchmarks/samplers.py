@@ -185,7 +185,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan,
         "python": platform.python_version(),
         "versions": versions,
         "command": sys.argv[1:],
@@ -233,7 +233,7 @@ def main() -> None:
     console.print(targets.table(found))
     if options.json:
         options.json.write_text(json.dumps({"machine": where, "records": found}, indent=1))
-    if options.plot:
+    if options.plot and found:
         import plot
 
         plot.draw(found, where, options.plot)
