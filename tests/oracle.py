@@ -1,9 +1,10 @@
 """The strategies once more, in float64 and plain Python, written from their formulas.
 
 Nothing here is shared with the library: a row is a list of floats, a chain a list of
-(name, value) pairs, a removed token is -inf.
+(name, value, ...) tuples, a removed token is -inf.
 """
 
+import itertools
 import math
 
 INF = math.inf
@@ -49,12 +50,120 @@ def min_p(x: list[float], m: float) -> list[float]:
     return keep(x, [i for i, v in enumerate(x) if v >= max(x) + math.log(m)])
 
 
-RULES = {"Temperature": temperature, "TopK": top_k, "TopP": top_p, "MinP": min_p}
+def entropy(x: list[float]) -> float:
+    return -math.fsum(p * math.log(p) for p in softmax(x) if p > 0)
 
 
-def chain(x: list[float], steps: list[tuple[str, float]]) -> list[float]:
-    for name, value in steps:
-        x = RULES[name](x, value)
+def dynamic_temperature(x: list[float], t: float, reach: float, exponent: float) -> list[float]:
+    finite = sum(v > -INF for v in x)
+    if finite <= 1:
+        return x
+    low = max(0.0, t - reach)
+    return temperature(x, low + (t + reach - low) * (entropy(x) / math.log(finite)) ** exponent)
+
+
+def typical(x: list[float], p: float) -> list[float]:
+    probabilities, kept, mass, h = softmax(x), [], 0.0, entropy(x)
+    able = [i for i in order(x) if probabilities[i] > 0]
+    for i in sorted(able, key=lambda i: abs(-math.log(probabilities[i]) - h)):
+        if mass >= p:
+            break
+        kept.append(i)
+        mass += probabilities[i]
+    return x if p == 1 else keep(x, kept)
+
+
+def at_least(x: list[float], floor: float) -> list[float]:
+    kept = [i for i, p in enumerate(softmax(x)) if p >= floor]
+    return keep(x, kept or order(x)[:1])
+
+
+def epsilon(x: list[float], e: float) -> list[float]:
+    return at_least(x, e)
+
+
+def eta(x: list[float], e: float) -> list[float]:
+    return at_least(x, min(e, math.sqrt(e) * math.exp(-entropy(x))))
+
+
+def top_a(x: list[float], a: float) -> list[float]:
+    return at_least(x, a * max(softmax(x)) ** 2)
+
+
+def p_less(x: list[float]) -> list[float]:
+    return at_least(x, math.fsum(p * p for p in softmax(x)))
+
+
+def top_n_sigma(x: list[float], n: float) -> list[float]:
+    finite = [v for v in x if v > -INF]
+    mean = math.fsum(finite) / len(finite)
+    sigma = math.sqrt(math.fsum((v - mean) ** 2 for v in finite) / len(finite))
+    return keep(x, [i for i, v in enumerate(x) if v >= max(x) - n * sigma])
+
+
+def top_h(x: list[float], h: float) -> list[float]:
+    if h == 1:
+        return x
+    ids, bound = order(x), h * entropy(x)
+    count = 1
+    while count < len(x) and entropy(keep(x, ids[: count + 1])) <= bound:
+        count += 1
+    return keep(x, ids[:count])
+
+
+def xtc(x: list[float], probability: float, threshold: float) -> list[float]:
+    """With the coin on heads: the probability must be 1 or 0."""
+    top = [i for i in order(x) if softmax(x)[i] >= threshold]
+    return keep(x, set(range(len(x))) - set(top[:-1])) if probability else x
+
+
+def mirostat(x: list[float], tau: float, version: int = 2) -> list[float]:
+    """The first step, at which the limit is twice tau."""
+    mu, p, ids = 2 * tau, softmax(x), order(x)
+    if version == 2:
+        kept = [i for i in ids if p[i] > 0 and -math.log2(p[i]) <= mu]
+        return keep(x, kept or ids[:1])
+    first = [i for i in ids if p[i] > 0][:100]
+    if len(first) < 2:
+        return x
+    t = [math.log((i + 2) / (i + 1)) for i in range(len(first) - 1)]
+    b = [math.log(p[i] / p[j]) for i, j in itertools.pairwise(first)]
+    s = math.fsum(u * v for u, v in zip(t, b, strict=True)) / math.fsum(u * u for u in t)
+    e = s - 1
+    k = ((e * 2**mu) / (1 - len(x) ** -e)) ** (1 / s)
+    return keep(x, ids[: max(1, math.floor(k))])
+
+
+def adaptive_p(x: list[float], target: float) -> list[float]:
+    """The first step, at which the aim is the target itself."""
+    distances = [abs(p - target) / 0.3 for p in softmax(x)]
+    return [
+        -INF if v == -INF else 5 - 10 * d * d / (1 + d) for v, d in zip(x, distances, strict=True)
+    ]
+
+
+RULES = {
+    "Temperature": temperature,
+    "DynamicTemperature": dynamic_temperature,
+    "TopK": top_k,
+    "TopP": top_p,
+    "MinP": min_p,
+    "Typical": typical,
+    "Epsilon": epsilon,
+    "Eta": eta,
+    "TopA": top_a,
+    "TopNSigma": top_n_sigma,
+    "TopH": top_h,
+    "PLess": p_less,
+    "XTC": xtc,
+    "Mirostat": mirostat,
+    "AdaptiveP": adaptive_p,
+}
+
+
+def chain(x: list[float], steps: list[tuple]) -> list[float]:
+    for name, *values in steps:
+        x = RULES[name](x, *values)
     return x
 
 

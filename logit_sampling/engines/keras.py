@@ -18,7 +18,7 @@ from keras import ops
 from logit_sampling.checks import check_returned
 from logit_sampling.engines.keras_arrays import column, per_row, row_count, seed_words, uniforms
 from logit_sampling.engines.keras_search import is_wide, locate, wanted_prefix, wide
-from logit_sampling.engines.rounding import AT_A_SUM, AT_A_THRESHOLD
+from logit_sampling.engines.rounding import AT_A_COIN, AT_A_SUM, AT_AN_ENTROPY, forgiving
 
 _SHORT = 1024
 """Up to this many tokens are put in order by ``ops.top_k``; more are searched by bisection."""
@@ -212,25 +212,31 @@ class Scores:
 
     def above(self, log_ratio: Any) -> Self:
         """Keep what has a log-mass of at least ``log_ratio``, and the greatest."""
-        ratio = column(log_ratio, wide())
-        reach = self.temperature * ops.minimum(ratio - AT_A_THRESHOLD * self._epsilon(), 0.0)
-        least = ops.cast(ops.cast(self._raw_peak(), wide()) + reach, self.values.dtype)
-        return self._keep((self.values >= least) | (ratio == -np.inf))
+        return self._keep(self._reaches(log_ratio))
+
+    def _reaches(self, log_ratio: Any) -> Any:
+        ratio, peak = column(log_ratio, wide()), ops.cast(self._raw_peak(), wide())
+        least = forgiving(peak + self.temperature * ratio, self._epsilon())
+        least = ops.where((ratio < 0) & (peak < np.inf), least, peak)
+        return (self.values >= ops.cast(least, self.values.dtype)) | (ratio == -np.inf)
 
     def typical(self, p: Any) -> Self:
         """Keep the likeliest typical tokens that reach ``p``: by distance from the entropy."""
         if np.all(np.asarray(p) == 1):
             return self
-        distance = self._exponents() + (self.entropy() - self.log_total())[:, None]
+        offset = (self.entropy() - self.log_total())[:, None]
+        distance = self._exponents() + offset  # entropy minus surprise
         # Of two at equal distances on paper the likelier is first.
-        slack = AT_A_THRESHOLD * self._epsilon()
+        peak = ops.cast(self._raw_peak(), wide())
+        typical = peak - self.temperature * offset
+        slack = self._epsilon() * ops.maximum(abs(peak), abs(typical)) / self.temperature
         key = ops.where(distance > 0, ops.minimum(slack - distance, 0.0), distance)
         return self.prefix(key, self._short_of(p))
 
     def entropy_prefix(self, bound: Any, renormalize: bool, first: int | None) -> Self:
         """Keep the longest prefix whose entropy is at most ``bound`` nats (see ``TopH``)."""
         total, log_total = self._totals()[:, None], self.log_total()[:, None]
-        limit = column(bound, wide()) + AT_A_THRESHOLD * self._epsilon()
+        limit = column(bound, wide()) * (1 + AT_AN_ENTROPY)
 
         def wanted(before: Any, terms: Any, mass: Any, term: Any) -> Any:
             mass, term = before + mass, terms + term
@@ -243,9 +249,7 @@ class Scores:
 
     def drop_top_choices(self, log_threshold: Any, chosen: Any, protected: tuple[int, ...]) -> Self:
         """Where ``chosen``, remove what has at least that log-mass but the last (see ``XTC``)."""
-        threshold = column(log_threshold, wide())
-        slack = AT_A_THRESHOLD * self._epsilon()
-        over = self._exponents() >= threshold - slack
+        over = self._reaches(log_threshold) & (column(log_threshold, wide()) <= AT_A_COIN)
         values = ops.where(over, self.values, np.inf)
         tied = over & (values == ops.min(values, axis=-1, keepdims=True))
         n = self.values.shape[-1]

@@ -10,7 +10,7 @@ import numpy as np
 from logit_sampling.arrays import to_numpy
 from logit_sampling.checks import check_returned
 from logit_sampling.engines.numpy_row import Row
-from logit_sampling.engines.rounding import AT_A_THRESHOLD
+from logit_sampling.engines.rounding import AT_A_COIN, AT_AN_ENTROPY
 from logit_sampling.random import threefry
 
 _MANY = 16  # rows from which random numbers come faster from arrays than one by one
@@ -142,10 +142,11 @@ class Scores:
         def cut(row: Row, p: float) -> Row:
             if p == 1 or row.empty:
                 return row
-            distance = row.exponents()
-            distance += row.entropy() - row.log_total()  # entropy minus surprise
+            offset = row.entropy() - row.log_total()
+            distance = row.exponents() + offset  # entropy minus surprise
             # Of two at equal distances on paper the likelier is first.
-            slack = AT_A_THRESHOLD * np.finfo(row.values.dtype).eps
+            typical = row.peak - row.temperature * offset
+            slack = row.epsilon * max(abs(row.peak), abs(typical)) / row.temperature
             key = np.where(distance > 0, np.minimum(slack - distance, 0), distance)
             return row.prefix(key, row.short_of(p))
 
@@ -158,7 +159,7 @@ class Scores:
             if row.empty:
                 return row
             total, log_total = row.total, row.log_total()
-            limit = bound + AT_A_THRESHOLD * np.finfo(row.values.dtype).eps
+            limit = bound * (1 + AT_AN_ENTROPY)
 
             def wanted(before: Any, terms: Any, mass: Any, term: Any) -> Any:
                 mass, term = before + mass, terms + term
@@ -176,8 +177,7 @@ class Scores:
         """Where ``chosen``, remove what has at least that log-mass but the last (see ``XTC``)."""
 
         def cut(row: Row, log_threshold: float, chosen: bool) -> Row:
-            slack = AT_A_THRESHOLD * float(np.finfo(row.values.dtype).eps)
-            if row.empty or not chosen or log_threshold > slack:
+            if row.empty or not chosen or log_threshold > AT_A_COIN:
                 return row
             over = row.above(log_threshold)
             ids = np.arange(row.values.size) if over.ids is None else over.ids

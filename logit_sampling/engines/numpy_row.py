@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.engines.rounding import AT_A_SUM, AT_A_THRESHOLD
+from logit_sampling.engines.rounding import AT_A_SUM, forgiving
 from logit_sampling.engines.select import find, leading, wanted_prefix
 
 _BLOCK = 1024  # a longer row is searched in two levels
@@ -36,6 +36,11 @@ class Row:
         self.temperature = temperature
         self._masses: np.ndarray | None = None
         self._total: float | None = None
+
+    @property
+    def epsilon(self) -> float:
+        """The rounding of the logits: what is between 1 and the next number."""
+        return float(np.finfo(self.values.dtype).eps)
 
     @property
     def empty(self) -> bool:
@@ -89,7 +94,8 @@ class Row:
 
     def _moment(self, part: slice) -> float:
         masses, exponents = self.masses[part], self.exponents(part)
-        moment = float(np.dot(masses, exponents))
+        with np.errstate(invalid="ignore"):
+            moment = float(np.dot(masses, exponents))
         # A mass of 0 at -inf counts as 0.
         return float(np.dot(masses, np.maximum(exponents, _FAR))) if moment != moment else moment
 
@@ -166,20 +172,19 @@ class Row:
     def short_of(self, p: float) -> Callable:
         """Return what tells whether a token is wanted, from the mass before it and its own."""
         goal = p * self.total
-        slack = AT_A_SUM * np.finfo(self.values.dtype).eps
+        slack = AT_A_SUM * self.epsilon
         return lambda before, terms, mass, term: goal - before > slack * mass
 
     def above(self, log_ratio: float) -> "Row":
         """Keep tokens whose log-mass, relative to the greatest, is at least ``log_ratio``."""
         if log_ratio == -math.inf or self.empty:
             return self
-        slack = AT_A_THRESHOLD * float(np.finfo(self.values.dtype).eps)
-        reach = self.temperature * min(log_ratio - slack, 0.0)
-        if math.isinf(self.peak):
-            return self.keep(np.flatnonzero(self.values == self.peak), self.peak)
+        least = self.peak
+        if log_ratio < 0 and least < math.inf:
+            least = forgiving(least + self.temperature * log_ratio, self.epsilon)
         with np.errstate(over="ignore"):
-            least = self.values.dtype.type(self.peak + reach)
-        return self.keep(np.flatnonzero(self.values >= least), self.peak)
+            reached = self.values >= self.values.dtype.type(least)
+        return self.keep(np.flatnonzero(reached), self.peak)
 
     def without(self, places: np.ndarray) -> "Row":
         """Remove the tokens at ``places``; what is left may be empty."""

@@ -101,7 +101,7 @@ class Mirostat(Feedback):
 
     def _count(self, scores: Any, limit: Any) -> Any:
         """Return how many tokens to keep, from the slope of the first ranks (Zipf's exponent)."""
-        xp, vocabulary = scores.xp, scores.vocabulary
+        xp, vocabulary = scores.xp, max(scores.vocabulary, 2)
         log_prob = scores.log_probs_in_order(min(self.m, vocabulary))
         able = log_prob[:, 1:] > -math.inf
         steps = xp.where(able, log_prob[:, :-1] - xp.where(able, log_prob[:, 1:], 0.0), 0.0)
@@ -113,7 +113,7 @@ class Mirostat(Feedback):
         near = xp.absolute(excess) < 1e-9
         excess = xp.where(near, 1.0, excess)
         factor = excess / (1 - float(vocabulary) ** -excess)
-        factor = xp.where(near, 1 / math.log(max(vocabulary, 2)), factor)
+        factor = xp.where(near, 1 / math.log(vocabulary), factor)
         flat = slope <= 1e-9
         log_count = (xp.log(factor) + limit * math.log(2)) / xp.where(flat, 1.0, slope)
         log_count = xp.where(flat, limit * math.log(2), log_count)
@@ -159,7 +159,7 @@ class AdaptiveP(Feedback):
     def init(self, history: Any, vocab_size: int) -> tuple[Any, Any]:
         """Return the weighted sum of probabilities and that of weights, float64 [batch] each."""
         weights = 1 / (1 - np.asarray(self.decay, np.float64))
-        return batch_of(self.target * weights, history), batch_of(weights, history)
+        return batch_of(np.asarray(self.target) * weights, history), batch_of(weights, history)
 
     def narrow(self, scores: Any, state: tuple[Any, Any]) -> Any:
         """Return scores that are greatest near the aim."""

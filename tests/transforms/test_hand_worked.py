@@ -33,9 +33,69 @@ CASES = [
     ([ls.MinP(0.11)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
     ([ls.MinP(0.3)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
     ([ls.MinP(1)], [0, 1, 0, 0]),
+    # Half of the entropy in the likeliest: surprises .69, 1.2, 1.9, 3.0, entropy 1.14.
+    ([ls.Typical(0.3)], [0, 0, 0, 1]),
+    ([ls.Typical(0.31)], [0, 0.625, 0, 0.375]),
+    ([ls.Typical(0.81)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.Typical(1)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.Epsilon(0)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.Epsilon(0.15)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.Epsilon(0.16)], [0, 0.625, 0, 0.375]),
+    ([ls.Epsilon(0.9)], [0, 1, 0, 0]),
+    # exp(-entropy) = 0.3191
+    ([ls.Eta(0.09)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),  # 0.3 * 0.3191 = 0.0957
+    ([ls.Eta(0.64)], [0, 0.625, 0, 0.375]),  # 0.8 * 0.3191 = 0.2553
+    ([ls.TopA(0.2)], [0.15, 0.5, 0.05, 0.3]),  # 0.2 * 0.25 is exactly 0.05
+    ([ls.TopA(0.21)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.TopA(1)], [0, 0.625, 0, 0.375]),
+    ([ls.PLess()], [0, 1, 0, 0]),  # the squares sum to 0.365
+    ([ls.TopNSigma(0.1)], [0, 1, 0, 0]),  # deviation of the logits: 0.851
+    ([ls.TopNSigma(1)], [0, 0.625, 0, 0.375]),
+    ([ls.TopNSigma(1.5)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    # Entropies of the prefixes: 0, 0.6616, 0.9933, 1.1421.
+    ([ls.TopH(0.57)], [0, 1, 0, 0]),
+    ([ls.TopH(0.6)], [0, 0.625, 0, 0.375]),
+    ([ls.TopH(0.87)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.TopH(1)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.TopH(0.6, renormalize=False)], [0, 1, 0, 0]),
+    ([ls.TopH(1, first=2)], [0, 0.625, 0, 0.375]),
+    ([ls.XTC(1, 0.15)], [0.75, 0, 0.25, 0]),
+    ([ls.XTC(1, 0.16)], [0.3, 0, 0.1, 0.6]),
+    ([ls.XTC(1, 0.15, protected=[1])], [0.15 / 0.7, 0.5 / 0.7, 0.05 / 0.7, 0]),
+    ([ls.XTC(1, 0)], [0, 0, 1, 0]),
+    ([ls.XTC(0, 0.1)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.XTC(0.5, 0.16)], [0.225, 0.25, 0.075, 0.45]),  # the mixture of both outcomes
+    ([ls.XTC(0.5, 0.16), ls.TopK(1)], [0, 0.5, 0, 0.5]),
+    ([ls.XTC(0.5, 0.16), ls.XTC(0.5, 0.16)], [0.375, 0.125, 0.125, 0.375]),
+    ([ls.DynamicTemperature(0, 0)], [0, 1, 0, 0]),
+    ([ls.DynamicTemperature(2, 0), ls.Temperature(0.5)], [0.15, 0.5, 0.05, 0.3]),
+    ([ls.Mirostat(0.5)], [0, 1, 0, 0]),  # limit of 1 bit
+    ([ls.Mirostat(0.9)], [0, 0.625, 0, 0.375]),  # 0.3 is 1.737 bits
+    ([ls.Mirostat(2)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),  # 0.05 is 4.3 bits
+    ([ls.Mirostat(0.01)], [0, 1, 0, 0]),  # one always stays
     # Renormalising matters: after top-k 3, 0.5 has become 0.526, which reaches 0.52.
     ([ls.TopK(3), ls.TopP(0.52)], [0, 1, 0, 0]),
     ([ls.TopP(0.52), ls.TopK(3)], [0, 0.625, 0, 0.375]),
+]
+
+EVERY = [
+    ls.Temperature(2),
+    ls.DynamicTemperature(1, 0.5),
+    ls.TopK(3),
+    ls.TopP(0.95),
+    ls.MinP(0.3),
+    ls.Typical(0.95),
+    ls.Epsilon(0.01),
+    ls.Eta(0.01),
+    ls.TopA(0.1),
+    ls.TopNSigma(2),
+    ls.TopH(0.99),
+    ls.TopH(0.9, renormalize=False),
+    ls.PLess(),
+    ls.XTC(1, 0.5, protected=(1,)),
+    ls.Mirostat(5),
+    ls.Mirostat(5, version=1),
+    ls.AdaptiveP(0.5),
 ]
 
 
@@ -45,6 +105,27 @@ def test_probabilities(chain, expected, dtype):
     result = probabilities(*chain, row=ROW.astype(dtype))
     np.testing.assert_allclose(result, expected, rtol=1e-6, atol=0)
     assert result.dtype == np.float32
+
+
+def test_dynamic_temperature_follows_the_entropy():
+    expected = np.array([0.15, 0.5, 0.05, 0.3]) ** (1 / (1.5 * 1.1421 / np.log(4)))
+    result = probabilities(ls.DynamicTemperature(0.75, 0.75))
+    np.testing.assert_allclose(result, expected / expected.sum(), rtol=1e-4)
+    one = np.array([3, -INF], np.float32)
+    np.testing.assert_array_equal(ls.DynamicTemperature(2, 1)(one), one)
+
+
+def test_adaptive_p_aims_at_the_target():
+    # Distances from 0.3 in units of 0.3: 0.5, 0.667, 0.833, 0.
+    expected = [5 - 2.5 / 1.5, 5 - 40 / 9 / (5 / 3), 5 - 250 / 36 / (11 / 6), 5]
+    np.testing.assert_allclose(ls.AdaptiveP(0.3)(ROW), expected, rtol=1e-9)
+
+
+def test_typical_takes_the_likelier_of_two_at_equal_distance():
+    for dtype in (np.float32, np.float64):  # surprises ln 2 and ln 4 about an entropy of 1.5 ln 2
+        row = np.log(np.array([0.25, 0.5, 0.25])).astype(dtype)
+        assert np.isfinite(ls.Typical(0.4)(row)).tolist() == [False, True, False]
+        assert np.isfinite(ls.Typical(0.6)(row)).tolist() == [True, True, False]
 
 
 def test_order_of_a_chain_moves_the_cut():
@@ -64,6 +145,19 @@ def test_order_of_a_chain_moves_the_cut():
         (ls.TopP(0.5), [0, 0, -INF, -INF]),
         (ls.TopP(0.51), [0, 0, 0, -INF]),
         (ls.MinP(1), [0, 0, 0, 0]),
+        (ls.Typical(0.5), [0, 0, -INF, -INF]),
+        (ls.Typical(0.51), [0, 0, 0, -INF]),
+        (ls.Epsilon(0.25), [0, 0, 0, 0]),
+        (ls.Epsilon(0.26), [0, 0, 0, 0]),  # all are the greatest
+        (ls.TopA(1), [0, 0, 0, 0]),
+        (ls.PLess(), [0, 0, 0, 0]),
+        (ls.TopNSigma(0.5), [0, 0, 0, 0]),
+        (ls.TopH(0.5), [0, 0, -INF, -INF]),  # ln 2 is half of ln 4
+        (ls.TopH(0.49), [0, -INF, -INF, -INF]),
+        (ls.XTC(1, 0.25), [-INF, -INF, -INF, 0]),
+        (ls.XTC(1, 0.26), [0, 0, 0, 0]),
+        (ls.Mirostat(0.9), [0, 0, 0, 0]),
+        (ls.Mirostat(0.9, version=1), [0, 0, 0, -INF]),  # a flat row: 2**1.8 = 3.48
         (ls.Temperature(0), [0, -INF, -INF, -INF]),
     ],
     ids=repr,
@@ -90,22 +184,22 @@ def test_minus_zero_ties_with_zero():
 
 def test_removed_tokens_stay_removed():
     row = np.array([1, -INF, 0, -INF], np.float32)
-    for transform in (ls.Temperature(2), ls.TopK(3), ls.TopP(0.99), ls.MinP(0.01), ls.MinP(0)):
+    for transform in (ls.TopP(0.99), ls.MinP(0.01), ls.MinP(0), *EVERY):
         assert np.isneginf(transform(row)[[1, 3]]).all(), transform
     np.testing.assert_allclose(probabilities(row=row), [0.7310586, 0, 0.26894143, 0], rtol=1e-6)
 
 
 def test_plus_infinity_takes_all_the_mass():
     row = np.array([0, INF, 5, INF], np.float32)
-    cuts = (ls.Temperature(2), ls.TopP(0.9), ls.MinP(0.5), ls.MinP(0), ls.TopK(3))
-    for chain in ([], *([cut] for cut in cuts)):
+    cuts = [t for t in EVERY if not isinstance(t, ls.TopH)]  # which keeps one of two equals
+    for chain in ([], [ls.MinP(0)], *([cut] for cut in cuts)):
         np.testing.assert_array_equal(probabilities(*chain, row=row), [0, 0.5, 0, 0.5])
     assert int(ls.Greedy()(row)) == 1
 
 
 def test_a_row_of_minus_infinity_passes_through_a_transform():
     row = np.full(4, -INF, np.float32)
-    for transform in (ls.Temperature(2), ls.Temperature(0), ls.TopK(2), ls.TopP(0.5), ls.MinP(0.5)):
+    for transform in (ls.Temperature(0), *EVERY):
         np.testing.assert_array_equal(transform(row), row)
 
 
