@@ -13,7 +13,7 @@ from logit_sampling.transforms import Transform
 EDGE = 1e-3
 """A token is at the edge of a cut if scaling the logits by 1 +- EDGE lets it in or out."""
 
-_TRIES = 30  # rows drawn until none of their tokens is at the edge
+_TRIES = 12  # rows drawn until none of their tokens is at the edge
 _SUM_TOLERANCE = 1e-4
 _GRID = 255  # steps of a staircase: integers that every floating type holds exactly
 
@@ -72,12 +72,7 @@ class Reference:
         wide = logits.astype(np.float64)
         scaled = [self(wide * (1 - EDGE)) > 0, self(wide * (1 + EDGE)) > 0]
         edge = np.logical_or.reduce([kept != other for other in scaled])
-        # Of equal logits, some kept and some removed: the tie lies across the cut.
-        finite = np.flatnonzero(np.isfinite(wide))
-        values, place = np.unique(wide[finite], return_inverse=True)
-        inside = np.bincount(place, kept[finite], len(values))
-        splits = (inside > 0) & (inside < np.bincount(place, minlength=len(values)))
-        return Row(name, logits, probabilities, edge, bool(splits.any()))
+        return Row(name, logits, probabilities, edge, _splits_ties(logits, kept))
 
 
 def narrow_rows(reference: Reference, vocabulary: int, rng: np.random.Generator) -> list[Row]:
@@ -154,6 +149,12 @@ def wide_rows(reference: Reference, vocabulary: int, rng: np.random.Generator) -
         yield reference.row(name, logits)
 
 
+def _splits_ties(logits: np.ndarray, kept: np.ndarray) -> bool:
+    """Tell whether of equal logits some are kept and some are not."""
+    gone = logits[~kept]
+    return bool(np.isin(gone[gone > -np.inf], logits[kept]).any())
+
+
 def _settled(
     reference: Reference, name: str, make: Callable[[], np.ndarray], tied: bool = False
 ) -> Row:
@@ -177,6 +178,6 @@ def _tied(reference: Reference, row: np.ndarray) -> np.ndarray:
         for width in (3, 4, 5, 6):
             tied = row.copy()
             tied[order[max(0, cut + 1 - width) : cut + 1 + width]] = row[order[cut]]
-            if reference.row("", tied).splits_ties:
+            if _splits_ties(tied, reference(tied) > 0):
                 return tied
     return tied

@@ -23,6 +23,7 @@ PARAMETERS = {
     "TopNSigma": (1.0,),
     "TopH": (0.7,),
     "PLess": (),
+    "XTC": (0.5, 0.05),
     "LogitBias": ({3: 1.5, 5: -2.0},),
     "SuppressTokens": ((1, 7),),
     "AllowTokens": (tuple(range(20)),),
