@@ -5,8 +5,12 @@ needs it. Both bounds here are proven for any sample, so the stated chance of a 
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+
+_STEEPEST = 32.0  # tilt of a distribution, as large as could matter
+_HALVINGS = 40
 
 
 def relative_entropy(counts: np.ndarray, probabilities: np.ndarray) -> float:
@@ -69,6 +73,39 @@ def log_chance_of_worst(counts: np.ndarray, probabilities: np.ndarray) -> tuple[
     return min(0.0, math.log(2 * len(counts)) - float(exponents[worst])), worst
 
 
+def log_chance_of_surprise(rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Return the log of a bound on the chance of a mean surprise so far from the entropy.
+
+    The surprise of a draw is minus the log of its probability. Chernoff's bound for its sum, on
+    both sides: no test has more power to tell a wrong temperature.
+
+    Args:
+        rows: counts, int [kinds], and probabilities, float [kinds], none of them 0, of independent
+            sets of draws.
+
+    Example:
+        >>> import numpy as np
+        >>> p = np.array([0.5, 0.3, 0.2])
+        >>> round(log_chance_of_surprise([(np.array([600, 270, 130]), p)]), 1)
+        -24.0
+    """
+    logs = [(float(counts.sum()), np.log(p)) for counts, p in rows]
+    seen = -sum(float(counts @ np.log(p)) for counts, p in rows)
+    mean = -sum(float(n * (np.exp(log) @ log)) for n, log in logs)
+    side = 1.0 if seen > mean else -1.0
+
+    def exponent(tilt: float) -> float:
+        """A bound for every tilt; concave, so that the best is easily found."""
+        tilted = ((n, (1 - side * tilt) * log) for n, log in logs)
+        return side * tilt * seen - sum(n * _log_sum(x) for n, x in tilted)
+
+    low, high = 0.0, _STEEPEST
+    for _ in range(_HALVINGS):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (left, high) if exponent(left) < exponent(right) else (low, right)
+    return min(0.0, math.log(2) - exponent((low + high) / 2))
+
+
 def dependence(first: np.ndarray, second: np.ndarray, bins: int) -> tuple[float, int]:
     """Return ``n`` times the mutual information of pairs, in nats, and its ``freedom``.
 
@@ -98,6 +135,11 @@ def bins_of_equal_mass(probabilities: np.ndarray, order: np.ndarray, bins: int) 
     result = np.empty(len(order), np.int64)
     result[order] = np.clip((middle * bins).astype(np.int64), 0, bins - 1)
     return result
+
+
+def _log_sum(x: np.ndarray) -> float:
+    peak = float(x.max())
+    return peak + math.log(float(np.exp(x - peak).sum()))
 
 
 def _times_log_ratio(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:

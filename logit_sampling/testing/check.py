@@ -10,6 +10,7 @@ from logit_sampling.checks import FLOATS
 from logit_sampling.testing.bounds import (
     bins_of_equal_mass,
     log_chance,
+    log_chance_of_surprise,
     log_chance_of_worst,
     relative_entropy,
 )
@@ -21,6 +22,9 @@ from logit_sampling.testing.subject import Misbehaved, Subject
 _BINS = 8  # of equal mass, for the shape of a distribution
 _WIDE_SHARE = 10  # a wide row gets one draw in so many
 _WIDE_BATCH = 16
+
+Drawn = tuple[np.ndarray, np.ndarray]
+"""Counts of the tokens that may be drawn, and their probabilities."""
 
 
 def check_sampler(
@@ -43,8 +47,8 @@ def check_sampler(
     all equal, tied at the top and tied exactly at the cut, and on a wide vocabulary:
 
     - ``support``: no token of probability zero is ever drawn.
-    - ``distribution``: each token, and the shape as a whole, is as frequent as it should be; row by
-      row, and over all rows together.
+    - ``distribution``: each token and the shape as a whole are as frequent as they should be, and
+      the mean surprise (minus log-probability) is the entropy; row by row, and over all together.
     - the same for logits of other ``dtypes``; a type that ``fn`` refuses is reported, not failed.
     - ``independence``: between rows of a batch, between calls, between neighbouring seeds.
     - ``seeds``: equal seeds give equal draws, whatever was drawn in between; others give others.
@@ -142,25 +146,28 @@ def check_sampler(
 
 def _of_rows(subject: Subject, rows: Sequence[Row], draws: int) -> Iterator[Finding]:
     """Support and distribution of each row, and the distribution over all of them together."""
-    total, freedom = 0.0, 0
+    pooled = []
     for row in rows:
-        findings, statistic, free = _of_row(subject, row, draws)
+        findings, drawn = _of_row(subject, row, draws)
         yield from findings
         if not row.splits_ties:  # the wrong token of a tie is no fault of the whole
-            total, freedom = total + statistic, freedom + free
-    if freedom:
-        detail = f"relative entropy {total:.4g}, freedom {freedom}"
-        numbers = {"relative_entropy": total, "freedom": freedom}
-        yield Evidence("distribution", "all together", log_chance(total, freedom), detail, numbers)
+            pooled += drawn
+    if pooled:
+        yield _all_together(pooled)
 
 
-def _of_row(subject: Subject, row: Row, draws: int) -> tuple[list[Finding], float, int]:
-    """Return the findings of one row, and its share in those of all rows."""
+def _of_row(subject: Subject, row: Row, draws: int) -> tuple[list[Finding], list[Drawn]]:
+    """Return the findings of one row, and what was drawn unless only one token may be."""
     try:
         counts = np.bincount(subject.draws(row.logits, draws).reshape(-1), minlength=len(row.edge))
     except Misbehaved as error:
-        return [Check("support", row.name, False, str(error))], 0.0, 0
-    return [_support(row, counts), *(found := _distribution(row, counts))[0]], *found[1:]
+        return [Check("support", row.name, False, str(error))], []
+    able = np.flatnonzero((row.probabilities > 0) & ~row.edge)
+    support = _support(row, counts)
+    if len(able) < 2 or not counts[able].any():
+        return [support], []
+    drawn = counts[able], row.probabilities[able] / row.probabilities[able].sum()
+    return [support, _distribution(row, able, drawn)], [drawn]
 
 
 def _support(row: Row, counts: np.ndarray) -> Check:
@@ -186,33 +193,62 @@ def _support(row: Row, counts: np.ndarray) -> Check:
     return Check("support", row.name, not strays.size, detail, numbers)
 
 
-def _distribution(row: Row, counts: np.ndarray) -> tuple[list[Finding], float, int]:
-    """Statistical: token by token, and the shape in a few bins."""
-    able = np.flatnonzero((row.probabilities > 0) & ~row.edge)
-    counts, n = counts[able], int(counts[able].sum())
-    if len(able) < 2 or not n:
-        return [], 0.0, 0  # exact support says all
-    probabilities = row.probabilities[able] / row.probabilities[able].sum()
+def _distribution(row: Row, able: np.ndarray, drawn: Drawn) -> Evidence:
+    """Statistical: token by token, the shape in a few bins, and the mean surprise."""
+    counts, probabilities = drawn
     of_worst, worst = log_chance_of_worst(counts, probabilities)
-    bins = bins_of_equal_mass(probabilities, np.argsort(-probabilities, kind="stable"), _BINS)
-    binned = np.bincount(bins, probabilities)
-    statistic = relative_entropy(np.bincount(bins, counts)[binned > 0], binned[binned > 0])
-    freedom = int(np.count_nonzero(binned)) - 1
-    chance = min(0.0, math.log(2) + min(of_worst, log_chance(statistic, freedom)))
-    wanted = n * probabilities[worst]
+    statistic, freedom = _shape(drawn)
+    chances = of_worst, log_chance(statistic, freedom), log_chance_of_surprise([drawn])
+    wanted = counts.sum() * probabilities[worst]
+    seen, entropy = _surprise([drawn])
     detail = (
-        f"token {able[worst]} is furthest off, drawn {counts[worst]} times for {wanted:.1f}; "
-        f"shape: relative entropy {statistic:.3g}, freedom {freedom}"
+        f"mean surprise {seen:.4g} nats for {entropy:.4g}, relative entropy {statistic:.3g}; token "
+        f"{able[worst]} is furthest off, drawn {counts[worst]} times for {wanted:.1f}"
     )
     numbers = {
-        "draws": n,
+        "draws": int(counts.sum()),
         "token": int(able[worst]),
         "count": int(counts[worst]),
         "wanted": float(wanted),
         "relative_entropy": statistic,
         "freedom": freedom,
+        "surprise": seen,
+        "entropy": entropy,
     }
-    return [Evidence("distribution", row.name, chance, detail, numbers)], statistic, freedom
+    return Evidence("distribution", row.name, _of_any(chances), detail, numbers)
+
+
+def _all_together(pooled: list[Drawn]) -> Evidence:
+    """Statistical: shape and surprise over all rows, which shows what is a little off in each."""
+    statistic, freedom = (sum(values) for values in zip(*map(_shape, pooled), strict=True))
+    chances = log_chance(statistic, int(freedom)), log_chance_of_surprise(pooled)
+    seen, entropy = _surprise(pooled)
+    detail = f"mean surprise {seen:.4g} nats for {entropy:.4g}, relative entropy {statistic:.4g}"
+    numbers = {"relative_entropy": statistic, "freedom": freedom}
+    numbers |= {"surprise": seen, "entropy": entropy}
+    return Evidence("distribution", "all together", _of_any(chances), detail, numbers)
+
+
+def _of_any(log_chances: Sequence[float]) -> float:
+    """Return the log of a bound on the chance that any of them is so low."""
+    return min(0.0, math.log(len(log_chances)) + min(log_chances))
+
+
+def _shape(drawn: Drawn) -> tuple[float, int]:
+    """Return the relative entropy in bins of equal mass, likeliest first, and its freedom."""
+    counts, probabilities = drawn
+    bins = bins_of_equal_mass(probabilities, np.argsort(-probabilities, kind="stable"), _BINS)
+    mass = np.bincount(bins, probabilities)
+    statistic = relative_entropy(np.bincount(bins, counts)[mass > 0], mass[mass > 0])
+    return statistic, int(np.count_nonzero(mass)) - 1
+
+
+def _surprise(pooled: list[Drawn]) -> tuple[float, float]:
+    """Return the mean surprise of the draws, and what it should be, in nats."""
+    n = sum(counts.sum() for counts, _ in pooled)
+    seen = -sum(counts @ np.log(p) for counts, p in pooled) / n
+    wanted = -sum(counts.sum() * (p @ np.log(p)) for counts, p in pooled) / n
+    return float(seen), float(wanted)
 
 
 def _dtype(

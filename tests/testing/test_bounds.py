@@ -38,6 +38,29 @@ def test_no_bound_is_below_the_chance(n, probabilities):
         assert at_most <= math.exp(log) * (1 + 1e-6)
 
 
+@pytest.mark.parametrize("probabilities", [[0.02, 0.98], [0.2, 0.3, 0.5], [0.25, 0.25, 0.5]])
+def test_no_bound_on_the_surprise_is_below_the_chance(probabilities):
+    p = np.array(probabilities)
+    found = list(outcomes(15, p))
+    logs = [bounds.log_chance_of_surprise([(counts, p)]) for counts, _ in found]
+    assert min(logs) < -1
+    for log in logs:
+        chance = sum(c for (_, c), other in zip(found, logs, strict=True) if other <= log + 1e-9)
+        assert chance <= math.exp(log) * (1 + 1e-6)
+
+
+def test_the_bound_on_the_surprise_is_the_divergence_of_the_tilted_distribution():
+    # What a wrong temperature gives: no test of so many draws can tell it better apart.
+    p = np.array([0.5, 0.25, 0.125, 0.125])
+    hot = p**0.8 / (p**0.8).sum()
+    expected = math.log(2) - 1e6 * float((hot * np.log(hot / p)).sum())
+    assert bounds.log_chance_of_surprise([(1e6 * hot, p)]) == pytest.approx(expected, rel=1e-6)
+    halves = [(4e5 * hot, p), (6e5 * hot, p)]
+    assert bounds.log_chance_of_surprise(halves) == pytest.approx(expected, rel=1e-6)
+    flat = np.full(4, 0.25)
+    assert bounds.log_chance_of_surprise([(np.array([90, 5, 3, 2]), flat)]) == 0
+
+
 def test_a_sum_over_rows_is_bounded_too():
     first, second = np.array([0.3, 0.7]), np.array([0.1, 0.2, 0.7])
     sums = [

@@ -64,6 +64,13 @@ def test_faults_of_the_distribution(faulty, expected, caught):
     assert {name for name, _ in found} == {name for name, _ in caught}
 
 
+@pytest.mark.parametrize("temperature", [0.95, 1.05])
+def test_five_percent_of_temperature_at_the_default_number_of_draws(temperature):
+    settings = {"wide_vocab_size": None, "dtypes": (), "vocab_size": 100, "draws": 10_000}
+    found = failures(Plain(temperature=temperature), Plain().probabilities, **settings)
+    assert ("distribution", "all together") in found
+
+
 def higher_ids_first(k):
     return lambda x: (len(x) - 1 - samplers.order(x[::-1]))[:k]
 
