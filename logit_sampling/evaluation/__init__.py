@@ -1,9 +1,11 @@
 """How samplers differ on a model: texts side by side, numbers over seeds, pictures."""
 
+from logit_sampling.figures import check_plot_path
+from logit_sampling.visible import visible
+
 from .compare import Comparison, Result, Text, compare, default_samplers
 from .metrics import Estimate, distinct_n, seq_rep_n
-from .plots import check_plot_path, plot_next_token
-from .visible import visible
+from .plots import plot_next_token
 
 __all__ = [
     "Comparison",

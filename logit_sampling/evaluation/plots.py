@@ -2,44 +2,29 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from logit_sampling.figures import (
+    COLOURS,
+    GREY,
+    INK,
+    PALE,
+    check_plot_path,
+    drawable,
+    plain,
+    token_label,
+    write_whole,
+)
 from logit_sampling.generation.text import continuation
 from logit_sampling.sampler import Sampler
 
 from .compare import default_samplers
-from .visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
-
-FORMATS = (".png", ".svg", ".pdf")
-COLOURS = ("#D1495B", "#1B7F79", "#3D5A99", "#B7791F", "#7B4B94", "#4F772D")
-PALE, INK, GREY = "#D5DBE3", "#22272E", "#6B7480"
-
-
-def check_plot_path(path: str | os.PathLike[str]) -> Path:
-    """Return `path` as a Path if a plot can be written there; call it before the long work.
-
-    Raises:
-        ValueError: matplotlib is not installed, the folder does not exist, `path` is a folder, or
-            its suffix is none of .png, .svg and .pdf.
-    """
-    target = Path(path)
-    if target.suffix.lower() not in FORMATS:
-        raise ValueError(f"a plot ends in {', '.join(FORMATS)}; got {str(target)!r}")
-    if not target.parent.is_dir():
-        raise ValueError(f"the folder of the plot {str(target)!r} does not exist: create it first")
-    if target.is_dir():
-        raise ValueError(f"the plot {str(target)!r} is a folder: name a file")
-    if find_spec("matplotlib") is None:
-        raise ValueError("a plot needs matplotlib, which is not installed: pip install matplotlib")
-    return target
+    from matplotlib.figure import SubFigure
 
 
 def plot_next_token(
@@ -77,7 +62,7 @@ def plot_next_token(
         figure.subfigures(len(prompts), 1, squeeze=False)[:, 0], prompts, strict=True
     ):
         shown = prompt if len(prompt) <= 60 else f"…{prompt[-59:]}"
-        title = f"Next token after “{_drawable(shown)}”"
+        title = f"Next token after “{drawable(shown)}”"
         part.suptitle(title, fontsize=13, color=INK, parse_math=False)
         if not prompt:
             raise ValueError("a prompt of the plot is empty: give at least one token")
@@ -91,7 +76,7 @@ def plot_next_token(
         ids = np.argsort(-before, kind="stable")[:top]
         labels = [token_label(continuation(model.decode, past, [int(token)])) for token in ids]
         _draw_row(part, before, after, ids, labels)
-    _write_whole(figure, target)
+    write_whole(figure, target)
 
 
 def _draw_row(
@@ -154,10 +139,8 @@ def _draw_panel(
         va="bottom",
     )
     axes.set_xlabel("probability (square-root scale)", fontsize=8.5, color=GREY)
-    axes.tick_params(length=0, labelsize=8.5, labelcolor=INK)
+    plain(axes)
     axes.grid(axis="x", color="#E9EDF1", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
 
 
 def _places(vocabulary: int, ids: np.ndarray) -> list[float]:
@@ -169,34 +152,3 @@ def _bars(probabilities: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """The probabilities of the tokens, and of all others together, if there are any."""
     others = np.delete(probabilities, ids)
     return np.append(probabilities[ids], [others.sum()] if others.size else [])
-
-
-def token_label(text: str) -> str:
-    """A token as it can be read on an axis.
-
-    >>> token_label(" the"), token_label("\\n")
-    ('␣the', '⏎')
-    """
-    return _drawable(text).replace(" ", "␣")
-
-
-def _drawable(text: str) -> str:
-    """The text with an escape for each character that the font has no glyph for."""
-    from matplotlib.font_manager import FontProperties, findfont
-    from matplotlib.ft2font import FT2Font
-
-    font = FT2Font(findfont(FontProperties()))
-    return "".join(
-        c if font.get_char_index(ord(c)) else c.encode("unicode_escape").decode()
-        for c in visible(text)
-    )
-
-
-def _write_whole(figure: "Figure", target: Path) -> None:
-    """Save next to the target under another name, then rename: a reader never sees half a file."""
-    partial = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-    try:
-        figure.savefig(partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -7,8 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import logit_sampling as ls
+from logit_sampling import figures
 from logit_sampling.evaluation import check_plot_path, plot_next_token, plots
-from logit_sampling.evaluation.plots import token_label
+from logit_sampling.figures import token_label
 
 SAMPLERS = {
     "greedy": ls.Greedy(),
@@ -21,7 +22,7 @@ SAMPLERS = {
 def figure(toy: Any, tmp_path: Path, monkeypatch: Any) -> Figure:
     """The figure of two prompts, with bars for the three likeliest tokens."""
     drawn = []
-    monkeypatch.setattr(plots, "_write_whole", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(plots, "write_whole", lambda figure, path: drawn.append(figure))
     plot_next_token(toy, ["$ a", "b"], tmp_path / "p.png", SAMPLERS, top=3)
     return drawn[0]
 
@@ -110,7 +111,7 @@ def test_paths_are_checked(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "d.png").mkdir()
     with pytest.raises(ValueError, match=r"'.*d\.png' is a folder"):
         check_plot_path(tmp_path / "d.png")
-    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    monkeypatch.setattr(figures, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install matplotlib"):
         check_plot_path(tmp_path / "p.png")
 
@@ -123,7 +124,7 @@ def test_an_empty_prompt_is_refused(toy: Any, tmp_path: Path) -> None:
 
 def test_a_vocabulary_without_others(toy: Any, tmp_path: Path, monkeypatch: Any) -> None:
     drawn: list[Figure] = []
-    monkeypatch.setattr(plots, "_write_whole", lambda figure, path: drawn.append(figure))
+    monkeypatch.setattr(plots, "write_whole", lambda figure, path: drawn.append(figure))
     plot_next_token(toy, ["a"], tmp_path / "p.png", {"pure": ls.Sampler()})
     axes = drawn[0].subfigs[0].axes[0]
     assert bars(axes)[1] == pytest.approx([1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 16])
