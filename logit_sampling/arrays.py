@@ -12,6 +12,8 @@ import numpy as np
 
 def is_symbolic(x: Any) -> bool:
     """Tell whether ``x`` is a tensor of a graph that is being traced, and so holds no numbers."""
+    if type(x) in (np.ndarray, int, type(None)):  # what it nearly always is
+        return False
     tensorflow, jax = sys.modules.get("tensorflow"), sys.modules.get("jax")
     if tensorflow is not None and isinstance(x, tensorflow.Tensor):
         return not hasattr(x, "numpy")

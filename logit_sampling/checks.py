@@ -143,26 +143,18 @@ def check_returned(logits: Any, shape: tuple[Any, ...], source: str) -> None:
         )
 
 
-def warn_if_probabilities(rows: np.ndarray, peaks: np.ndarray) -> None:
-    """Warn about rows of ``rows`` [batch, vocab] that look like probabilities.
-
-    ``peaks`` holds the maximum of each row, so that ordinary logits, whose maximum is seldom in
-    (0, 1], cost nothing more.
-    """
-    if rows.shape[-1] < 2:
+def warn_if_probabilities(row: np.ndarray, number: int) -> None:
+    """Warn if ``row`` [vocab], whose greatest is in (0, 1], looks like probabilities."""
+    if row.size < 2 or row.min() < 0:
         return
-    tolerance = 1e-2 if rows.dtype.name == "bfloat16" else 1e-3
-    for index in np.flatnonzero((peaks > 0) & (peaks <= 1)):
-        row = rows[index].astype(np.float64)
-        if row.min() >= 0 and abs(row.sum() - 1) < tolerance:
-            warnings.warn(
-                f"row {index} looks like probabilities (every value in [0, 1], sum 1), but logits "
-                "are wanted: take the softmax off the model's last layer, or pass "
-                "np.log(probabilities), whose softmax gives the probabilities back",
-                ProbabilitiesWarning,
-                stacklevel=_level_outside(),
-            )
-            return
+    if abs(float(row.sum(dtype=np.float64)) - 1) < 1e-2:  # bfloat16 rounds so much
+        warnings.warn(
+            f"row {number} looks like probabilities (every value in [0, 1], sum 1), but logits "
+            "are wanted: take the softmax off the model's last layer, or pass "
+            "np.log(probabilities), whose softmax gives the probabilities back",
+            ProbabilitiesWarning,
+            stacklevel=_level_outside(),
+        )
 
 
 def _level_outside() -> int:

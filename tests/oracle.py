@@ -130,8 +130,8 @@ def mirostat(x: list[float], tau: float, version: int = 2) -> list[float]:
     b = [math.log(p[i] / p[j]) for i, j in itertools.pairwise(first)]
     s = math.fsum(u * v for u, v in zip(t, b, strict=True)) / math.fsum(u * u for u in t)
     e = s - 1
-    k = ((e * 2**mu) / (1 - len(x) ** -e)) ** (1 / s)
-    return keep(x, ids[: max(1, math.floor(k))])
+    log_k = math.log((e * 2**mu) / (1 - len(x) ** -e)) / s
+    return x if log_k > math.log(len(x)) else keep(x, ids[: max(1, math.floor(math.exp(log_k)))])
 
 
 def adaptive_p(x: list[float], target: float) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.arrays import in_graph, is_symbolic, like, to_numpy
-from logit_sampling.checks import check_dtype, check_shape, warn_if_probabilities
+from logit_sampling.checks import check_dtype, check_shape
 from logit_sampling.random import row_seeds
 
 AUTOGRAPH_SKIPS = "autograph_info__"
@@ -66,7 +66,6 @@ def take_in(logits: Any, *others: Any) -> Intake:
     from logit_sampling.engines import numpy
 
     scores = numpy.Scores.of(batch)
-    warn_if_probabilities(batch, np.asarray([row.peak for row in scores.rows]))
     restored = like(logits)
     return Intake(scores, len(batch), False, lambda y: restored(np.asarray(unbatched(y))))
 

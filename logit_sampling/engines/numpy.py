@@ -1,8 +1,7 @@
 """The eager engine: NumPy arrays, one row at a time (see ``numpy_row``)."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,20 +15,22 @@ from logit_sampling.random import threefry
 _MANY = 16  # rows from which random numbers come faster from arrays than one by one
 
 
-def _uniforms(seeds: np.ndarray, steps: np.ndarray, stream: int) -> list[float]:
-    """Return a number in [0, 1) for each row, a multiple of 2**-53."""
+def _uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
+    """Return a number in [0, 1) for each row, a multiple of 2**-53.
+
+    ``seeds`` and ``steps`` are uint32 [batch, 2] and int [batch], or lists of Python integers.
+    """
     if len(seeds) > _MANY:
+        seeds, steps = np.asarray(seeds, np.uint32), np.asarray(steps)
         counter = (steps.astype(np.uint32), np.uint32(stream))
         high, low = threefry((seeds[:, 0], seeds[:, 1]), counter)
         return ((high >> 5) * 2.0**-27 + (low >> 6) * 2.0**-53).tolist()
-    words = (
-        threefry((first, second), (step, stream))
-        for (first, second), step in zip(seeds.tolist(), steps.tolist(), strict=True)
-    )
+    if isinstance(seeds, np.ndarray):
+        seeds, steps = seeds.tolist(), steps.tolist()
+    words = (threefry(key, (step, stream)) for key, step in zip(seeds, steps, strict=True))
     return [(high >> 5) * 2.0**-27 + (low >> 6) * 2.0**-53 for high, low in words]
 
 
-@dataclass(frozen=True, slots=True)
 class Scores:
     """The rows of a batch on their way through a chain.
 
@@ -38,47 +39,64 @@ class Scores:
     relative to the greatest of the row, at the current temperature.
     """
 
+    __slots__ = ("coins_tossed", "forced", "rows", "seeds", "steps", "vocabulary")
+
     xp: ClassVar[Any] = np  # functions on the engine's arrays, by NumPy's names
-    rows: tuple[Row, ...]
-    vocabulary: int
-    seeds: np.ndarray | None = None  # uint32 [batch, 2]
-    steps: np.ndarray | None = None  # int [batch]
-    streams: int = 0  # how many coins the chain has tossed so far
-    forced: tuple[bool, ...] = ()  # how the next coins fall
+
+    def __init__(
+        self,
+        rows: tuple[Row, ...],
+        vocabulary: int,
+        seeds: Any = None,
+        steps: Any = None,
+        coins_tossed: int = 0,
+        forced: tuple[bool, ...] = (),
+    ) -> None:
+        self.rows, self.vocabulary = rows, vocabulary
+        self.seeds, self.steps = seeds, steps  # see _uniforms
+        self.coins_tossed = coins_tossed
+        self.forced = forced  # how the next coins fall
 
     @classmethod
     def of(cls, logits: np.ndarray) -> Self:
-        """Take in logits, float [batch, vocab]; raise ValueError for NaN."""
+        """Take in logits, float [batch, vocab]; NaN raises when a row is looked at."""
         return cls(_rows(logits), logits.shape[-1])
 
     def fixed(self, coins: tuple[bool, ...]) -> Self:
         """Return the same scores, whose coins fall as given."""
-        return replace(self, forced=coins)
+        return type(self)(self.rows, self.vocabulary, forced=coins)
 
-    def seeded(self, seeds: np.ndarray, steps: np.ndarray) -> Self:
+    def seeded(self, seeds: Any, steps: Any) -> Self:
         """Return the same scores, whose random numbers are those of ``seeds`` and ``steps``."""
-        return replace(self, seeds=seeds, steps=steps)
+        return type(self)(self.rows, self.vocabulary, seeds, steps)
 
     def coins(self, probability: Any) -> tuple[np.ndarray, Self]:
         """Toss a coin for each row: bool [batch], and the scores then.
 
         Each call in a chain tosses another; without a seed the coins are fresh.
         """
+        count, tossed = len(self.rows), self.coins_tossed + 1
+        after = type(self)(
+            self.rows, self.vocabulary, self.seeds, self.steps, tossed, self.forced[1:]
+        )
         if self.forced:
-            return np.full(len(self.rows), self.forced[0]), replace(self, forced=self.forced[1:])
-        following = replace(self, streams=self.streams + 1)
-        if self.seeds is None or self.steps is None:
-            uniforms = np.random.default_rng().random(len(self.rows))
+            return np.full(count, self.forced[0]), after
+        if self.seeds is None:
+            uniforms = np.random.default_rng().random(count)
         else:
-            uniforms = np.asarray(_uniforms(self.seeds, self.steps, following.streams))
-        return uniforms < self.numbers(probability), following
+            uniforms = np.asarray(_uniforms(self.seeds, self.steps, tossed))
+        return uniforms < self.numbers(probability), after
 
     def _each(self, method: Callable[..., Row], *parameters: Any) -> Self:
+        if not any(isinstance(p, tuple | np.ndarray) for p in parameters):
+            return self._with(tuple([method(row, *parameters) for row in self.rows]))
         lists = (self.numbers(parameter).tolist() for parameter in parameters)
-        return self._with(method(*given) for given in zip(self.rows, *lists, strict=True))
+        return self._with(tuple(method(*given) for given in zip(self.rows, *lists, strict=True)))
 
-    def _with(self, rows: Iterable[Row]) -> Self:
-        return replace(self, rows=tuple(rows))
+    def _with(self, rows: tuple[Row, ...]) -> Self:
+        return type(self)(
+            rows, self.vocabulary, self.seeds, self.steps, self.coins_tossed, self.forced
+        )
 
     def numbers(self, parameter: Any) -> np.ndarray:
         """Return a parameter, one number or one for each row, as [batch]."""
@@ -93,19 +111,19 @@ class Scores:
 
     def log_total(self) -> np.ndarray:
         """Return the log of the total mass, minus ln of the greatest probability, [batch]."""
-        return self._measure(Row.log_total)
+        return self._measure(lambda row: row.masses.log_total)
 
     def entropy(self) -> np.ndarray:
         """Return the entropy in nats, [batch]."""
-        return self._measure(Row.entropy)
+        return self._measure(lambda row: row.masses.entropy())
 
     def collision(self) -> np.ndarray:
         """Return the log of the sum of the squared probabilities, [batch]."""
-        return self._measure(Row.collision)
+        return self._measure(lambda row: row.masses.collision())
 
     def deviation(self) -> np.ndarray:
         """Return the population deviation of the logits above -inf, [batch]."""
-        return self._measure(Row.deviation)
+        return self._measure(lambda row: row.masses.deviation())
 
     def log_probs_in_order(self, count: int) -> np.ndarray:
         """Return the log-probabilities of the first ``count``, [batch, count], -inf for none."""
@@ -142,12 +160,13 @@ class Scores:
         def cut(row: Row, p: float) -> Row:
             if p == 1 or row.empty:
                 return row
-            offset = row.entropy() - row.log_total()
-            distance = row.exponents() + offset  # entropy minus surprise
+            offset = row.masses.entropy() - row.masses.log_total
+            distance = row.masses.logs()
+            distance += offset  # entropy minus surprise
             # Of two at equal distances on paper the likelier is first.
             typical = row.peak - row.temperature * offset
             slack = row.epsilon * max(abs(row.peak), abs(typical)) / row.temperature
-            key = np.where(distance > 0, np.minimum(slack - distance, 0), distance)
+            key = np.minimum(distance, np.minimum(slack - distance, 0))
             return row.prefix(key, row.short_of(p))
 
         return self._each(cut, p)
@@ -158,7 +177,7 @@ class Scores:
         def cut(row: Row, bound: float) -> Row:
             if row.empty:
                 return row
-            total, log_total = row.total, row.log_total()
+            total, log_total = row.masses.total, row.masses.log_total
             limit = bound * (1 + AT_AN_ENTROPY)
 
             def wanted(before: Any, terms: Any, mass: Any, term: Any) -> Any:
@@ -168,7 +187,7 @@ class Scores:
                         return ~(np.log(mass) - term / mass > limit)
                 return (mass * log_total - term) / total <= limit
 
-            kept = row.prefix(row.values, wanted, with_terms=True)
+            kept = row.prefix(row.values, wanted)
             return kept if first is None else kept.top_k(first)
 
         return self._each(cut, bound)
@@ -204,12 +223,14 @@ class Scores:
         pairs = list(zip(self.rows, tokens, strict=True))
         new = change(np.stack([row.logits_of(own) for row, own in pairs]))
         new = np.asarray(new, self.rows[0].values.dtype)
-        return self._with(row.change(own, n) for (row, own), n in zip(pairs, new, strict=True))
+        changed = (row.change(own, n) for (row, own), n in zip(pairs, new, strict=True))
+        return self._with(tuple(changed))
 
     def only(self, tokens: tuple[int, ...]) -> Self:
         """Remove all tokens but these."""
 
         def cut(row: Row) -> Row:
+            row.look_for_nan()  # also in what is removed
             ids = np.asarray(sorted({t for t in tokens if t < self.vocabulary}), np.intp)
             if row.ids is not None:
                 ids = np.flatnonzero(np.isin(row.ids, ids))
@@ -217,12 +238,13 @@ class Scores:
                 return row.with_values(np.full_like(row.values, -np.inf))
             return row.keep(ids)
 
-        return self._with(map(cut, self.rows))
+        return self._with(tuple(map(cut, self.rows)))
 
     def force(self, tokens: Any) -> Self:
         """Leave one token, with logit 0, in each row; -1 leaves the row as it is."""
 
         def one(row: Row, token: int) -> Row:
+            row.look_for_nan()  # also in what is removed
             if token < 0:
                 return row
             return Row(np.zeros(1, row.values.dtype), np.asarray([token]), 0.0)
@@ -235,7 +257,7 @@ class Scores:
         def change(row: Row, *own: float) -> Row:
             if row.empty:
                 return row
-            new = function(row.masses / row.total, *own).astype(row.values.dtype)
+            new = function(row.masses.of() / row.masses.total, *own).astype(row.values.dtype)
             new[row.values == -np.inf] = -np.inf
             return row.with_values(new)
 
@@ -243,12 +265,16 @@ class Scores:
 
     def dense(self) -> np.ndarray:
         """Return logits, [batch, vocab], with -inf for what was removed."""
+        for row in self.rows:
+            row.look_for_nan()
         return self._stack([r.spread(r.scaled(), self.vocabulary, -np.inf) for r in self.rows])
 
     def probabilities(self) -> np.ndarray:
         """Return the distribution of the draw, float32 [batch, vocab]."""
         self._check_survivors()
-        return self._stack([r.spread(r.probabilities(), self.vocabulary, 0) for r in self.rows])
+        return self._stack(
+            [r.spread(r.masses.probabilities(), self.vocabulary, 0) for r in self.rows]
+        )
 
     def log_prob(self, ids: Any) -> np.ndarray:
         """Return the log-probability of ``ids`` [batch], float32 [batch]."""
@@ -265,9 +291,11 @@ class Scores:
     def draw(self) -> np.ndarray:
         """Return a token for each row, int32 [batch]."""
         self._check_survivors()
-        assert self.seeds is not None and self.steps is not None
-        pairs = zip(self.rows, _uniforms(self.seeds, self.steps, 0), strict=True)
-        return np.asarray([row.draw(uniform) for row, uniform in pairs], np.int32)
+        if self.rows and all(row.ids is not None and row.values.size == 1 for row in self.rows):
+            return np.concatenate([row.ids for row in self.rows]).astype(np.int32)
+        uniforms = _uniforms(self.seeds, self.steps, 0)
+        drawn = [row.draw(uniform) for row, uniform in zip(self.rows, uniforms, strict=True)]
+        return np.asarray(drawn, np.int32)
 
     def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
         return np.stack(rows) if rows else np.empty((0, self.vocabulary), np.float32)
@@ -281,10 +309,6 @@ class Scores:
 
 
 def _rows(logits: np.ndarray) -> tuple[Row, ...]:
-    wide = logits.dtype.name == "float64"
-    logits = logits.astype(np.float64 if wide else np.float32, copy=False)
-    peaks = logits.max(axis=-1)
-    bad = np.flatnonzero(np.isnan(peaks))
-    if bad.size:
-        raise ValueError(f"logits hold NaN in row {bad[0]}; look at the model or its input")
-    return tuple(Row(x, None, peak) for x, peak in zip(logits, peaks.tolist(), strict=True))
+    dtype = np.float64 if logits.dtype == np.float64 else np.float32
+    logits = logits.astype(dtype, copy=False)
+    return tuple([Row(x, None, number=number) for number, x in enumerate(logits)])

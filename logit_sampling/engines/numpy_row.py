@@ -2,145 +2,118 @@
 
 A row holds its survivors alone, so each cut makes what follows cheaper. Logits keep their precision
 (float32 or float64) and are never rescaled: a row remembers its temperature, which leaves the order
-alone, and applies it where masses are computed. Masses are float64, relative to the greatest.
+alone, and applies it where masses are computed. Masses are relative to the greatest, float64, and
+those of a wide row are computed part by part and not kept: see ``numpy_masses``.
 """
 
 import math
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from logit_sampling.checks import warn_if_probabilities
+from logit_sampling.engines.numpy_masses import BLOCK, Masses, find
 from logit_sampling.engines.rounding import AT_A_SUM, forgiving
-from logit_sampling.engines.select import find, leading, wanted_prefix
+from logit_sampling.engines.select import FEW, leading, wanted_prefix
 
-_BLOCK = 1024  # a longer row is searched in two levels
-_PART = 16 * _BLOCK  # a longer row is computed part by part
-_ALL = slice(None)
-_FAR = -1e9  # a log-mass that is as good as -inf
 _LIMITS = sys.float_info
 
 
 class Row:
-    """The survivors of one row; nothing on it changes but what it has computed of itself."""
+    """The survivors of one row; nothing on it changes but what it has found out of itself."""
 
-    __slots__ = ("_masses", "_total", "ids", "peak", "temperature", "values")
+    __slots__ = ("_masses", "_peak", "ids", "number", "temperature", "values")
 
     def __init__(
-        self, values: np.ndarray, ids: np.ndarray | None, peak: float, temperature: float = 1.0
+        self,
+        values: np.ndarray,
+        ids: np.ndarray | None,
+        peak: float | None = None,
+        temperature: float = 1.0,
+        number: int | None = None,
     ) -> None:
         self.values = values  # [survivors], logits as they came in
         self.ids = ids  # [survivors], ascending; None: all of the vocabulary
-        self.peak = peak  # the greatest of values
         self.temperature = temperature
-        self._masses: np.ndarray | None = None
-        self._total: float | None = None
+        self.number = number  # which row of the input this is, while it is as it came in
+        self._peak = peak
+        self._masses: Masses | None = None
 
     @property
-    def epsilon(self) -> float:
-        """The rounding of the logits: what is between 1 and the next number."""
-        return float(np.finfo(self.values.dtype).eps)
+    def peak(self) -> float:
+        """The greatest logit; found when it is needed, and then the row is looked at for NaN."""
+        if self._peak is None:
+            self.look(float(self.values.max()))
+        assert self._peak is not None
+        return self._peak
+
+    def look_for_nan(self) -> None:
+        """Raise ValueError if there is a NaN in what came in."""
+        if self.number is not None and self._peak is None:
+            self.look(float(self.values.max()))
+
+    def look(self, greatest: float) -> None:
+        """Take note of the greatest logit, NaN if there is one; what came in is checked by it."""
+        if self.number is not None:
+            if greatest != greatest:
+                raise ValueError(
+                    f"logits hold NaN in row {self.number}; look at the model or its input"
+                )
+            if 0 < greatest <= 1:
+                warn_if_probabilities(self.values, self.number)
+        self._peak = greatest
 
     @property
     def empty(self) -> bool:
         """Whether every token is at -inf."""
         return self.peak == -math.inf
 
-    def exponents(self, part: slice = _ALL, out: np.ndarray | None = None) -> np.ndarray:
-        """Return log-masses, float64 [survivors]; the greatest is 0."""
-        values = self.values[part]
-        if math.isinf(self.peak):
-            return np.where(values == self.peak, 0.0, -np.inf)
-        with np.errstate(over="ignore"):  # to -inf
-            exponents = np.subtract(values, self.peak, out=out, dtype=np.float64)
-            if self.temperature != 1:
-                exponents /= self.temperature
-        return exponents
-
     @property
-    def masses(self) -> np.ndarray:
-        """Masses, float64 [survivors]; the greatest is 1."""
+    def masses(self) -> Masses:
+        """The masses of the survivors."""
         if self._masses is None:
-            self._masses = np.empty(self.values.size)
-            with np.errstate(under="ignore"):
-                for part in self._parts():
-                    own = self._masses[part]
-                    np.exp(self.exponents(part, own), out=own)
+            self._masses = Masses(self.values, self.peak, self.temperature)
         return self._masses
 
-    def _parts(self) -> list[slice]:
-        """Return slices that fit the processor's cache."""
-        return [slice(i, i + _PART) for i in range(0, self.values.size, _PART)]
-
     @property
-    def total(self) -> float:
-        """The sum of the masses."""
-        if self._total is None:
-            self._total = float(self.masses.sum())
-        return self._total
+    def epsilon(self) -> float:
+        """The rounding of the logits: what is between 1 and the next number."""
+        return float(np.finfo(self.values.dtype).eps)
 
     def finite(self) -> int:
         """Return how many tokens are above -inf."""
         return int(np.count_nonzero(self.values > -np.inf))
 
-    def log_total(self) -> float:
-        """Return the log of the sum of the masses: minus the log-probability of the greatest."""
-        return math.log(self.total)
-
-    def entropy(self) -> float:
-        """Return the entropy in nats."""
-        return math.log(self.total) - sum(map(self._moment, self._parts())) / self.total
-
-    def _moment(self, part: slice) -> float:
-        masses, exponents = self.masses[part], self.exponents(part)
-        with np.errstate(invalid="ignore"):
-            moment = float(np.dot(masses, exponents))
-        # A mass of 0 at -inf counts as 0.
-        return float(np.dot(masses, np.maximum(exponents, _FAR))) if moment != moment else moment
-
-    def collision(self) -> float:
-        """Return the log of the sum of the squared probabilities."""
-        return math.log(np.dot(self.masses, self.masses)) - 2 * math.log(self.total)
-
-    def deviation(self) -> float:
-        """Return the population deviation of the finite logits."""
-        if math.isinf(self.peak):
-            return 0.0
-        exponents = self.exponents()
-        if math.isinf(exponents.min()):
-            exponents = exponents[exponents > -np.inf]
-        return float(exponents.std())
-
-    def terms(self) -> np.ndarray:
-        """Return mass times log-mass, float64 [survivors]."""
-        return self.masses * np.maximum(self.exponents(), _FAR)
-
     def keep(self, places: np.ndarray, peak: float | None = None) -> "Row":
         """Return the tokens at ``places``, ascending; ``peak`` is their greatest, if known."""
-        values = self.values[places]
         ids = places if self.ids is None else self.ids[places]
-        if peak is None:
-            peak = float(values.max())
-        row = Row(values, ids, peak, self.temperature)
-        if peak == self.peak:  # what is relative to the greatest stays as it is
-            row._masses = None if self._masses is None else self._masses[places]
-        return row
+        return self._new(self.values[places], ids, peak)
+
+    def _new(self, values: np.ndarray, ids: np.ndarray | None, peak: float | None = None) -> "Row":
+        number = self.number if self._peak is None and peak is None else None
+        return Row(values, ids, peak, self.temperature, number)
+
+    def keep_where(self, mask: np.ndarray, peak: float | None = None) -> "Row":
+        """Return the tokens for which ``mask`` is true."""
+        # Most of a row takes less memory with -inf for the others than with its ids.
+        if 4 * np.count_nonzero(mask) > mask.size > BLOCK:
+            values = np.where(mask, self.values, self.values.dtype.type(-np.inf))
+            return self._new(values, self.ids, peak)
+        return self.keep(np.flatnonzero(mask), peak)
 
     def with_values(self, values: np.ndarray) -> "Row":
         """Return other logits of the same tokens."""
-        return Row(values, self.ids, float(values.max()))
-
-    def place_of(self, token: int) -> int | None:
-        """Return the place of a token, None if it was removed."""
-        if self.ids is None:
-            return token
-        place = int(self.ids.searchsorted(token))
-        return place if place < self.ids.size and self.ids[place] == token else None
+        row = self._new(values, self.ids)
+        row.temperature = 1.0
+        return row
 
     def first(self) -> "Row":
         """Return the first token in order alone."""
-        return self.keep(np.asarray([self.values.argmax()]), self.peak)
+        place = self.values.argmax()  # of a NaN, if there is one
+        if self._peak is None:
+            self.look(float(self.values[place]))
+        return self.keep(place.reshape(1), self._peak)
 
     def scale(self, temperature: float) -> "Row":
         """Divide by ``temperature``; 0 keeps the first in order."""
@@ -149,29 +122,44 @@ class Row:
             row.temperature = 1.0
             return row
         product = min(max(self.temperature * temperature, _LIMITS.min), _LIMITS.max)
-        return Row(self.values, self.ids, self.peak, product)
+        return Row(self.values, self.ids, self._peak, product, self.number)
 
     def top_k(self, k: int) -> "Row":
         """Keep the first ``k``."""
         if k >= self.values.size:
             return self
-        return self.keep(leading(self.values, int(k)), self.peak)
+        places = leading(self.values, int(k))
+        if self._peak is None:
+            self.look(float(self.values[places].max()))
+        return self.keep(places, self._peak)
 
-    def prefix(self, key: np.ndarray, wanted: Callable, with_terms: bool = False) -> "Row":
+    def prefix(self, key: np.ndarray, wanted: Callable) -> "Row":
         """Keep the prefix in the order of ``key`` (see ``wanted_prefix``), never nothing."""
-        terms = self.terms() if with_terms else None
-        kept = wanted_prefix(key, self.masses, terms, wanted)
-        return self.keep(kept if kept.size else np.asarray([key.argmax()]))
+        chosen = wanted_prefix(key, self.masses, wanted)
+        if chosen.dtype == bool:
+            return self.keep_where(chosen)
+        return self.keep(chosen if chosen.size else np.asarray([key.argmax()]))
 
     def top_p(self, p: float) -> "Row":
         """Keep the shortest prefix whose mass reaches ``p``."""
         if p == 1 or self.empty:
             return self
+        # A few leaders nearly always hold it, and an estimate of the total is nearly always enough.
+        if self.values.size > FEW and not self.masses.known:
+            total, error = self.masses.estimate()
+            places = leading(self.values, FEW)
+            places = places[np.argsort(-self.values[places], kind="stable")]
+            own = self.masses.at(places)
+            missing = p * total - (np.cumsum(own) - own)
+            slack = AT_A_SUM * self.epsilon * own
+            count = np.count_nonzero(missing + p * error > slack)
+            if count < FEW and count == np.count_nonzero(missing - p * error > slack):
+                return self.keep(np.sort(places[: max(count, 1)]), self.peak)
         return self.prefix(self.values, self.short_of(p))
 
     def short_of(self, p: float) -> Callable:
         """Return what tells whether a token is wanted, from the mass before it and its own."""
-        goal = p * self.total
+        goal = p * self.masses.total
         slack = AT_A_SUM * self.epsilon
         return lambda before, terms, mass, term: goal - before > slack * mass
 
@@ -184,7 +172,7 @@ class Row:
             least = forgiving(least + self.temperature * log_ratio, self.epsilon)
         with np.errstate(over="ignore"):
             reached = self.values >= self.values.dtype.type(least)
-        return self.keep(np.flatnonzero(reached), self.peak)
+        return self.keep_where(reached, self.peak)
 
     def without(self, places: np.ndarray) -> "Row":
         """Remove the tokens at ``places``; what is left may be empty."""
@@ -192,7 +180,7 @@ class Row:
         left[places] = False
         if not left.any():
             return self.with_values(np.full_like(self.values, -np.inf))
-        return self.keep(np.flatnonzero(left))
+        return self.keep_where(left)
 
     def scaled(self, values: np.ndarray | None = None) -> np.ndarray:
         """Return logits divided by the temperature, as they came in otherwise."""
@@ -204,7 +192,7 @@ class Row:
             # Near 0 the peak may overflow; shifting a row does not change its distribution.
             if np.isfinite(self.peak) and np.isinf(dtype.type(self.peak / self.temperature)):
                 return ((values - np.float64(self.peak)) / self.temperature).astype(dtype)
-            return (values / np.float64(self.temperature)).astype(dtype)
+            return np.divide(values, self.temperature, dtype=np.float64).astype(dtype)
 
     def change(self, tokens: np.ndarray, new: np.ndarray) -> "Row":
         """Give the logits ``new`` to ``tokens`` that are left (see ``logits_of``)."""
@@ -235,40 +223,25 @@ class Row:
         row[self.ids] = kept
         return row
 
-    def probabilities(self) -> np.ndarray:
-        """Return the distribution of the survivors, float32."""
-        return (self.masses / self.total).astype(np.float32)
-
     def log_prob(self, token: int) -> float:
         """Return the log-probability of a token, -inf if it was removed."""
-        place = self.place_of(token)
-        return (
-            -math.inf
-            if place is None
-            else float(self.exponents(slice(place, place + 1))[0]) - self.log_total()
-        )
+        place = token
+        if self.ids is not None:
+            place = int(self.ids.searchsorted(token))
+            if place == self.ids.size or self.ids[place] != token:
+                return -math.inf
+        return float(self.masses.logs(slice(place, place + 1))[0]) - self.masses.log_total
 
     def log_probs_in_order(self, count: int) -> np.ndarray:
         """Return the log-probabilities of the first ``count`` in order, padded with -inf."""
         places = leading(self.values, min(count, self.values.size))
-        found = np.sort(self.exponents()[places])[::-1] - self.log_total()
+        found = np.sort(self.masses.logs()[places])[::-1] - self.masses.log_total
         return np.pad(found, (0, count - found.size), constant_values=-np.inf)
 
     def draw(self, uniform: float) -> int:
         """Return the token at which ``uniform`` of the mass falls."""
-        masses = self.masses
-        start, target = 0, uniform
-        if masses.size > _BLOCK:
-            whole = masses.size - masses.size % _BLOCK
-            sums = masses[:whole].reshape(-1, _BLOCK).sum(axis=1)
-            sums = np.append(sums, masses[whole:].sum())
-            block, target = find(sums, uniform)
-            start = block * _BLOCK
-            masses = masses[start : start + _BLOCK]
-        place = start + find(masses, target)[0]
+        if self.values.size <= BLOCK:
+            place = find(self.masses.of(), uniform)[0]
+        else:
+            place = self.masses.place_of(uniform)
         return int(place if self.ids is None else self.ids[place])
-
-
-def per_row(parameter: Any, rows: int) -> np.ndarray:
-    """Return a number or [batch] numbers as [batch]."""
-    return np.broadcast_to(np.asarray(parameter), (rows,))
