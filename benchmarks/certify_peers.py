@@ -108,8 +108,8 @@ def transformers() -> Iterator[Subject]:
     yield subject(ls.Epsilon(0.02), "EpsilonLogitsWarper", 0.02)
     yield subject(ls.Eta(0.02), "EtaLogitsWarper", 0.02)
     yield subject(ls.TopH(0.7), "TopHLogitsWarper", 0.7)
-    own = ls.TopH(0.7, renormalize=False, first=100)
-    yield subject(own, "TopHLogitsWarper", 0.7, note=", not renormalised")
+    own = ls.Sampler(ls.TopK(100), ls.TopH(0.7, renormalize=False))
+    yield subject(own, "TopHLogitsWarper", 0.7, note=", as it is written")
 
 
 def llama_cpp() -> Iterator[Subject]:

@@ -71,6 +71,8 @@ def seeds(subject: Subject, row: Row, batch: int) -> Iterator[Finding]:
     same = [(_SEEDS[a], _SEEDS[b]) for a, b in pairs if (first[a] == first[b]).all()]
     chance = min(0.0, math.log(len(pairs)) + collision) if same else 0.0
     detail = f"{len(same)} of {len(pairs)} pairs of different seeds drew the same {batch} tokens"
+    if same:
+        detail += f", such as {same[0][0]} and {same[0][1]}"
     yield Evidence("seeds", "different", chance, detail, {"pairs": same})
 
 

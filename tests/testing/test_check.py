@@ -143,6 +143,14 @@ def test_faults_of_the_randomness(fault, caught):
     assert not any(name == "support" for name, _ in found)
 
 
+def test_colliding_seeds_are_named():
+    report = check_sampler(samplers.SeedCutShort(top_k(10)), RIGHT.probabilities, **QUICK)
+    (detail,) = (check.detail for check in report.failures if check.rows == "different")
+    assert (
+        "1 of 15 pairs of different seeds drew the same 100 tokens, such as 0 and 65536" in detail
+    )
+
+
 def test_seeds_of_rows():
     def each(logits, seed):
         rows = range(seed, seed + len(logits)) if isinstance(seed, int) else seed

@@ -50,6 +50,31 @@ def test_ours_pass(name):
     check_sampler(sampler, sampler, row_seeds=True, **QUICK).raise_for_failures()
 
 
+OF_HISTORY = {
+    "RepetitionPenalty": (1.3,),
+    "PresencePenalty": (0.7,),
+    "FrequencyPenalty": (0.4,),
+    "NoRepeatNGram": (2,),
+    "DRY": (0.8,),
+}
+
+
+@pytest.mark.parametrize("name", [name for name in OF_HISTORY if hasattr(ls, name)])
+def test_ours_pass_behind_a_history(name):
+    sampler = ls.Sampler(getattr(ls, name)(*OF_HISTORY[name]), ls.TopK(30))
+    history = np.array([[3, 9, 4, 3, 9, 4, 5, 3, 9, 4]])
+    changed = sampler.probabilities(np.zeros((1, 60)), history=history)
+    assert (changed != ls.Sampler(ls.TopK(30)).probabilities(np.zeros((1, 60)))).any()
+
+    def draw(logits, seed):
+        return sampler(logits, seed=seed, history=np.repeat(history, len(logits), axis=0))
+
+    def expected(logits):
+        return sampler.probabilities(logits, history=np.repeat(history, len(logits), axis=0))
+
+    check_sampler(draw, expected, row_seeds=True, **QUICK).raise_for_failures()
+
+
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
 def test_ours_pass_compiled(jit_compile):
     sampler = CHAINS["common"]
