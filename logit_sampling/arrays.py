@@ -29,6 +29,8 @@ def in_graph(*values: Any) -> bool:
 
 def to_numpy(x: Any) -> np.ndarray:
     """Return the numbers of an array, eager tensor or nested list, uncopied where possible."""
+    if type(x) is np.ndarray:
+        return x
     if type(x).__module__.partition(".")[0] == "torch":
         x = x.detach().cpu()
         x = x.float() if str(x.dtype) == "torch.bfloat16" else x
@@ -37,6 +39,8 @@ def to_numpy(x: Any) -> np.ndarray:
 
 def like(x: Any) -> Callable[[np.ndarray], Any]:
     """Return what turns a NumPy array into the type of array that ``x`` is."""
+    if type(x) is np.ndarray:
+        return _same
     family = type(x).__module__.partition(".")[0]
     if family == "tensorflow":
         return sys.modules["tensorflow"].convert_to_tensor
@@ -44,7 +48,11 @@ def like(x: Any) -> Callable[[np.ndarray], Any]:
         return sys.modules["jax"].numpy.asarray
     if family == "torch":
         return sys.modules["torch"].from_numpy
-    return lambda array: array
+    return _same
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
 
 
 def all_to_numpy(state: Any) -> Any:

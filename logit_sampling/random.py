@@ -64,6 +64,18 @@ def seed_list(seed: Any) -> int | list[int]:
     return int(given) if np.ndim(given) == 0 else [int(s) for s in seeds]
 
 
+def row_words(seed: int | Sequence[int] | None, rows: int) -> list[tuple[int, int]]:
+    """Return the seed of each row as two words, the low one first; see ``row_seeds``."""
+    if seed is None:
+        words = np.frombuffer(os.urandom(8 * rows), np.uint32).reshape(rows, 2).tolist()
+        return [(low, high) for low, high in words]
+    given = seed if type(seed) is int else seed_list(seed)
+    seeds = range(given, given + rows) if isinstance(given, int) else given
+    if len(seeds) != rows:
+        raise ValueError(f"seed has {len(seeds)} values for {rows} rows; give one per row")
+    return [(s & _WORD, (s >> 32) & _WORD) for s in seeds]
+
+
 def row_seeds(seed: int | Sequence[int] | None, rows: int) -> np.ndarray:
     """Return the seed of each row as two words, uint32 [rows, 2], the low one first.
 
@@ -75,12 +87,4 @@ def row_seeds(seed: int | Sequence[int] | None, rows: int) -> np.ndarray:
     Raises:
         ValueError: a seed is no integer, or there is not one for each row.
     """
-    if seed is None:
-        return np.frombuffer(os.urandom(8 * rows), np.uint32).reshape(rows, 2)
-    seeds = seed_list(seed)
-    if isinstance(seeds, int):
-        seeds = [seeds + row for row in range(rows)]
-    if len(seeds) != rows:
-        raise ValueError(f"seed has {len(seeds)} values for {rows} rows; give one per row")
-    words = [(s & _WORD, (s >> 32) & _WORD) for s in seeds]
-    return np.asarray(words, np.uint32).reshape(rows, 2)
+    return np.asarray(row_words(seed, rows), np.uint32).reshape(rows, 2)

@@ -56,6 +56,9 @@ class Sampler:
                     "as separate arguments, and put the class's parameters in parentheses"
                 )
         self._transforms = transforms
+        # What a call need not ask again.
+        self._per_row = tuple(t for t in transforms if t.per_row())
+        self._stateless = all(type(t).init is Transform.init for t in transforms)
 
     @property
     def transforms(self) -> tuple[Transform, ...]:
@@ -263,6 +266,8 @@ class Sampler:
     ) -> tuple[Any, list[Any]]:
         taken = take_in(logits, history, *others)
         self._check_rows(taken.rows)
+        if history is None and self._stateless:
+            return taken, [()] * len(self._transforms)
         past, vocabulary = as_history(history, taken.rows), taken.scores.vocabulary
         return taken, [t.start(past, prompt_length, vocabulary) for t in self._transforms]
 
@@ -291,7 +296,7 @@ class Sampler:
         ]
 
     def _check_rows(self, rows: Any, state: State | None = None) -> None:
-        for transform in self._transforms:
+        for transform in self._per_row:
             transform.check_rows(rows)
         held = rows if state is None else state.step.shape[0]
         if isinstance(rows, int) and held not in (rows, None):
@@ -321,7 +326,7 @@ class Sampler:
         return f"{type(self).__name__}({', '.join(map(repr, self._transforms))})"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and vars(other) == vars(self)
+        return type(other) is type(self) and other._transforms == self._transforms
 
     def __hash__(self) -> int:
         return hash((type(self), self._transforms))

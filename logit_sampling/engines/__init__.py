@@ -6,14 +6,13 @@ Both offer one class, ``Scores``, with the same methods.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from logit_sampling.arrays import in_graph, is_symbolic, like, to_numpy
 from logit_sampling.checks import check_dtype, check_shape
-from logit_sampling.random import row_seeds
+from logit_sampling.random import row_seeds, row_words
 
 AUTOGRAPH_SKIPS = "autograph_info__"
 """TensorFlow's AutoGraph leaves code alone that has this attribute.
@@ -28,14 +27,18 @@ def as_written(code: Callable) -> Callable:
     return code
 
 
-@dataclass(frozen=True)
-class Intake:
+class Intake(NamedTuple):
     """Logits taken in: the scores of a batch, and how results go back to the caller."""
 
     scores: Any
     rows: Any  # how many; a tensor where a traced graph leaves it open
     symbolic: bool
-    restore: Callable[[Any], Any]  # batch results -> the caller's type, without the batch axis
+    batched: bool  # whether there was a batch axis
+    like: Callable[[Any], Any]  # to the array type of the caller
+
+    def restore(self, result: Any) -> Any:
+        """Return a result, [batch, ...], in the caller's type, without a batch axis of ours."""
+        return self.like(result if self.batched else result[0, ...])
 
 
 def take_in(logits: Any, *others: Any) -> Intake:
@@ -46,7 +49,7 @@ def take_in(logits: Any, *others: Any) -> Intake:
         others: what else takes part: in a graph if any of it is.
 
     Raises:
-        ValueError: a wrong rank or dtype, an empty vocabulary, or NaN (in eager code).
+        ValueError: a wrong rank or dtype, or an empty vocabulary.
     """
     symbolic = in_graph(logits, *others)
     if symbolic:
@@ -55,19 +58,19 @@ def take_in(logits: Any, *others: Any) -> Intake:
         x = keras_arrays.to_tensor(logits)
     else:
         x = to_numpy(logits)
-    check_shape(tuple(x.shape))
-    check_dtype(x.dtype.name)
-    batch = x if len(x.shape) == 2 else x[None]
-    unbatched: Callable[[Any], Any] = (lambda y: y) if batch is x else (lambda y: y[0])
+    check_shape(x.shape)
+    if x.dtype != np.float32:
+        check_dtype(x.dtype.name)
+    batched = len(x.shape) == 2
+    if not batched:
+        x = x[None]
     if symbolic:
-        scores: Any = keras.Scores.of(batch)
-        return Intake(scores, keras_arrays.row_count(batch), True, unbatched)
+        rows = keras_arrays.row_count(x)
+        return Intake(keras.Scores.of(x), rows, True, batched, lambda result: result)
 
     from logit_sampling.engines import numpy
 
-    scores = numpy.Scores.of(batch)
-    restored = like(logits)
-    return Intake(scores, len(batch), False, lambda y: restored(np.asarray(unbatched(y))))
+    return Intake(numpy.Scores.of(x), len(x), False, batched, like(logits))
 
 
 def batch_of(numbers: Any, history: Any) -> Any:
@@ -83,11 +86,13 @@ def batch_of(numbers: Any, history: Any) -> Any:
 
 
 def seeds_and_steps(seed: Any, step: Any, taken: Intake) -> tuple[Any, Any]:
-    """Return the seed, uint32 [batch, 2], and the step, int [batch], of each row.
+    """Return the seed, uint32 [batch, 2], and the step, int [batch], of each row; or as lists.
 
     Raises:
         ValueError: something else than integers, or not one for each row.
     """
+    if not taken.symbolic and type(step) is int and 0 <= step < 2**31:  # the usual case
+        return row_words(seed, taken.rows), [step] * taken.rows
     if not is_symbolic(step):
         shapes = ((), (taken.rows,)) if isinstance(taken.rows, int) else ((),)
         steps = to_numpy(step)

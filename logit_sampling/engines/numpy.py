@@ -160,13 +160,17 @@ class Scores:
         def cut(row: Row, p: float) -> Row:
             if p == 1 or row.empty:
                 return row
+            if math.isinf(row.peak):  # all of them equally typical
+                return row.top_p(p)
             offset = row.masses.entropy() - row.masses.log_total
-            distance = row.masses.logs()
-            distance += offset  # entropy minus surprise
-            # Of two at equal distances on paper the likelier is first.
+            # The logit of a token whose surprise is the entropy; of two that are equally far from
+            # it on paper the likelier is first.
             typical = row.peak - row.temperature * offset
-            slack = row.epsilon * max(abs(row.peak), abs(typical)) / row.temperature
-            key = np.minimum(distance, np.minimum(slack - distance, 0))
+            slack = row.epsilon * max(abs(row.peak), abs(typical))
+            with np.errstate(invalid="ignore"):
+                key = np.subtract(typical + slack, row.values, dtype=row.values.dtype)
+                np.minimum(key, row.values - row.values.dtype.type(typical), out=key)
+            np.minimum(key, 0, out=key)
             return row.prefix(key, row.short_of(p))
 
         return self._each(cut, p)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 BLOCK = 1024  # a longer row is searched in two levels
-_PART = 8 * BLOCK  # fits the processor's cache; below the length at which BLAS starts threads
+_PART = 32 * BLOCK  # fits the processor's cache
 _ALL = slice(None)
 _FAR = -1e9  # a log-mass that is as good as -inf
 
@@ -97,9 +97,12 @@ class Masses:
             logs = self.logs(part)
             masses = np.exp(logs, out=buffer[: logs.size])
             sums.append(_sums(masses))
-            squares.append(np.dot(masses, masses))
-            # A mass of 0 at -inf counts as 0.
-            moments.append(np.dot(masses, np.maximum(logs, _FAR, out=logs)))
+            # A mass of 0 at -inf counts as 0. BLAS would round as its threads happen to share.
+            np.maximum(logs, _FAR, out=logs)
+            logs *= masses
+            moments.append(logs.sum())
+            masses *= masses
+            squares.append(masses.sum())
         self._blocks = np.concatenate(sums)
         self._total = float(self._blocks.sum())
         self._moment, self._squares = math.fsum(moments), math.fsum(squares)
@@ -129,7 +132,8 @@ class Masses:
             logs -= centre if centre > -math.inf else 0.0
             count += logs.size
             total += float(logs.sum())
-            squares += float(np.dot(logs, logs))
+            logs *= logs
+            squares += float(logs.sum())
         return math.sqrt(max(squares / count - (total / count) ** 2, 0.0))
 
     def probabilities(self) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Finding tokens in a NumPy row without sorting it."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +17,7 @@ def leading(x: np.ndarray, k: int) -> np.ndarray:
     If there is a NaN, its id alone.
     """
     n = x.size
-    width = int((n * k) ** 0.5)
+    width = _width(n, k)
     if 4 * width > n:
         return _leading_of_few(x, k)
     # The greatest of each column of a [blocks, width] table, and in turn the greatest of groups of
@@ -25,19 +26,26 @@ def leading(x: np.ndarray, k: int) -> np.ndarray:
     whole = n - n % width
     table = x[:whole].reshape(-1, width)
     best = table.max(axis=0)
-    np.maximum(best[: n - whole], x[whole:], out=best[: n - whole])
     groups = _greatest_of_groups(best, 2 * k)
-    if np.isnan(groups.max()):
+    if whole < n:
+        groups = np.append(groups, x[whole:].max())
+    if groups.max() != groups.max():
         return x.argmax().reshape(1)
     least = np.partition(groups, groups.size - k)[groups.size - k]
     columns = np.flatnonzero(best >= least)
-    rows, places = np.nonzero(table.take(columns, axis=1) >= least)
-    ids = np.concatenate(
-        [rows * width + columns[places], whole + np.flatnonzero(x[whole:] >= least)]
-    )
-    if ids.size == k:
-        return ids
-    return ids[_leading_of_few(x[ids], k)]
+    rows, places = (table.take(columns, axis=1) >= least).nonzero()
+    ids = rows * width + columns[places]
+    if whole < n:
+        ids = np.append(ids, whole + np.flatnonzero(x[whole:] >= least))
+    return ids[_leading_of_few(x[ids], k)] if ids.size > k else ids
+
+
+@functools.lru_cache
+def _width(n: int, k: int) -> int:
+    """Return how wide a table to make of ``n`` scores, without a remainder where one is near."""
+    blocks = max(round((n / k) ** 0.5), 1)
+    near = [b for b in range(blocks // 2 + 1, 2 * blocks) if n % b == 0]
+    return n // min(near, key=lambda b: abs(b - blocks), default=blocks)
 
 
 def _greatest_of_groups(x: np.ndarray, count: int) -> np.ndarray:
@@ -50,11 +58,11 @@ def _greatest_of_groups(x: np.ndarray, count: int) -> np.ndarray:
 def _leading_of_few(x: np.ndarray, k: int) -> np.ndarray:
     greatest = np.partition(x, x.size - k)[x.size - k :]
     least = greatest[0]
-    if np.isnan(greatest.max()):
+    if greatest.max() != greatest.max():
         return x.argmax().reshape(1)
-    ids = np.flatnonzero(x >= least)
+    ids = (x >= least).nonzero()[0]
     excess = ids.size - k
-    return np.delete(ids, np.flatnonzero(x[ids] == least)[-excess:]) if excess else ids
+    return np.delete(ids, (x[ids] == least).nonzero()[0][-excess:]) if excess else ids
 
 
 def wanted_prefix(key: np.ndarray, masses: Masses, wanted: Callable) -> np.ndarray:
@@ -75,11 +83,11 @@ def wanted_prefix(key: np.ndarray, masses: Masses, wanted: Callable) -> np.ndarr
         flags = wanted(mass + before, term + before_terms, own, own_terms)
         return order[: np.count_nonzero(flags)], not flags.all()
 
-    # A few leaders nearly always hold it.
-    leaders = leading(key, min(FEW, key.size))
-    kept, ended = prefix(leaders, 0.0, 0.0)
-    if ended or key.size <= FEW:
-        return np.sort(kept)
+    # A few leaders nearly always hold it, but not if even the greatest mass for each is too little.
+    if key.size <= FEW or not wanted(float(FEW), 0.0, 0.0, 0.0):
+        kept, ended = prefix(leading(key, min(FEW, key.size)), 0.0, 0.0)
+        if ended or key.size <= FEW:
+            return np.sort(kept)
     # Bins in the order of the keys: only the one in which the prefix ends is sorted.
     bins = _bins(key)
     weights = np.zeros((2, _BINS + 1))
@@ -96,13 +104,11 @@ def wanted_prefix(key: np.ndarray, masses: Masses, wanted: Callable) -> np.ndarr
 
 def _bins(key: np.ndarray) -> np.ndarray:
     """Return the number of a bin for each key, int16: the greater the key, the lower the bin."""
-    greatest, lowest = float(key.max()), float(key.min())
+    greatest, lowest = key.max(), key.min()
     if lowest == -np.inf:
-        lowest = float(key.min(where=key > -np.inf, initial=greatest))
-    scale = _BINS / min(max(greatest - lowest, 1e-300), 1e300)
-    bins = np.empty(key.size, np.int16)
-    for start in range(0, key.size, _BINS):
-        depth = np.subtract(greatest, key[start : start + _BINS], dtype=np.float64)
+        lowest = key.min(where=key > -np.inf, initial=greatest)
+    with np.errstate(over="ignore"):
+        scale = key.dtype.type(_BINS / min(max(float(greatest) - float(lowest), 1e-30), 1e30))
+        depth = np.subtract(greatest, key)
         depth *= scale
-        bins[start : start + _BINS] = np.minimum(depth, _BINS - 1, out=depth)
-    return bins
+    return np.minimum(depth, _BINS - 1, out=depth).astype(np.int16)

@@ -97,7 +97,7 @@ class Transform:
         """Apply to the scores of an engine: what a sampler calls."""
         return scores.replaced(self.apply(scores.dense(), state), type(self).__name__)
 
-    def _per_row(self) -> dict[str, tuple[float, ...]]:
+    def per_row(self) -> dict[str, tuple[float, ...]]:
         """Return the parameters that have a value for each row."""
         numbers = (f.name for f in dataclasses.fields(self) if "ge" in f.metadata)
         values = {name: getattr(self, name) for name in numbers}
@@ -105,7 +105,7 @@ class Transform:
 
     def check_rows(self, rows: Any) -> None:
         """Raise ValueError unless each parameter has one value, or one for each of ``rows``."""
-        for name, values in self._per_row().items():
+        for name, values in self.per_row().items():
             known = rows if isinstance(rows, int) else "an open number of"
             if known != len(values):
                 raise ValueError(
@@ -115,7 +115,7 @@ class Transform:
 
     def of_row(self, row: int) -> Self:
         """Return the transform that one row sees, with one value for each parameter."""
-        own = {name: values[row] for name, values in self._per_row().items()}
+        own = {name: values[row] for name, values in self.per_row().items()}
         return dataclasses.replace(self, **own) if own else self
 
     def __call__(
