@@ -9,7 +9,13 @@ import tensorflow as tf
 import logit_sampling as ls
 from logit_sampling.testing import check_sampler
 
-QUICK = {"draws": 300, "vocab_size": 60, "wide_vocab_size": 2000, "dtypes": ("bfloat16",)}
+QUICK = {
+    "draws": 200,
+    "batch_size": 50,
+    "vocab_size": 60,
+    "wide_vocab_size": 2000,
+    "dtypes": ("bfloat16",),
+}
 PARAMETERS = {
     "Temperature": (0.7,),
     "DynamicTemperature": (1.0, 0.5),
@@ -85,7 +91,7 @@ def test_ours_pass_compiled(jit_compile):
 
     def draw(logits, seed):
         # Filled up to one shape, so that it is compiled once.
-        full = np.resize(logits, (100, logits.shape[1]))
+        full = np.resize(logits, (50, logits.shape[1]))
         return compiled(tf.constant(full), tf.constant(seed, tf.int64))[: len(logits)]
 
     report = check_sampler(draw, sampler, **QUICK | {"dtypes": (), "wide_vocab_size": None})
