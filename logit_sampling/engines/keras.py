@@ -233,7 +233,7 @@ class Scores:
         key = ops.where(distance > 0, ops.minimum(slack - distance, 0.0), distance)
         return self.prefix(key, self._short_of(p))
 
-    def entropy_prefix(self, bound: Any, renormalize: bool, first: int | None) -> Self:
+    def entropy_prefix(self, bound: Any, renormalize: bool) -> Self:
         """Keep the longest prefix whose entropy is at most ``bound`` nats (see ``TopH``)."""
         total, log_total = self._totals()[:, None], self.log_total()[:, None]
         limit = column(bound, wide()) * (1 + AT_AN_ENTROPY)
@@ -244,12 +244,12 @@ class Scores:
                 return ops.logical_not(ops.log(mass) - term / mass > limit)
             return (mass * log_total - term) / total <= limit
 
-        kept = self.prefix(self.values, wanted, self._terms())
-        return kept if first is None else kept.top_k(first)
+        return self.prefix(self.values, wanted, self._terms())
 
     def drop_top_choices(self, log_threshold: Any, chosen: Any, protected: tuple[int, ...]) -> Self:
         """Where ``chosen``, remove what has at least that log-mass but the last (see ``XTC``)."""
         over = self._reaches(log_threshold) & (column(log_threshold, wide()) <= AT_A_COIN)
+        over = over & (self.values > -np.inf)  # a masked token is no choice
         values = ops.where(over, self.values, np.inf)
         tied = over & (values == ops.min(values, axis=-1, keepdims=True))
         n = self.values.shape[-1]

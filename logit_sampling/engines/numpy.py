@@ -175,7 +175,7 @@ class Scores:
 
         return self._each(cut, p)
 
-    def entropy_prefix(self, bound: Any, renormalize: bool, first: int | None) -> Self:
+    def entropy_prefix(self, bound: Any, renormalize: bool) -> Self:
         """Keep the longest prefix whose entropy is at most ``bound`` nats (see ``TopH``)."""
 
         def cut(row: Row, bound: float) -> Row:
@@ -191,8 +191,7 @@ class Scores:
                         return ~(np.log(mass) - term / mass > limit)
                 return (mass * log_total - term) / total <= limit
 
-            kept = row.prefix(row.values, wanted)
-            return kept if first is None else kept.top_k(first)
+            return row.prefix(row.values, wanted)
 
         return self._each(cut, bound)
 
@@ -203,6 +202,8 @@ class Scores:
             if row.empty or not chosen or log_threshold > AT_A_COIN:
                 return row
             over = row.above(log_threshold)
+            if log_threshold == -math.inf:  # a masked token is no choice
+                over = row.keep(np.flatnonzero(row.values > -math.inf), row.peak)
             ids = np.arange(row.values.size) if over.ids is None else over.ids
             last = np.flatnonzero(over.values == over.values.min())[-1]
             dropped = np.delete(ids, last)

@@ -244,13 +244,13 @@ class TopH(ScoreTransform):
     """Keep the longest prefix whose entropy is at most ``h`` times that of the row.
 
     The entropy of the prefix is that of its renormalised distribution. With ``renormalize=False``
-    it is the part of the row's entropy that its tokens make up, and ``first`` limits the prefix, as
-    some other implementations do.
+    it is the part of the row's entropy that its tokens make up. With ``first`` only so many of the
+    likeliest tokens are looked at, and the others go, as in Hugging Face transformers.
 
     Args:
         h: a number in (0, 1], or one for each row; 1 keeps all (with the defaults).
         renormalize: whether the prefix is normalised before its entropy is taken.
-        first: keep at most so many tokens, an integer of at least 1; None for no limit.
+        first: look at so many tokens only, an integer of at least 1; None for all.
 
     Raises:
         ValueError: ``h`` is outside (0, 1], or ``first`` is below 1.
@@ -275,13 +275,14 @@ class TopH(ScoreTransform):
 
     def narrow(self, scores: Any) -> Any:
         """Return the scores of the prefix."""
+        scores = scores if self.first is None else scores.top_k(self.first)
         share = np.asarray(self.h)
         all_kept = (share == 1) & self.renormalize
         if all_kept.all():
-            return scores if self.first is None else scores.top_k(self.first)
+            return scores
         bound = scores.entropy() * scores.numbers(share)
         bound = scores.xp.where(scores.numbers(all_kept) == 1, np.inf, bound)
-        return scores.entropy_prefix(bound, self.renormalize, self.first)
+        return scores.entropy_prefix(bound, self.renormalize)
 
 
 @dataclass(frozen=True)

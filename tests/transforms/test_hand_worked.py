@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import logit_sampling as ls
 
@@ -59,6 +60,7 @@ CASES = [
     ([ls.TopH(1)], [0.15, 0.5, 0.05, 0.3]),
     ([ls.TopH(0.6, renormalize=False)], [0, 1, 0, 0]),
     ([ls.TopH(1, first=2)], [0, 0.625, 0, 0.375]),
+    ([ls.TopH(0.87, first=3)], [0, 0.625, 0, 0.375]),  # entropy 0.662 of (.526, .316, .158)'s 0.993
     ([ls.XTC(1, 0.15)], [0.75, 0, 0.25, 0]),
     ([ls.XTC(1, 0.16)], [0.3, 0, 0.1, 0.6]),
     ([ls.XTC(1, 0.15, protected=[1])], [0.15 / 0.7, 0.5 / 0.7, 0.05 / 0.7, 0]),
@@ -222,3 +224,15 @@ def test_a_temperature_near_zero_does_not_overflow(temperature):
     np.testing.assert_array_equal(probabilities(ls.Temperature(temperature), row=row), [0, 1, 0])
     scaled = ls.Temperature(temperature)(row)
     assert scaled.argmax() == 1 and not np.isnan(scaled).any() and np.isfinite(scaled[1])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("transform", [*EVERY, ls.XTC(1, 0), ls.XTC(1, 0.15)], ids=repr)
+def test_masked_tokens_count_for_nothing(transform):
+    row = np.log(np.array([0.4, 0.3, 0.2, 0.1]))
+    masked = np.insert(row, [0, 1], -INF)
+    alone = probabilities(transform, row=row)
+    np.testing.assert_array_equal(probabilities(transform, row=masked), np.insert(alone, [0, 1], 0))
+    if isinstance(transform, ls.XTC):
+        graph = tf.function(ls.Sampler(transform).probabilities)(tf.constant(masked))
+        np.testing.assert_allclose(graph, np.insert(alone, [0, 1], 0), rtol=1e-6, atol=0)
