@@ -66,35 +66,48 @@ class Sampler:
         return self._transforms
 
     @classmethod
-    def from_params(
-        cls,
-        *,
-        temperature: Any = None,
-        top_k: Any = None,
-        top_p: Any = None,
-        min_p: Any = None,
-    ) -> Self:
-        """Build a chain in the default order: temperature, top-k, top-p, min-p.
+    def from_params(cls, *, order: str = "default", defaults: bool = False, **params: Any) -> Self:
+        """Build a chain from the parameters that other systems know, under their names.
+
+        A parameter acts if it is passed. One that is left out, is None, or has the value that means
+        off leaves its transform out; a sub-parameter that is left out has the system's default
+        (``xtc_threshold`` 0.1). Each number may be an array with one value per row, off values
+        included.
 
         Args:
-            temperature: at least 0; None or 1 leaves it out, 0 is greedy.
-            top_k: at least 1; None or 0 leaves it out.
-            top_p: in (0, 1]; None or 1 leaves it out.
-            min_p: in [0, 1]; None or 0 leaves it out.
+            order: whose chain it is, so that the same settings give the same distribution:
+                ``"default"``, ``"hf"`` (Hugging Face generate), ``"vllm"``, ``"llama.cpp"`` or
+                ``"keras_hub"``. It decides the order, the values that mean off, and which names
+                are known. The default order is that of the parameters below.
+            defaults: whether what that system has on by default acts too, where nothing is passed:
+                llama.cpp's temperature 0.8, top_k 40, top_p 0.95 and min_p 0.05; generate's top_k
+                50 and do_sample False.
+            **params: by name, or (in parentheses) by another system's name:
 
-        Each takes one value, or an array with one value per row, off values included. A transform
-        called by its class has no off value: ``TopK(0)`` raises.
+                - temperature (temp): at least 0, 0 is greedy, 1 is off; with dynatemp_range above
+                  0 and dynatemp_exponent it follows the entropy.
+                - top_h in (0, 1], 1 is off; top_n_sigma (top_nsigma) above 0, 0 is off; top_k at
+                  least 1, 0 is off; top_p in (0, 1], 1 is off; min_p in [0, 1], 0 is off;
+                  typical_p (typ_p, typical) in (0, 1], 1 is off; epsilon_cutoff and eta_cutoff in
+                  [0, 1), 0 is off; top_a in [0, 1], 0 is off; p_less True or False.
+                - xtc_probability in [0, 1], 0 is off, with xtc_threshold and xtc_special_tokens.
+                - mirostat 1 or 2, 0 is off, with mirostat_tau (mirostat_ent) and mirostat_eta
+                  (mirostat_lr); adaptive_target in [0, 1], negative is off, with adaptive_decay.
+                - do_sample: False takes the likeliest token.
 
         Raises:
-            ValueError: a value is out of range.
+            ValueError: a name is unknown, or unknown to that system; a parameter has no effect,
+                such as ``xtc_threshold`` without ``xtc_probability`` or ``top_p`` at temperature 0;
+                a value is out of range, or one that the system rejects.
 
         Example:
             >>> import logit_sampling as ls
             >>> ls.Sampler.from_params(top_p=0.95, temperature=0.8, top_k=0)
             Sampler(Temperature(temperature=0.8), TopP(p=0.95))
+            >>> ls.Sampler.from_params(order="llama.cpp", temp=0.7, top_p=0.95)
+            Sampler(TopP(p=0.95), Temperature(temperature=0.7))
         """
-        given = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
-        return cls(*chain_of(given))
+        return cls(*chain_of(params, order, defaults))
 
     def __call__(
         self,

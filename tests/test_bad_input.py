@@ -63,11 +63,6 @@ def test_parameters(make, message):
         make()
 
 
-def test_an_unknown_parameter_name():
-    with pytest.raises(TypeError, match="topk"):
-        ls.Sampler.from_params(topk=5)
-
-
 @pytest.mark.parametrize(
     ("logits", "message"),
     [
