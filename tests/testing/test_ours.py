@@ -69,8 +69,9 @@ OF_HISTORY = {
 def test_ours_pass_behind_a_history(name):
     sampler = ls.Sampler(getattr(ls, name)(*OF_HISTORY[name]), ls.TopK(30))
     history = np.array([[3, 9, 4, 3, 9, 4, 5, 3, 9, 4]])
-    changed = sampler.probabilities(np.zeros((1, 60)), history=history)
-    assert (changed != ls.Sampler(ls.TopK(30)).probabilities(np.zeros((1, 60)))).any()
+    ones = np.ones((1, 60), np.float32)
+    unchanged = ls.Sampler(ls.TopK(30)).probabilities(ones)
+    assert (sampler.probabilities(ones, history=history) != unchanged).any()
 
     def draw(logits, seed):
         return sampler(logits, seed=seed, history=np.repeat(history, len(logits), axis=0))
