@@ -43,11 +43,17 @@ def _interval(ge: float, gt: float, le: float, lt: float) -> str:
     return f"{low}, {high}"
 
 
-def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers:
-    """Return ``value`` as a number or a tuple of numbers; raise ValueError if out of range."""
+def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers | None:
+    """Return ``value`` as a number or a tuple of numbers; raise ValueError if out of range.
+
+    None is accepted where it is the default.
+    """
+    if value is None and field.default is None:
+        return None
     bounds = {name: field.metadata[name] for name in ("ge", "gt", "le", "lt")}
     kind = "integer" if field.metadata["integer"] else "number"
     wanted = f"{owner} needs `{field.name}` to be a finite {kind} in {_interval(**bounds)}"
+    wanted += ", or None" if field.default is None else ""
     try:
         array = np.asarray(value)
         allowed = "iu" if field.metadata["integer"] else "iuf"

@@ -70,13 +70,23 @@ def replay(transform: Any, history: Any, prompt_length: int, vocab_size: int) ->
         ValueError: ``prompt_length`` is negative or no integer, or the length of the history is
             open in a graph and the transform depends on it.
     """
-    if not isinstance(prompt_length, int | np.integer) or prompt_length < 0:
-        raise ValueError(f"prompt_length must be an integer of at least 0, got {prompt_length!r}")
+    _check_length(prompt_length)
     state = transform.init(history[:, :prompt_length], vocab_size)
     if not transform.is_stateful():
         return state
-    if history.shape[1] is None:
-        raise ValueError("the length of the history is unknown while tracing; set its static shape")
+    check_columns(history, prompt_length)
     for step in range(prompt_length, history.shape[1]):
         state = transform.update(state, history[:, step])
     return state
+
+
+def check_columns(history: Any, prompt_length: Any) -> None:
+    """Raise ValueError unless it is known which columns a history has, and which are generated."""
+    if history.shape[1] is None:
+        raise ValueError("the length of the history is unknown while tracing; set its static shape")
+    _check_length(prompt_length)
+
+
+def _check_length(prompt_length: Any) -> None:
+    if not isinstance(prompt_length, int | np.integer) or prompt_length < 0:
+        raise ValueError(f"prompt_length must be an integer of at least 0, got {prompt_length!r}")

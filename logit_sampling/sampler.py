@@ -231,7 +231,7 @@ class Sampler:
         """
         history = as_history(prompt_ids)
         symbolic = in_graph(history, seed)
-        room = (1024 if symbolic else 0) if max_new_tokens is None else max_new_tokens
+        room = 1024 if max_new_tokens is None else max_new_tokens
         spacious = with_room(history, room)
         states = tuple(t.init(spacious, vocab_size) for t in self._transforms)
         if symbolic:
@@ -282,7 +282,7 @@ class Sampler:
         if history is None and self._stateless:
             return taken, [()] * len(self._transforms)
         past, vocabulary = as_history(history, taken.rows), taken.scores.vocabulary
-        return taken, [t.start(past, prompt_length, vocabulary) for t in self._transforms]
+        return taken, [t.state_of(past, prompt_length, vocabulary) for t in self._transforms]
 
     def _act(self, scores: Any, states: Sequence[Any]) -> Any:
         for transform, state in zip(self._transforms, states, strict=True):

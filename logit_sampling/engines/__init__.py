@@ -85,6 +85,18 @@ def batch_of(numbers: Any, history: Any) -> Any:
     return keras_arrays.batch_of(numbers, history)
 
 
+def engine_of(*arrays: Any) -> tuple[Any, list[Any]]:
+    """Return where to compute with integer arrays, ``numpy`` or ``keras.ops``, and them as int32.
+
+    It is ``keras.ops`` in a graph that is being traced; the arrays are then its tensors.
+    """
+    if not in_graph(*arrays):
+        return np, [to_numpy(array).astype(np.int32, copy=False) for array in arrays]
+    from keras import ops
+
+    return ops, [ops.cast(ops.convert_to_tensor(array), "int32") for array in arrays]
+
+
 def seeds_and_steps(seed: Any, step: Any, taken: Intake) -> tuple[Any, Any]:
     """Return the seed, uint32 [batch, 2], and the step, int [batch], of each row; or as lists.
 

@@ -268,15 +268,42 @@ class Scores:
         n, x = self.vocabulary, self.dense()
         tokens = ops.convert_to_tensor(tokens, "int32")
         tokens = ops.broadcast_to(tokens, (row_count(x), tokens.shape[-1]))
-        able = (tokens >= 0) & (tokens < n)
-        # A column more takes what belongs to none.
-        places = ops.where(able, tokens, n)
+        places = self._or_none(tokens)
         x = ops.concatenate([x, ops.full_like(x[:, :1], -np.inf)], axis=-1)
-        new = ops.cast(change(ops.take_along_axis(x, places, axis=-1)), x.dtype)
+        new = self._saturated(change(ops.cast(ops.take_along_axis(x, places, axis=-1), wide())))
         rows = ops.zeros_like(places) + ops.arange(row_count(x), dtype="int32")[:, None]
         indices = ops.reshape(ops.stack([rows, places], axis=-1), (-1, 2))
         x = ops.scatter_update(x, indices, ops.reshape(new, (-1,)))
         return self.replaced(x[:, :n], "a change of logits")
+
+    def _or_none(self, tokens: Any) -> Any:
+        """Return token ids, or for none the number of a column that is added to the vocabulary."""
+        return ops.where((tokens >= 0) & (tokens < self.vocabulary), tokens, self.vocabulary)
+
+    def _saturated(self, x: Any) -> Any:
+        """Return ``x`` in the dtype of the logits; what is finite stays so."""
+        most = float(np.finfo("float64" if is_wide(self.values) else "float32").max)
+        return ops.cast(ops.where(ops.isinf(x), x, ops.clip(x, -most, most)), self.values.dtype)
+
+    def lower(self, tokens: Any, levels: Any, amount: Callable, *parameters: Any) -> Self:
+        """Lower the logits of some tokens (see the eager engine)."""
+        rows, width = row_count(tokens), self.vocabulary + 1
+        amounts = amount(levels, *(self.numbers(p)[:, None] for p in parameters))
+        starts = width * ops.arange(rows, dtype="int32")[:, None]
+        places = ops.reshape(self._or_none(tokens) + starts, (-1,))
+        greatest = ops.segment_max(ops.reshape(amounts, (-1,)), places, rows * width)
+        greatest = ops.maximum(ops.reshape(greatest, (-1, width))[:, :-1], 0.0)
+        lowered = self._saturated(ops.cast(self.dense(), wide()) - greatest)
+        return self.replaced(lowered, "a change of logits")
+
+    def own(self, array: Any) -> Any:
+        """Return an integer array as one of this engine."""
+        return ops.cast(ops.convert_to_tensor(array), "int32")
+
+    def without_rows(self, lost: Any) -> Self:
+        """Go on without the distribution of the rows that are ``lost``, bool [batch]."""
+        values = ops.where(lost[:, None], np.nan, self.values)
+        return replace(self, values=values, valid=self.valid & ops.logical_not(lost))
 
     def only(self, tokens: tuple[int, ...]) -> Self:
         """Remove all tokens but these."""

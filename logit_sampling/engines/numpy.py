@@ -220,16 +220,55 @@ class Scores:
         Args:
             tokens: int [batch, n], each id once in a row; -1 is none, and none are ids beyond the
                 vocabulary.
-            change: gets their logits, float [batch, n] (-inf for none), and returns the new ones.
+            change: gets their logits, the widest float [batch, n] (-inf for none), and returns the
+                new ones; what is finite stays so, at the limit of the logits' dtype.
         """
         tokens = np.broadcast_to(np.asarray(tokens), (len(self.rows), np.shape(tokens)[-1]))
         if tokens.size == 0:
             return self
         pairs = list(zip(self.rows, tokens, strict=True))
-        new = change(np.stack([row.logits_of(own) for row, own in pairs]))
-        new = np.asarray(new, self.rows[0].values.dtype)
-        changed = (row.change(own, n) for (row, own), n in zip(pairs, new, strict=True))
-        return self._with(tuple(changed))
+        with np.errstate(over="ignore", invalid="ignore"):  # -inf for none, whatever comes of it
+            new = change(np.stack([row.logits_of(own) for row, own in pairs], dtype=np.float64))
+        return self._with(
+            tuple(row.change(own, n) for (row, own), n in zip(pairs, new, strict=True))
+        )
+
+    def lower(self, tokens: Any, levels: Any, amount: Callable, *parameters: Any) -> Self:
+        """Lower the logits of some tokens by what belongs to the greatest of their levels.
+
+        Args:
+            tokens: int [batch, n], -1 for none; an id may occur again.
+            levels: int [batch, n].
+            amount: ``amount(level, *parameters)`` is how much, finite and increasing.
+        """
+
+        def cut(row: Row, own: np.ndarray, level: np.ndarray, *given: float) -> Row:
+            listed = np.flatnonzero(own >= 0)
+            if not listed.size:
+                return row
+            falling = listed[np.argsort(-level[listed])]
+            ids, first = np.unique(own[falling], return_index=True)
+            return row.change(ids, row.logits_of(ids) - amount(level[falling][first], *given))
+
+        lists = (self.numbers(parameter).tolist() for parameter in parameters)
+        return self._with(tuple(map(cut, self.rows, tokens, levels, *lists)))
+
+    def own(self, array: Any) -> np.ndarray:
+        """Return an integer array as one of this engine."""
+        return to_numpy(array)
+
+    def without_rows(self, lost: np.ndarray) -> Self:
+        """Go on without the distribution of the rows that are ``lost``, bool [batch].
+
+        Raises:
+            ValueError: there are any; in a compiled graph they give the id -1.
+        """
+        if lost.any():
+            raise ValueError(
+                f"row {np.flatnonzero(lost)[0]} had more tokens in a compiled function than its "
+                "state has room for; call `sampler.init` with `max_new_tokens`"
+            )
+        return self
 
     def only(self, tokens: tuple[int, ...]) -> Self:
         """Remove all tokens but these."""

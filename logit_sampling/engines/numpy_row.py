@@ -102,9 +102,9 @@ class Row:
             return self._new(values, self.ids, peak)
         return self.keep(np.flatnonzero(mask), peak)
 
-    def with_values(self, values: np.ndarray) -> "Row":
-        """Return other logits of the same tokens."""
-        row = self._new(values, self.ids)
+    def with_values(self, values: np.ndarray, peak: float | None = None) -> "Row":
+        """Return other logits of the same tokens; ``peak`` is their greatest, if known."""
+        row = self._new(values, self.ids, peak)
         row.temperature = 1.0
         return row
 
@@ -196,11 +196,16 @@ class Row:
 
     def change(self, tokens: np.ndarray, new: np.ndarray) -> "Row":
         """Give the logits ``new`` to ``tokens`` that are left (see ``logits_of``)."""
+        places, found = self._places(tokens)
+        if not found.any():
+            return self
+        peak, places, new = self.peak, places[found], new[found]  # looks at what came in
         base = self.scaled()
         values = base.copy() if base is self.values else base
-        places, found = self._places(tokens)
-        values[places[found]] = new[found]
-        return self.with_values(values)
+        untouched = base is self.values and values[places].max() < peak
+        most = np.finfo(values.dtype).max
+        values[places] = np.where(np.isinf(new), new, np.clip(new, -most, most))
+        return self.with_values(values, max(peak, values[places].max()) if untouched else None)
 
     def logits_of(self, tokens: np.ndarray) -> np.ndarray:
         """Return the logits of ``tokens``, -inf for one that was removed or is none."""

@@ -2,7 +2,23 @@
 
 from logit_sampling.transforms.adaptive import AdaptiveP, Mirostat
 from logit_sampling.transforms.base import ScoreTransform, Transform
+from logit_sampling.transforms.constraints import (
+    AllowTokens,
+    ForcedTokens,
+    LengthDecay,
+    LogitBias,
+    MinNewTokens,
+    SuppressTokens,
+)
+from logit_sampling.transforms.dry import DRY
+from logit_sampling.transforms.penalties import (
+    FrequencyPenalty,
+    NoRepeatNGram,
+    PresencePenalty,
+    RepetitionPenalty,
+)
 from logit_sampling.transforms.scaling import DynamicTemperature, Temperature
+from logit_sampling.transforms.sequences import BadWords, SequenceBias
 from logit_sampling.transforms.truncation import (
     XTC,
     Epsilon,
@@ -18,15 +34,28 @@ from logit_sampling.transforms.truncation import (
 )
 
 __all__ = [
+    "DRY",
     "XTC",
     "AdaptiveP",
+    "AllowTokens",
+    "BadWords",
     "DynamicTemperature",
     "Epsilon",
     "Eta",
+    "ForcedTokens",
+    "FrequencyPenalty",
+    "LengthDecay",
+    "LogitBias",
+    "MinNewTokens",
     "MinP",
     "Mirostat",
+    "NoRepeatNGram",
     "PLess",
+    "PresencePenalty",
+    "RepetitionPenalty",
     "ScoreTransform",
+    "SequenceBias",
+    "SuppressTokens",
     "Temperature",
     "TopA",
     "TopH",

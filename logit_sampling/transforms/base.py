@@ -70,7 +70,7 @@ class Transform:
         """Return the state after the tokens ``ids``, int [batch], were accepted; -1 is none."""
         return state
 
-    def start(self, history: Any, prompt_length: Any, vocab_size: int) -> Any:
+    def state_of(self, history: Any, prompt_length: Any, vocab_size: int) -> Any:
         """Return the state after a whole history, int [batch, length].
 
         Its first ``prompt_length`` columns are the prompt, the others are accepted one by one.
@@ -148,7 +148,7 @@ class Transform:
         taken = take_in(logits, history, *((seed, step) if self.tosses_coin else ()))
         self.check_rows(taken.rows)
         past = as_history(history, taken.rows)
-        state = self.start(past, prompt_length, taken.scores.vocabulary)
+        state = self.state_of(past, prompt_length, taken.scores.vocabulary)
         scores = taken.scores
         if self.tosses_coin:
             scores = scores.seeded(*seeds_and_steps(seed, step, taken))

@@ -1,0 +1,152 @@
+"""DRY: a penalty on going on as before."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.checks import Numbers, number
+from logit_sampling.engines.rounding import greatest_exponent
+from logit_sampling.transforms.memory import (
+    HistoryTransform,
+    appended,
+    log_of,
+    per_row,
+    roomy,
+    shifted,
+    while_loop,
+)
+from logit_sampling.transforms.tokens import sequences_of
+
+_NEVER = 2**30  # tokens ago, further than any history reaches
+
+
+@dataclass(frozen=True)
+class DRY(HistoryTransform):
+    """Penalise tokens by how long a passage of the history they would repeat.
+
+    A token that followed an earlier occurrence of the latest m tokens (the longest such m counts)
+    has its logit lowered by ``multiplier * base ** (m - allowed_length)`` if m is at least
+    ``allowed_length``. The power stops below the greatest float32; the prompt counts.
+
+    The state is the log; for each of its columns how many tokens before it are also the latest
+    ones, [batch, capacity]; and how many tokens ago each breaker was, [batch, breakers].
+
+    Args:
+        multiplier: at least 0, or one for each row; 0 changes nothing.
+        base: at least 1, or one for each row.
+        allowed_length: how long a repetition goes unpunished, at least 1, or one for each row.
+        window: how many of the latest tokens count, or None for all, or one for each row.
+        breakers: sequences of token ids that no repetition goes across, such as those of a line
+            break; an id alone is a sequence of one, and is itself never penalised.
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Source:
+        p-e-w, DRY: a modern repetition penalty, text-generation-webui, pull request 5677, 2024.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.DRY(1.0, base=2.0)(np.zeros(5), history=[0, 1, 2, 3, 0, 1, 2])
+        array([ 0.,  0.,  0., -2.,  0.])
+        >>> ls.DRY(1.0, base=2.0, breakers=[0])(np.zeros(5), history=[0, 1, 2, 3, 0, 1, 2])
+        array([ 0.,  0.,  0., -1.,  0.])
+    """
+
+    multiplier: Numbers = number(ge=0)
+    base: Numbers = number(ge=1, default=1.75)
+    allowed_length: Any = number(ge=1, lt=2**30, integer=True, default=2)
+    window: Any = number(ge=1, le=2**31 - 1, integer=True, default=None)
+    breakers: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "breakers", sequences_of(self, "breakers"))
+
+    def _names(self) -> tuple[int, ...]:
+        return tuple(token for breaker in self.breakers for token in breaker)
+
+    @property
+    def _limit(self) -> int | None:
+        return None if self.window is None else int(np.max(self.window))
+
+    @property
+    def _single(self) -> tuple[int, ...]:
+        return tuple(breaker[0] for breaker in self.breakers if len(breaker) == 1)
+
+    @property
+    def _several(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(breaker for breaker in self.breakers if len(breaker) > 1)
+
+    def _breaks(self, xp: Any, ids: Any) -> Any:
+        """Return which ids [batch, n] are breakers of one token."""
+        known = np.isin(np.arange(-1, max(self._single, default=0) + 2), self._single)
+        return xp.take(known, xp.clip(ids, -1, len(known) - 2) + 1)
+
+    def _since(self, xp: Any, log: Any) -> Any:
+        """Return how many tokens of a log follow each breaker, [batch, breakers]."""
+        ends = [self._breaks(xp, log)] if self._single else []
+        for breaker in self._several:
+            match = log == breaker[-1]
+            for back, token in enumerate(reversed(breaker[:-1]), 1):
+                match = match & (shifted(xp, log, back) == token)
+            ends.append(match)
+        ago = xp.arange(log.shape[1] - 1, -1, -1, dtype="int32")
+        since = [xp.min(xp.where(end, ago, _NEVER), axis=1) for end in ends]
+        return xp.stack(since, axis=1) if since else log[:, :0]
+
+    def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any, ...]:
+        """Return the log, what repeats at its columns, and how long ago breakers were."""
+        log = log_of(xp, past, self._limit)
+        size = log.shape[1]
+        enough = min(int(np.max(per_row(self.allowed_length) + greatest_exponent(self.base))), size)
+        columns = xp.arange(size, dtype="int32")
+
+        def longer(length: Any, still: Any, lengths: Any) -> tuple[Any, ...]:
+            before = xp.take(log, xp.maximum(columns - 1 - length, 0), axis=1)
+            latest = xp.take(log, xp.reshape(size - 1 - length, (1,)), axis=1)
+            still = still & (before == latest) & (latest >= 0) & (columns > length)
+            return length + 1, still, xp.where(still, lengths + 1, lengths)
+
+        start = (xp.zeros((), "int32"), log >= 0, xp.zeros_like(log))
+        *_, lengths = while_loop(
+            xp, lambda length, still, _: xp.any(still) & (length < enough), longer, start
+        )
+        return log, lengths, self._since(xp, log)
+
+    def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any, ...]:
+        """Append the token; what went on with it repeats one token more."""
+        *columns, since = state
+        log, lengths = roomy(xp, self._limit, token, *columns)
+        new = appended(xp, self._limit, token, log)
+        lengths = xp.where(token < 0, lengths, xp.where(log == token, lengths + 1, 0))
+        longest = max(map(len, self.breakers), default=0)
+        just = self._since(xp, new[:, -max(longest, 1) :]) == 0
+        since = xp.where(token < 0, since, xp.where(just, 0, xp.minimum(since + 1, _NEVER)))
+        return new, lengths, since
+
+    def narrow(self, scores: Any, *state: Any) -> Any:
+        """Return the scores of an engine, lowered where a passage would be repeated."""
+        xp, (log, lengths, since) = scores.xp, state
+        columns = xp.arange(log.shape[1], dtype="int32")[None]
+        hot = log >= 0
+        if self.window is not None:
+            columns = columns - np.maximum(log.shape[1] - per_row(self.window), 0)
+            hot = hot & (columns >= 0)
+            spans = [1] * bool(self._single) + [len(breaker) for breaker in self._several]
+            within = since + np.asarray([spans], np.int32) <= per_row(self.window)
+            since = xp.where(within, since, _NEVER)
+        repeated = xp.minimum(lengths, columns)
+        if self.breakers:
+            repeated = xp.minimum(repeated, xp.min(since, axis=1, keepdims=True))
+        if self._single:
+            hot = hot & xp.logical_not(self._breaks(xp, log))
+        excess = repeated - per_row(self.allowed_length)
+        hot = hot & (excess >= 0)
+
+        def amount(level: Any, multiplier: Any, base: Any) -> Any:
+            return xp.multiply(multiplier, xp.power(base, level))
+
+        levels = xp.where(hot, xp.minimum(excess, greatest_exponent(self.base)), 0)
+        return scores.lower(xp.where(hot, log, -1), levels, amount, self.multiplier, self.base)

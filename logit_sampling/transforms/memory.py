@@ -1,0 +1,166 @@
+"""What a transform remembers of the tokens so far, as int32 arrays of fixed shape.
+
+A log holds the latest tokens of each row, [batch, capacity], at the right in order, with -1 for
+free columns at the left. Eager code doubles the capacity of an array that is full. In a graph,
+where shapes are fixed, ``LOST`` fills the row instead, and it has no distribution from then on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.engines import engine_of, take_in
+from logit_sampling.history import check_columns
+from logit_sampling.transforms.base import Transform
+from logit_sampling.transforms.tokens import check_vocabulary
+
+LOST = -2
+"""In place of a token id: the row had more tokens than the state has room for."""
+
+
+@dataclass(frozen=True)
+class HistoryTransform(Transform):
+    """A transform that depends on the tokens so far; its state is a tuple of int32 arrays.
+
+    A subclass writes ``remember``, ``accept`` and ``narrow``, each once for all engines: ``xp`` is
+    ``numpy`` in eager code and ``keras.ops`` in a graph.
+    """
+
+    def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any, ...]:
+        """Return the state after a whole history.
+
+        Args:
+            xp: functions on the arrays.
+            past: int32 [batch, length], -1 where a token does not count.
+            generated: the same without the prompt.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not write `remember`")
+
+    def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any, ...]:
+        """Return the state after one token more in each row, int32 [batch, 1]; -1 is none."""
+        raise NotImplementedError(f"{type(self).__name__} does not write `accept`")
+
+    def narrow(self, scores: Any, *state: Any) -> Any:
+        """Return the scores of an engine, changed or cut."""
+        raise NotImplementedError(f"{type(self).__name__} does not write `narrow`")
+
+    def _names(self) -> tuple[int, ...]:
+        """Return the token ids among the parameters."""
+        return ()
+
+    def init(self, history: Any, vocab_size: int) -> Any:
+        """Return the state before the first step (see ``Transform.init``)."""
+        return self.state_of(history, history.shape[1], vocab_size)
+
+    def state_of(self, history: Any, prompt_length: Any, vocab_size: int) -> Any:
+        """Return the state after a whole history (see ``Transform.state_of``), built at once."""
+        check_columns(history, prompt_length)
+        check_vocabulary(self, self._names(), vocab_size)
+        xp, (ids,) = engine_of(history)
+        if not ids.shape[1]:  # every array has a column
+            ids = xp.pad(ids, ((0, 0), (0, 1)), constant_values=-1)
+        past = xp.where((ids >= 0) & (ids < vocab_size), ids, -1)
+        columns = xp.arange(past.shape[1], dtype="int32")
+        generated = xp.where(columns >= prompt_length, past, -1)
+        return tuple(engine_of(*self.remember(xp, past, generated))[1])
+
+    def update(self, state: Any, ids: Any) -> Any:
+        """Return the state after tokens of the vocabulary, int [batch], were accepted."""
+        xp, (token, *arrays) = engine_of(ids, *state)
+        return tuple(engine_of(*self.accept(xp, token[:, None], *arrays))[1])
+
+    def act(self, scores: Any, state: Any) -> Any:
+        """Apply to the scores of an engine: what a sampler calls."""
+        arrays = [scores.own(array) for array in state]
+        for array in arrays:
+            if len(array.shape) == 2 and array.shape[1]:
+                scores = scores.without_rows(array[:, 0] == LOST)
+        return self.narrow(scores, *arrays)
+
+    def apply(self, logits: Any, state: Any) -> Any:
+        """Return the transformed logits, float [batch, vocab], like those given."""
+        taken = take_in(logits, *state)
+        return taken.restore(self.act(taken.scores, state).dense())
+
+
+def per_row(parameter: Any) -> np.ndarray:
+    """Return a whole number, or one for each row, as int32 [1, 1] or [batch, 1]."""
+    return np.asarray(parameter, np.int32).reshape(-1, 1)
+
+
+def shifted(xp: Any, log: Any, by: int) -> Any:
+    """Return a log as it was ``by`` tokens ago."""
+    by = min(by, log.shape[1])
+    return xp.pad(log[:, : log.shape[1] - by], ((0, 0), (by, 0)), constant_values=-1)
+
+
+def log_of(xp: Any, ids: Any, limit: int | None = None) -> Any:
+    """Return the log of the latest ``limit`` tokens of ``ids`` [batch, length], -1 for none."""
+    places = xp.arange(ids.shape[1], dtype="int32")
+    order = xp.argsort(xp.where(ids < 0, places, places + ids.shape[1]), axis=1)
+    log = xp.take_along_axis(ids, order, axis=1)
+    return log if limit is None else log[:, max(ids.shape[1] - limit, 0) :]
+
+
+def roomy(xp: Any, limit: int | None, token: Any, log: Any, *others: Any) -> tuple[Any, ...]:
+    """Return a log and what belongs to its columns, in eager code with room for ``token``."""
+    size = log.shape[1]
+    arrays = (log, *others)
+    if xp is not np or size == limit or not ((log[:, :1] >= 0) & (token >= 0)).any():
+        return arrays
+    more = size if limit is None else min(size, limit - size)
+    return tuple(np.pad(array, ((0, 0), (more, 0)), constant_values=-1) for array in arrays)
+
+
+def appended(xp: Any, limit: int | None, token: Any, log: Any) -> Any:
+    """Return a log with ``token`` [batch, 1]; the first column falls out of one of ``limit``."""
+    moved = xp.concatenate([log[:, 1:], token], axis=1)
+    if log.shape[1] != limit:
+        moved = xp.where(log[:, :1] >= 0, LOST, moved)
+    return xp.where((token >= 0) & (log[:, :1] != LOST), moved, log)
+
+
+def tally(xp: Any, ids: Any) -> tuple[Any, Any]:
+    """Return the distinct ids of each row, [batch, length], and how often each occurs.
+
+    They are at the left, ascending; further columns hold -1 and 0.
+    """
+    length, last = ids.shape[1], np.iinfo(np.int32).max
+    ordered = xp.sort(xp.where(ids < 0, last, ids), axis=1)
+    total = xp.sum(xp.where(ids < 0, 0, 1), axis=1, keepdims=True)
+    first = (ordered != shifted(xp, ordered, 1)) & (ordered != last)
+    starts = xp.sort(xp.where(first, xp.arange(length, dtype="int32"), total), axis=1)
+    counts = xp.concatenate([starts[:, 1:], total], axis=1) - starts
+    found = xp.take_along_axis(ordered, xp.minimum(starts, length - 1), axis=1)
+    return xp.where(counts > 0, found, -1), counts
+
+
+def counted(xp: Any, token: Any, ids: Any, counts: Any) -> tuple[Any, Any]:
+    """Return a table of distinct ids and counts with ``token`` [batch, 1]; -1 is none."""
+    best, place = _slot(xp, token, ids, counts)
+    if xp is np and ((best == 0) & (token >= 0)).any():
+        more = ((0, 0), (0, ids.shape[1]))
+        ids, counts = np.pad(ids, more, constant_values=-1), np.pad(counts, more)
+        best, place = _slot(xp, token, ids, counts)
+    here = (xp.arange(ids.shape[1], dtype="int32") == place) & (token >= 0)
+    taken = xp.where(here & (best > 0), token, ids)
+    lost = (token >= 0) & (best == 0)
+    return xp.where(lost, LOST, taken), xp.where(here, counts + 1, counts)
+
+
+def _slot(xp: Any, token: Any, ids: Any, counts: Any) -> tuple[Any, Any]:
+    """Return where ``token`` goes: 2, 1 or 0 for its own, a free or no place, and the place."""
+    free = (counts == 0) & (ids != LOST)
+    rank = xp.where(ids == token, 2, xp.where(free, 1, 0))
+    return xp.max(rank, axis=1, keepdims=True), xp.argmax(rank, axis=1)[:, None]
+
+
+def while_loop(xp: Any, holds: Callable, body: Callable, values: tuple[Any, ...]) -> tuple:
+    """Return the values after ``values = body(*values)`` for as long as ``holds(*values)``."""
+    if xp is not np:
+        return xp.while_loop(holds, body, values)
+    while holds(*values):
+        values = body(*values)
+    return values
