@@ -110,8 +110,9 @@ def check_sampler(
     reference, rng = Reference(expected), np.random.default_rng(seed)
     subject = Subject(fn, seeded, batch_size, seed)
 
-    rows = narrow_rows(reference, vocab_size, rng)
+    rows, left_out = narrow_rows(reference, vocab_size, rng)
     findings = list(_of_rows(subject, rows, draws))
+    findings += [Check("support", name, None, reason) for name, reason in left_out.items()]
     least_certain = min(rows, key=lambda row: row.probabilities.max())
     findings += independence(subject, least_certain, draws, batch_size)
     findings += seeds(subject, least_certain, batch_size)

@@ -34,6 +34,10 @@ class Row:
         return int(np.count_nonzero(self.probabilities))
 
 
+class NothingLeft(ValueError):
+    """No row of a kind leaves anything to draw."""
+
+
 class Reference:
     """What is expected, as a function from logits to probabilities in float64."""
 
@@ -75,8 +79,13 @@ class Reference:
         return Row(name, logits, probabilities, edge, _splits_ties(logits, kept))
 
 
-def narrow_rows(reference: Reference, vocabulary: int, rng: np.random.Generator) -> list[Row]:
-    """Return the float32 rows of the ordinary vocabulary: one of each kind."""
+def narrow_rows(
+    reference: Reference, vocabulary: int, rng: np.random.Generator
+) -> tuple[list[Row], dict[str, str]]:
+    """Return the float32 rows of the ordinary vocabulary, one of each kind.
+
+    Also returns the kinds on which nothing is left to draw, each with the reason.
+    """
 
     def normal(spread: float, shift: float = 0.0) -> np.ndarray:
         return (rng.standard_normal(vocabulary) * spread + shift).astype(np.float32)
@@ -106,21 +115,27 @@ def narrow_rows(reference: Reference, vocabulary: int, rng: np.random.Generator)
         row[rng.integers(1, vocabulary)] = -3
         return row
 
-    return [
-        _settled(reference, "spread", lambda: normal(1.5)),
-        _settled(reference, "nearly flat", lambda: normal(0.1)),
-        _settled(reference, "peaked", peaked),
-        _settled(reference, "half at -inf", masked),
-        _settled(reference, "one not at -inf", one_left),
-        _settled(reference, "far above zero", lambda: normal(1.5, 150)),
-        _settled(reference, "far below zero", lambda: normal(1.5, -150)),
-        _settled(reference, "all equal", equal),
-        _settled(reference, "greatest tied", top_tied),
-        *(
-            _settled(reference, f"tied at the cut {n}", lambda: _tied(reference, normal(0.3)), True)
-            for n in (1, 2)
-        ),
-    ]
+    kinds: dict[str, Callable[[], np.ndarray]] = {
+        "spread": lambda: normal(1.5),
+        "nearly flat": lambda: normal(0.1),
+        "peaked": peaked,
+        "half at -inf": masked,
+        "one not at -inf": one_left,
+        "far above zero": lambda: normal(1.5, 150),
+        "far below zero": lambda: normal(1.5, -150),
+        "all equal": equal,
+        "greatest tied": top_tied,
+        "tied at the cut 1": lambda: _tied(reference, normal(0.3)),
+        "tied at the cut 2": lambda: _tied(reference, normal(0.3)),
+    }
+    rows: list[Row] = []
+    left_out: dict[str, str] = {}
+    for name, make in kinds.items():
+        try:
+            rows.append(_settled(reference, name, make, tied=name.startswith("tied")))
+        except NothingLeft as refusal:
+            left_out[name] = str(refusal)
+    return rows, left_out
 
 
 def rows_of_dtype(
@@ -158,12 +173,27 @@ def _splits_ties(logits: np.ndarray, kept: np.ndarray) -> bool:
 def _settled(
     reference: Reference, name: str, make: Callable[[], np.ndarray], tied: bool = False
 ) -> Row:
-    """Return the first row without tokens at the edge (and with a split tie), or the last tried."""
+    """Return the first row without tokens at the edge (and with a split tie), or the last tried.
+
+    Raises:
+        NothingLeft: on none of them anything is left to draw, as behind a list of allowed tokens.
+    """
+    found: Row | None = None
+    refusal = ""
     for _ in range(_TRIES):
-        row = reference.row(name, make())
-        if not row.edge.any() and (row.splits_ties or not tied):
+        logits = make()
+        try:
+            found = reference.row(name, logits)
+        except ValueError as error:
+            if np.isfinite(logits).all():
+                raise
+            refusal = str(error)
+            continue
+        if not found.edge.any() and (found.splits_ties or not tied):
             break
-    return row
+    if found is None:
+        raise NothingLeft(f"nothing is expected of such a row: {refusal}")
+    return found
 
 
 def _tied(reference: Reference, row: np.ndarray) -> np.ndarray:

@@ -216,6 +216,23 @@ def test_what_is_no_draw_is_reported(fn, said):
     assert all(check.passed is not True for check in report.checks if check.name != "input")
 
 
+def test_rows_on_which_nothing_is_left_are_a_line_not_a_failure():
+    def first_five(logits):
+        kept = np.arange(logits.shape[1]) < 5
+        if not np.isfinite(logits[:, :5]).any():
+            raise ValueError("all five are at -inf")
+        return ls.Sampler().probabilities(np.where(kept, logits, -np.inf))
+
+    fn = Plain(lambda x: np.flatnonzero(np.isfinite(x[:5])))
+    one_of_many = QUICK | {"vocab_size": 400, "seed": 1}
+    report = check_sampler(fn, first_five, **one_of_many).raise_for_failures()
+    (left_out,) = (check for check in report.checks if check.passed is None)
+    assert left_out.rows == "one not at -inf"
+    assert left_out.detail == "nothing is expected of such a row: all five are at -inf"
+    everything = check_sampler(Plain(), first_five, **one_of_many)
+    assert {check.name for check in everything.failures} == {"support"}
+
+
 def test_a_refused_dtype_is_a_line_not_a_failure():
     def picky(logits, seed):
         if logits.dtype != np.float32:
