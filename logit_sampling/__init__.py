@@ -42,7 +42,12 @@ from logit_sampling.transforms import (
 )
 
 if TYPE_CHECKING:
-    from logit_sampling.diagnostics import LogitsReport, check_logits
+    from logit_sampling.diagnostics import (
+        LogitsGuard,
+        LogitsReport,
+        check_logits,
+        logits_from,
+    )
     from logit_sampling.evaluation import compare
     from logit_sampling.generation import generate, load_model
     from logit_sampling.training import train
@@ -63,6 +68,7 @@ __all__ = [
     "Greedy",
     "LengthDecay",
     "LogitBias",
+    "LogitsGuard",
     "LogitsReport",
     "MinNewTokens",
     "MinP",
@@ -88,15 +94,18 @@ __all__ = [
     "compare",
     "generate",
     "load_model",
+    "logits_from",
     "train",
 ]
 
 _LAZY = {
+    "LogitsGuard": "logit_sampling.diagnostics",
     "LogitsReport": "logit_sampling.diagnostics",
     "check_logits": "logit_sampling.diagnostics",
     "compare": "logit_sampling.evaluation",
     "generate": "logit_sampling.generation",
     "load_model": "logit_sampling.generation",
+    "logits_from": "logit_sampling.diagnostics",
     "train": "logit_sampling.training",
 }
 

@@ -157,7 +157,8 @@ def warn_if_probabilities(row: np.ndarray, number: int) -> None:
         warnings.warn(
             f"row {number} looks like probabilities (every value in [0, 1], sum 1), but logits "
             "are wanted: take the softmax off the model's last layer, or pass "
-            "np.log(probabilities), whose softmax gives the probabilities back",
+            "ls.logits_from(probabilities=...), which is np.log(probabilities): its softmax "
+            "gives them back",
             ProbabilitiesWarning,
             stacklevel=_level_outside(),
         )

@@ -51,7 +51,7 @@ def check_logits(x: Any, *, inputs: Any = None, fix: bool = False) -> Any:
         if fix:
             raise ValueError(f"fix=True needs a compiled Keras model, got {type(x).__name__}")
         return _check_values(x)
-    report = _check_model(model, inputs)
+    report = check_model(model, inputs)
     return fixed(model, report) if fix else report
 
 
@@ -80,10 +80,11 @@ def _for_samplers(report: LogitsReport) -> LogitsReport:
     )
 
 
-def _check_model(model: Any, inputs: Any) -> LogitsReport:
+def check_model(model: Any, inputs: Any = None, like: Any = None) -> LogitsReport:
+    """The report on a model; `inputs` and `like` are those of :func:`outputs_of`."""
     import keras
 
-    outputs = outputs_of(model, inputs)
+    outputs = outputs_of(model, inputs, like)
     names = [_name(model, output.path, index) for index, output in enumerate(outputs)]
     losses = getattr(model, "loss", None)
     leaves = keras.tree.flatten(losses)

@@ -33,6 +33,7 @@ class Expectation:
         loss: the name of the class in `keras.losses` if it is one of the cross-entropies.
         evidence: how it is known.
         axis: along which axis of the output the classes lie.
+        ignored: the label that the loss leaves out, if it does.
     """
 
     form: str | None = None
@@ -40,6 +41,7 @@ class Expectation:
     loss: str | None = None
     evidence: str = "there is no loss"
     axis: int = -1
+    ignored: int | None = None
 
 
 def expectation(loss: Any, values: np.ndarray | None) -> Expectation:
@@ -67,6 +69,7 @@ def expectation(loss: Any, values: np.ndarray | None) -> Expectation:
             name,
             f"{name}(from_logits={from_logits})",
             config.get("axis", -1),
+            config.get("ignore_class"),
         )
     if name in PROBABILITY_LOSSES.values():
         return Expectation("probabilities", None, None, f"{name}, which has no from_logits")

@@ -55,17 +55,18 @@ class Output:
     path: tuple[Any, ...] = ()
 
 
-def outputs_of(model: Any, inputs: Any = None) -> list[Output]:
+def outputs_of(model: Any, inputs: Any = None, like: Any = None) -> list[Output]:
     """Find out what each output of a model is.
 
     Args:
         model: a `keras.Model`.
         inputs: what to call it on; by default random values that fit its inputs.
+        like: tensors, of a graph too, that have the shapes and dtypes of its inputs.
 
     Returns:
         one :class:`Output` for each tensor of what the model returns, in its order.
     """
-    for candidate in [(model, inputs)] if inputs is not None else _candidates(model):
+    for candidate in [(model, inputs)] if inputs is not None else _candidates(model, like):
         try:
             return _run(*candidate)
         except Exception:  # whatever a model raises for inputs that are not meant for it
@@ -180,29 +181,35 @@ def _last_operation(tensor: Any) -> Any:
     return operation
 
 
-def _candidates(model: Any) -> Iterator[tuple[Any, Any]]:
+def _candidates(model: Any, like: Any) -> Iterator[tuple[Any, Any]]:
     """Models and inputs to try: `model` itself, or copies of it if it has no weights yet."""
     import keras
 
+    if like is None:
+        like = getattr(getattr(model, "_functional", None) or model, "_inputs_struct", None)
     for ids in (False, True):
         for size in (8, 64):  # of an axis that the model leaves open
-            if hasattr(_functional(model), "_inputs_struct"):
+            if like is not None:
                 yield (
                     model,
                     keras.tree.map_structure(
-                        lambda t, n=size, i=ids: _numbers(t.shape, t.dtype, n, i, t.name),
-                        _functional(model)._inputs_struct,
+                        lambda t, n=size, i=ids: _numbers(t.shape, t.dtype, n, i, _name(t)), like
                     ),
                 )
             elif model.built and "input_shape" in (config := model.get_build_config() or {}):
-                yield model, _numbers(config["input_shape"], "float32", size, ids)
+                yield (
+                    model,
+                    keras.tree.map_shape_structure(
+                        lambda s, n=size, i=ids: _numbers(s, "float32", n, i), config["input_shape"]
+                    ),
+                )
             elif isinstance(model, keras.Sequential):
                 for shape in ((None, 8), (None, 8, 8), (None, 32, 32, 3)):
                     yield keras.models.clone_model(model), _numbers(shape, "float32", 8, ids)
 
 
-def _functional(model: Any) -> Any:
-    return getattr(model, "_functional", None) or model
+def _name(tensor: Any) -> str:
+    return tensor.name if hasattr(tensor, "_keras_history") else ""
 
 
 def _numbers(shape: Any, dtype: Any, size: int, ids: bool, name: str = "") -> np.ndarray:

@@ -25,6 +25,7 @@ class LogitsReport:
         name: of the output.
         outputs: a report for each output, where a model has several. The fields above are then
             those of the worst one, and `ok` is true only if all are.
+        units: the size of the axis that the classes lie on; None if unknown.
         loss: the name of the `keras.losses` class and the from_logits that agree with the output;
             None if no change of the loss does.
     """
@@ -36,6 +37,7 @@ class LogitsReport:
     remedy: str = ""
     evidence: str = ""
     name: str = ""
+    units: int | None = None
     outputs: tuple["LogitsReport", ...] = ()
     loss: tuple[str, bool] | None = None
 
@@ -60,7 +62,7 @@ class LogitsReport:
     def to_dict(self) -> dict[str, Any]:
         """The fields but `loss`, ready for JSON."""
         fields = {k: getattr(self, k) for k in ("name", "output", "expects", "ok", "problem")}
-        fields |= {"remedy": self.remedy, "evidence": self.evidence}
+        fields |= {k: getattr(self, k) for k in ("remedy", "evidence", "units")}
         return fields | {"outputs": [report.to_dict() for report in self.outputs]}
 
 
@@ -77,6 +79,7 @@ def judge(output: Output, expected: Expectation, name: str) -> LogitsReport:
         remedy=remedy,
         evidence=f"{output.evidence}; {expected.evidence}",
         name=name,
+        units=output.units,
         loss=loss,
     )
 
@@ -125,10 +128,11 @@ def _one_unit(output: Output, expected: Expectation) -> Wrong:
 
 def _raw_scores(output: Output, expected: Expectation) -> Wrong:
     sharing = "sigmoid" if expected.family == "binary" else "softmax"
+    divided = "divided by their sum, " if (expected.loss or "").startswith("Categorical") else ""
     problem = (
-        f"The loss takes raw scores for probabilities. There is no {sharing}; every score below 0 "
-        "or above 1 is cut off (Keras: at 1e-7 and 1 - 1e-7), where its gradient is 0, so that a "
-        "right answer that scores below 0 costs 16.1 nats and is never corrected."
+        f"The loss takes raw scores for probabilities. There is no {sharing}; {divided}what is "
+        "below 0 or above 1 is cut off (Keras: at 1e-7 and 1 - 1e-7) and has no gradient: a right "
+        "answer with a score below 0 costs about 16 nats and is not corrected."
     )
     return _mend(problem, expected, expected.family, True)
 
