@@ -38,7 +38,7 @@ def test_the_sampler_draws_from_the_probabilities_and_does_not_warn() -> None:
     p = rng.dirichlet(np.full(1000, 0.05), size=8)
     back = ls.Sampler().probabilities(ls.logits_from(probabilities=p))
     np.testing.assert_allclose(back, p, rtol=3e-7, atol=1e-38)
-    with pytest.warns(ls.ProbabilitiesWarning, match=r"ls\.logits_from\(probabilities=\.\.\.\)"):
+    with pytest.warns(ls.ProbabilitiesWarning, match=r"ls\.logits_from\(probabilities="):
         ls.Sampler()(p, seed=0)
 
 
