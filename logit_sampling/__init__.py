@@ -43,14 +43,15 @@ from logit_sampling.transforms import (
 
 if TYPE_CHECKING:
     from logit_sampling.diagnostics import (
-        LogitsGuard,
         LogitsReport,
         check_logits,
         logits_from,
     )
+    from logit_sampling.diagnostics.guard import LogitsGuard
     from logit_sampling.evaluation import compare
     from logit_sampling.generation import generate, load_model
     from logit_sampling.training import train
+    from logit_sampling.training.metrics import BitsPerCharacter, Perplexity
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ __all__ = [
     "AdaptiveP",
     "AllowTokens",
     "BadWords",
+    "BitsPerCharacter",
     "DynamicTemperature",
     "Epsilon",
     "Eta",
@@ -75,6 +77,7 @@ __all__ = [
     "Mirostat",
     "NoRepeatNGram",
     "PLess",
+    "Perplexity",
     "PresencePenalty",
     "ProbabilitiesWarning",
     "RepetitionPenalty",
@@ -99,7 +102,9 @@ __all__ = [
 ]
 
 _LAZY = {
-    "LogitsGuard": "logit_sampling.diagnostics",
+    "BitsPerCharacter": "logit_sampling.training.metrics",
+    "LogitsGuard": "logit_sampling.diagnostics.guard",
+    "Perplexity": "logit_sampling.training.metrics",
     "LogitsReport": "logit_sampling.diagnostics",
     "check_logits": "logit_sampling.diagnostics",
     "compare": "logit_sampling.evaluation",

@@ -21,7 +21,7 @@ from .data import batches, steps_per_epoch
 from .model import build_model, build_optimizer, sum_loss
 from .progress import Progress, write_log
 from .recipe import Recipe
-from .tokenizer import learn_tokenizer
+from .tokenizer import characters_per_token, learn_tokenizer
 
 if TYPE_CHECKING:
     import keras_hub
@@ -93,6 +93,8 @@ class Run:
 
         import keras
 
+        from .metrics import BitsPerCharacter, Perplexity
+
         keras.utils.set_random_seed(recipe.seed)
         vocabulary_size = self.tokenizer.vocabulary_size()
         self.model = build_model(recipe, vocabulary_size, "mixed_bfloat16")
@@ -101,6 +103,7 @@ class Run:
         self.model.compile(
             self.optimizer,
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[Perplexity(), BitsPerCharacter(characters_per_token(self.tokenizer))],
             jit_compile=False,  # measured: XLA takes 1.4 times as long for this model on a CPU
         )
         # Holds the averaged weights in float32: it is what is validated, sampled from and saved.
@@ -128,7 +131,7 @@ class Run:
             with Progress(self.recipe.epochs, self.steps, self.epoch) as progress:
 
                 def end_epoch(epoch: int, logs: dict[str, float]) -> None:
-                    progress.show(self._end_epoch(epoch, logs["loss"]), self._sample(epoch))
+                    progress.show(self._end_epoch(epoch, logs), self._sample(epoch))
 
                 self.model.fit(
                     self._dataset(),
@@ -180,6 +183,7 @@ class Run:
             "nats_per_token": loss / self.validation_ids.size,
             "nats_per_character": loss / characters,
             "bits_per_character": loss / characters / math.log(2),
+            "perplexity": math.exp(loss / self.validation_ids.size),
             "seconds": self.log[-1]["seconds"],
             "cpus": os.cpu_count(),
             "versions": {
@@ -199,10 +203,11 @@ class Run:
         preset.rename(self.out)
         shutil.rmtree(self.folder)
 
-    def _end_epoch(self, epoch: int, loss: float) -> dict[str, float]:
+    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
         """Validate the averaged weights, keep them if they are the best, write the checkpoint."""
         self.optimizer.finalize_variable_values(self.average.trainable_variables)
-        validation = sum_loss(self.average, *self._validation()) / len(self.validation_text)
+        nats = sum_loss(self.average, *self._validation())
+        validation, loss = nats / len(self.validation_text), logs["loss"]
         if not np.isfinite(validation):
             raise ValueError(
                 f"the loss is {validation} after epoch {epoch + 1}: training diverged; "
@@ -215,7 +220,11 @@ class Run:
             "learning_rate": float(self.optimizer.learning_rate),
             "training_nats_per_token": loss,
             "training_nats_per_character": loss * self.training_ids.size / len(self.training_text),
+            "training_bits_per_character": logs["bits_per_character"],
+            "training_perplexity": logs["perplexity"],
             "validation_nats_per_character": validation,
+            "validation_bits_per_character": validation / math.log(2),
+            "validation_perplexity": math.exp(nats / self.validation_ids.size),
             "seconds": round(self._seconds + time.monotonic() - self._started, 1),
         }
         self.log.append(row)

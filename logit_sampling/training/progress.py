@@ -50,7 +50,9 @@ class Progress:
         self._bar.update(self._task, epoch=min(int(row["epoch"]) + 1, self._epochs))
         self._bar.console.print(
             f"epoch {row['epoch']}: training {row['training_nats_per_character']:.4f}, "
-            f"validation {row['validation_nats_per_character']:.4f} nats a character, "
+            f"validation {row['validation_nats_per_character']:.4f} nats a character "
+            f"({row['validation_bits_per_character']:.4f} bits; perplexity of a token "
+            f"{row['validation_perplexity']:.2f}), "
             f"{row['seconds']:.0f} s",
             highlight=False,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import keras_hub
 
@@ -43,3 +45,18 @@ def learn_tokenizer(text: str, vocabulary_size: int) -> keras_hub.models.GPT2Tok
     if not merges:
         raise ValueError("the text has no two characters to merge: it must have words")
     return keras_hub.models.GPT2Tokenizer(vocabulary=vocabulary, merges=merges)
+
+
+def characters_per_token(tokenizer: keras_hub.models.GPT2Tokenizer) -> np.ndarray:
+    """How many characters each token of a byte-level BPE stands for, float32 `[vocab]`.
+
+    A character of several bytes counts where its first byte is, so that the tokens of a text sum to
+    its length.
+    """
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    # The alphabet of GPT-2: visible bytes stand for themselves, the others come after byte 255.
+    alphabet = {chr(b): b for b in visible} | {chr(256 + n): b for n, b in enumerate(hidden)}
+    begins = {letter: byte & 0xC0 != 0x80 for letter, byte in alphabet.items()}
+    tokens = (tokenizer.id_to_token(i) for i in range(tokenizer.vocabulary_size()))
+    return np.array([sum(begins[letter] for letter in token) for token in tokens], np.float32)

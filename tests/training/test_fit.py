@@ -30,8 +30,9 @@ def test_the_folder_holds_the_preset_and_its_card_and_nothing_else_is_left(train
     }  # fmt: skip
     assert json.loads((out / "metrics.json").read_text()) == metrics
     card = (out / "README.md").read_text()
-    for name in ("nats_per_token", "nats_per_character", "bits_per_character"):
+    for name in ("nats_per_token", "nats_per_character", "bits_per_character", "perplexity"):
         assert f"{metrics[name]:.4f}" in card
+    assert metrics["perplexity"] == pytest.approx(np.exp(metrics["nats_per_token"]))
     assert "the command" in card
     assert "nanoGPT" not in card  # its figures are for another text
 
@@ -45,6 +46,24 @@ def test_the_log_has_a_line_an_epoch_and_the_best_is_saved(trained):
     assert metrics["best_epoch"] == 1 + np.argmin(losses)
     assert metrics["nats_per_character"] == pytest.approx(min(losses), rel=1e-6)
     assert [row["seconds"] for row in log] == sorted(row["seconds"] for row in log)
+
+
+def test_the_log_counts_tokens(trained):
+    """Every window of an epoch is full, so the mean loss is that of its tokens too."""
+    out, metrics = trained
+    for row in read_log(out):
+        assert row["training_perplexity"] == pytest.approx(
+            np.exp(row["training_nats_per_token"]), rel=1e-3
+        )
+        # The tokens of an epoch are nearly all of the text.
+        assert row["training_bits_per_character"] == pytest.approx(
+            row["training_nats_per_character"] / np.log(2), rel=0.05
+        )
+        assert row["validation_bits_per_character"] == pytest.approx(
+            row["validation_nats_per_character"] / np.log(2)
+        )
+    best = read_log(out)[int(metrics["best_epoch"]) - 1]
+    assert best["validation_perplexity"] == pytest.approx(metrics["perplexity"], rel=1e-5)
 
 
 def test_keras_hub_alone_gives_the_loss_that_the_card_states(trained, text):
