@@ -1,13 +1,15 @@
 """The sampler: a chain of transforms and one draw."""
 
 import itertools
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from logit_sampling.arrays import all_to_numpy, in_graph, to_numpy
 from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, seeds_and_steps, take_in
+from logit_sampling.explain import Decode, check_arguments, explain_rows
 from logit_sampling.history import as_history, with_room
 from logit_sampling.mixture import chance_of, log_mixture, mixture
 from logit_sampling.params import chain_of
@@ -195,6 +197,60 @@ class Sampler:
         return taken.restore(log_mixture([(w, scores.log_prob(ids)) for w, scores in outcomes]))
 
     @as_written
+    def explain(
+        self,
+        logits: Any,
+        *,
+        history: Any = None,
+        prompt_length: Any = 0,
+        seed: int | Sequence[int] | None = None,
+        step: Any = 0,
+        top: int = 10,
+        decode: Decode | None = None,
+    ) -> Any:
+        """Tell what each stage of the chain does: tokens and mass removed, entropy, the top tokens.
+
+        Args:
+            logits: as in a call, but not of a graph.
+            history: as in a call.
+            prompt_length: as in a call.
+            seed: as in a call; with one the token that it draws is shown too. ``XTC`` tosses its
+                coin as in a call, by the seed or afresh.
+            step: as in a call.
+            top: how many of the likeliest tokens to show, before the chain and after it.
+            decode: for the texts of tokens: list of ids -> text, or a list with the text of each.
+
+        Returns:
+            an ``Explanation`` (print it, or call its ``plot(path)`` or ``to_dict()``); for logits
+            [batch, vocab] a tuple with one for each row. A chain that leaves a row nothing to draw
+            from is explained too.
+
+        Raises:
+            ValueError: as in a call; in a graph; ``top`` below 1; texts for fewer tokens than
+                there are.
+
+        Example:
+            >>> import numpy as np, logit_sampling as ls
+            >>> chain = ls.Sampler(ls.Temperature(0.5), ls.TopK(2))
+            >>> for stage in chain.explain(np.log([0.5, 0.25, 0.125, 0.125])).stages:
+            ...     print(stage.name, stage.removed, round(stage.removed_mass, 4))
+            Temperature(temperature=0.5) 0 0.0
+            TopK(k=2) 2 0.0909
+        """
+        if in_graph(logits, history, seed, step):
+            raise ValueError(
+                "explain needs numbers, and a graph that is traced has none: call it "
+                "in eager code, outside tf.function and jax.jit"
+            )
+        taken, states = self._take_in(logits, history, prompt_length, seed, step)
+        check_arguments(top, decode, taken.scores.vocabulary)
+        seeded = taken.scores.seeded(*seeds_and_steps(seed, step, taken))
+        passed = list(self._stages(seeded, states))
+        selector = f"{type(self).__name__}()"
+        rows = explain_rows(passed, self._transforms, selector, seed is not None, top, decode)
+        return rows if np.ndim(logits) == 2 else rows[0]
+
+    @as_written
     def init(
         self,
         prompt_ids: Any,
@@ -261,18 +317,15 @@ class Sampler:
         self._check_rows(taken.rows, state)
         if not taken.symbolic:  # the state may come out of a compiled function
             state = all_to_numpy(state)
-        stages = []
-        scores = taken.scores.seeded(state.seed, state.step)
-        for transform, own in zip(self._transforms, state.transforms, strict=True):
-            stages.append((transform, scores, own))
-            scores = transform.act(scores, own)
-        scores = self._finish(scores)
-        ids = scores.draw()
+        seeded = taken.scores.seeded(state.seed, state.step)
+        *passed, _, last = self._stages(seeded, state.transforms)
+        ids = last.draw()
+        stages = zip(self._transforms, passed, state.transforms, strict=True)
         updated = tuple(transform.after(before, own, ids) for transform, before, own in stages)
         new = State(state.seed, state.step + 1, updated)
         if not return_log_prob:
             return taken.restore(ids), new
-        return taken.restore(ids), new, taken.restore(scores.log_prob(ids))
+        return taken.restore(ids), new, taken.restore(last.log_prob(ids))
 
     def _take_in(
         self, logits: Any, history: Any, prompt_length: Any, *others: Any
@@ -284,10 +337,16 @@ class Sampler:
         past, vocabulary = as_history(history, taken.rows), taken.scores.vocabulary
         return taken, [t.state_of(past, prompt_length, vocabulary) for t in self._transforms]
 
-    def _act(self, scores: Any, states: Sequence[Any]) -> Any:
+    def _stages(self, scores: Any, states: Sequence[Any]) -> Iterator[Any]:
+        """Yield the scores as they came in, after each transform, and those of the draw."""
+        yield scores
         for transform, state in zip(self._transforms, states, strict=True):
             scores = transform.act(scores, state)
-        return self._finish(scores)
+            yield scores
+        yield self._finish(scores)
+
+    def _act(self, scores: Any, states: Sequence[Any]) -> Any:
+        return deque(self._stages(scores, states), maxlen=1).pop()  # holds one stage at a time
 
     def _finish(self, scores: Any) -> Any:
         return scores

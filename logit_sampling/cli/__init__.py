@@ -9,17 +9,18 @@ import typer
 from logit_sampling import __version__
 from logit_sampling.cli.check import check
 from logit_sampling.cli.compare import compare
+from logit_sampling.cli.explain import explain
 from logit_sampling.cli.generate import generate
 from logit_sampling.cli.train import train
 
 app = typer.Typer(
     name="logit-sampling",
-    help="Turn raw vocabulary logits into tokens: generate, compare samplers, train, check.",
+    help="Turn raw vocabulary logits into tokens: generate, explain, compare, train, check.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generate, compare, train, check):
+for command in (generate, explain, compare, train, check):
     app.command()(command)
 
 

@@ -110,7 +110,7 @@ def generate(
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
     listed = _listed(prompts)
-    encoded = [_encode(i, p, runner, tokenizer, max_new_tokens) for i, p in enumerate(listed)]
+    encoded = [encode_prompt(i, p, runner, tokenizer, max_new_tokens) for i, p in enumerate(listed)]
     seeds = [int(low) | int(high) << 32 for low, high in row_seeds(seed, n * len(listed))]
     samplers = _per_row(Sampler() if sampler is None else sampler, len(seeds))
     rows = [_Row(encoded[i // n], samplers[i], seed) for i, seed in enumerate(seeds)]
@@ -212,7 +212,7 @@ def _listed(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:
     return listed
 
 
-def _encode(
+def encode_prompt(
     index: int, prompt: Prompt, model: Model, tokenizer: Tokenizer | None, max_new_tokens: int
 ) -> list[int]:
     """Return the ids of a prompt; raise ValueError if it is empty, too long or not in range."""

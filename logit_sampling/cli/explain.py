@@ -1,0 +1,74 @@
+"""The command ``logit-sampling explain``."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from logit_sampling.cli.options import (
+    GreedyOption,
+    MinPOption,
+    TemperatureOption,
+    TopKOption,
+    TopPOption,
+    build_sampler,
+)
+from logit_sampling.cli.quiet import import_tensorflow
+
+
+def explain(
+    prompt: Annotated[str, typer.Argument(help="The text before the token.")],
+    model: Annotated[
+        str, typer.Option(help="A shipped model, a folder, or a KerasHub preset.")
+    ] = "shakespeare",
+    temperature: TemperatureOption = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    min_p: MinPOption = None,
+    greedy: GreedyOption = False,
+    seed: Annotated[
+        int | None, typer.Option(help="Also show the token that `generate` draws with this seed.")
+    ] = None,
+    top: Annotated[
+        int, typer.Option(help="Show so many of the likeliest tokens before and after.")
+    ] = 10,
+    plot: Annotated[Path | None, typer.Option(help="Draw it into this file too.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Show what each stage of a sampler does to a model's distribution of the next token."""
+    from logit_sampling.figures import check_plot_path
+
+    sampler = build_sampler(temperature, top_k, top_p, min_p, greedy)
+    if plot is not None:
+        check_plot_path(plot)
+    import_tensorflow()
+    from logit_sampling.generation import load_model
+    from logit_sampling.generation.generate import encode_prompt
+    from logit_sampling.generation.text import continuation
+
+    with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
+        loaded = load_model(model)
+        past = encode_prompt(0, prompt, loaded, loaded.tokenizer, 1)
+        logits = loaded.logits([past])[0, -1]
+    explanation = sampler.explain(
+        logits,
+        history=past,
+        prompt_length=len(past),
+        seed=seed,
+        step=len(past),
+        top=top,
+        decode=lambda ids: continuation(loaded.decode, past, ids),
+    )
+    if as_json:
+        about = {"model": loaded.name, "prompt": prompt, "sampler": repr(sampler)}
+        print(json.dumps(about | explanation.to_dict()))
+    else:
+        from rich.console import Console
+
+        Console().print(explanation)
+    if plot is not None:
+        shown = prompt if len(prompt) <= 60 else f"…{prompt[-59:]}"
+        explanation.plot(plot, f"Next token after “{shown}”")

@@ -1,0 +1,257 @@
+"""The trace of a row through a chain, as data."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from logit_sampling.engines.numpy import Scores
+from logit_sampling.engines.numpy_row import Row
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Decode = Callable[[list[int]], str] | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one stage of a chain did to one row.
+
+    Attributes:
+        name: the transform with its parameters; the last one of a ``Greedy`` is ``Greedy()``.
+        tokens_before: how many tokens could be drawn from what arrived.
+        tokens_after: how many can be drawn from what the stage passes on.
+        removed: how many of the former are no longer among the latter.
+        removed_mass: their probability in the distribution that arrived.
+        entropy_before: of what arrived, nats.
+        entropy_after: of what is passed on, nats; 0 where nothing is left.
+    """
+
+    name: str
+    tokens_before: int
+    tokens_after: int
+    removed: int
+    removed_mass: float
+    entropy_before: float
+    entropy_after: float
+
+
+@dataclass(frozen=True)
+class Token:
+    """What happened to one token.
+
+    Attributes:
+        id: the token id.
+        text: its text, None if no ``decode`` was given.
+        log_probs: its log-probability, nats, in the logits and after each stage; -inf once removed.
+        removed_by: the stage that removed it, a position in ``stages``; None if none did.
+    """
+
+    id: int
+    text: str | None
+    log_probs: tuple[float, ...]
+    removed_by: int | None
+
+    @property
+    def raw_log_prob(self) -> float:
+        """The log-probability under the softmax of the logits."""
+        return self.log_probs[0]
+
+    @property
+    def final_log_prob(self) -> float:
+        """The log-probability in the distribution of the draw."""
+        return self.log_probs[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, ready for ``json.dumps``: None stands for -inf."""
+        finite = [None if math.isinf(p) else p for p in self.log_probs]
+        return {
+            "id": self.id,
+            "text": self.text,
+            "raw_log_prob": finite[0],
+            "final_log_prob": finite[-1],
+            "log_probs": finite,
+            "removed_by": self.removed_by,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """What a chain did to one row of logits; ``print`` shows it as a table.
+
+    Attributes:
+        stages: one for each transform, in order, and for a ``Greedy`` its choice.
+        tokens: those asked for: the likeliest before the chain, the likeliest after it, and the
+            one drawn; the likeliest before the chain first.
+        drawn: the token id that the seed and step draw; None without a seed.
+        raw_log_probs: float64 [vocab], nats, of the logits.
+        final_log_probs: float64 [vocab], nats, of the distribution of the draw.
+        removed_by: int [vocab], for each token the position of the stage that removed it, or -1.
+    """
+
+    stages: tuple[Stage, ...]
+    tokens: tuple[Token, ...]
+    drawn: int | None
+    raw_log_probs: np.ndarray = field(compare=False)
+    final_log_probs: np.ndarray = field(compare=False)
+    removed_by: np.ndarray = field(compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return stages, tokens and the draw, without the arrays, ready for ``json.dumps``."""
+        return {
+            "vocab_size": self.raw_log_probs.size,
+            "entropy": entropy(self.raw_log_probs),
+            "stages": [asdict(stage) for stage in self.stages],
+            "tokens": [token.to_dict() for token in self.tokens],
+            "drawn": self.drawn,
+        }
+
+    def plot(self, path: str | os.PathLike[str], title: str = "") -> None:
+        """Draw it into a file: the whole vocabulary by rank, and the tokens as bars.
+
+        Args:
+            path: .png, .svg or .pdf; an existing file is replaced, whole or not at all.
+            title: what to write above.
+
+        Raises:
+            ValueError: matplotlib is not installed, or the file cannot be made.
+        """
+        from logit_sampling.explain.picture import draw
+
+        draw(self, path, title)
+
+    def __rich__(self) -> "RenderableType":
+        from logit_sampling.explain.table import tables
+
+        return tables(self)
+
+    def __str__(self) -> str:
+        from logit_sampling.explain.table import as_text
+
+        return as_text(self)
+
+    __repr__ = __str__
+
+
+def explain_rows(
+    passed: Sequence[Scores],
+    transforms: Sequence[Any],
+    selector: str,
+    seeded: bool,
+    top: int,
+    decode: Decode | None,
+) -> tuple[Explanation, ...]:
+    """Return the trace of each row.
+
+    Args:
+        passed: the scores as they came in, after each transform, and those of the draw.
+        transforms: the chain.
+        selector: what to call the stage between the last two; it is none if they are the same.
+        seeded: whether to tell what is drawn.
+        top: how many of the likeliest tokens to show, before and after.
+        decode: token ids -> text, or the text of each id, or None.
+
+    Raises:
+        ValueError: a row came in with nothing to draw from.
+    """
+    final = passed[-1]
+    passed = passed[:-1] if final is passed[-2] else passed
+    explanations = []
+    for i in range(len(final.rows)):
+        if passed[0].rows[i].empty:
+            raise ValueError(f"every token of row {i} is at -inf: there is nothing to explain")
+        log_probs = [_log_probs(scores.rows[i], scores.vocabulary) for scores in passed]
+        names = [*(repr(transform.of_row(i)) for transform in transforms), selector]
+        names = names[: len(passed) - 1]
+        drawn = _drawn(final, i) if seeded and not final.rows[i].empty else None
+        explanations.append(_explanation(log_probs, names, drawn, top, decode))
+    return tuple(explanations)
+
+
+def check_arguments(top: Any, decode: Any, vocabulary: int) -> None:
+    """Raise ValueError unless ``top`` is a count and ``decode`` can name each token."""
+    if not isinstance(top, int | np.integer) or isinstance(top, bool) or top < 1:
+        raise ValueError(f"top must be an integer of at least 1, got {top!r}")
+    if decode is None or callable(decode):
+        return
+    if isinstance(decode, str) or not hasattr(decode, "__len__") or len(decode) < vocabulary:
+        raise ValueError(
+            f"decode must be a function from a list of token ids to text, or a list with the text "
+            f"of each of the {vocabulary} tokens; got {decode!r:.60}"
+        )
+
+
+def _explanation(
+    log_probs: list[np.ndarray],
+    names: Iterable[str],
+    drawn: int | None,
+    top: int,
+    decode: Decode | None,
+) -> Explanation:
+    stages, removed_by = [], np.full(log_probs[0].size, -1)
+    steps = zip(names, log_probs[:-1], log_probs[1:], strict=True)
+    for place, (name, before, after) in enumerate(steps):
+        there, stays = before > -np.inf, after > -np.inf
+        gone = there & ~stays
+        removed_by[gone] = place
+        stages.append(
+            Stage(
+                name=name,
+                tokens_before=int(there.sum()),
+                tokens_after=int(stays.sum()),
+                removed=int(gone.sum()),
+                removed_mass=float(np.exp(before[gone]).sum()),
+                entropy_before=entropy(before),
+                entropy_after=entropy(after),
+            )
+        )
+    raw, final = log_probs[0], log_probs[-1]
+    removed_by[final > -np.inf] = -1  # a stage may bring a token back
+    shown = {int(i) for p in (raw, final) for i in in_order(p)[:top] if p[i] > -np.inf}
+    shown |= set() if drawn is None else {drawn}
+    tokens = [
+        Token(
+            id=i,
+            text=_text(decode, i),
+            log_probs=tuple(float(p[i]) for p in log_probs),
+            removed_by=None if removed_by[i] < 0 else int(removed_by[i]),
+        )
+        for i in sorted(shown, key=lambda i: (-raw[i], i))
+    ]
+    return Explanation(tuple(stages), tuple(tokens), drawn, raw, final, removed_by)
+
+
+def in_order(log_probs: np.ndarray) -> np.ndarray:
+    """Return all token ids, the likeliest first and of equals the lower id."""
+    return np.argsort(-log_probs, kind="stable")
+
+
+def entropy(log_probs: np.ndarray) -> float:
+    """Return the entropy in nats; 0 where nothing is left."""
+    finite = log_probs[log_probs > -np.inf]
+    return max(0.0, -float(np.dot(np.exp(finite), finite)))
+
+
+def _log_probs(row: Row, vocabulary: int) -> np.ndarray:
+    """Return log-probabilities, float64 [vocab], all -inf where nothing is left."""
+    if row.empty:
+        return np.full(vocabulary, -np.inf)
+    return row.spread(row.exponents() - row.log_total(), vocabulary, -np.inf)
+
+
+def _drawn(scores: Scores, i: int) -> int:
+    """Return the token drawn for one row, whatever the others hold."""
+    assert scores.seeds is not None and scores.steps is not None
+    part = slice(i, i + 1)
+    seeds, steps = scores.seeds[part], scores.steps[part]
+    return int(replace(scores, rows=scores.rows[part], seeds=seeds, steps=steps).draw()[0])
+
+
+def _text(decode: Decode | None, token: int) -> str | None:
+    if decode is None:
+        return None
+    return decode([token]) if callable(decode) else decode[token]
