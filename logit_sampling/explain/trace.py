@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -240,7 +240,7 @@ def _log_probs(row: Row, vocabulary: int) -> np.ndarray:
     """Return log-probabilities, float64 [vocab], all -inf where nothing is left."""
     if row.empty:
         return np.full(vocabulary, -np.inf)
-    return row.spread(row.exponents() - row.log_total(), vocabulary, -np.inf)
+    return row.spread(row.masses.logs() - row.masses.log_total, vocabulary, -np.inf)
 
 
 def _drawn(scores: Scores, i: int) -> int:
@@ -248,7 +248,7 @@ def _drawn(scores: Scores, i: int) -> int:
     assert scores.seeds is not None and scores.steps is not None
     part = slice(i, i + 1)
     seeds, steps = scores.seeds[part], scores.steps[part]
-    return int(replace(scores, rows=scores.rows[part], seeds=seeds, steps=steps).draw()[0])
+    return int(Scores(scores.rows[part], scores.vocabulary, seeds, steps).draw()[0])
 
 
 def _text(decode: Decode | None, token: int) -> str | None:
