@@ -98,8 +98,9 @@ def sequence_bias(x, history, prompt, bias):
     return x
 
 
-def bad_words(x, history, prompt, sequences):
-    return sequence_bias(x, history, prompt, {tuple(s): -INF for s in sequences})
+def bad_words(x, history, prompt, sequences, whole):
+    tokens = history if whole else history[prompt:]
+    return sequence_bias(x, tokens, prompt, {tuple(s): -INF for s in sequences})
 
 
 def forced(x, history, prompt, tokens):
@@ -125,8 +126,8 @@ RULES = {
     "AllowTokens": allow,
     "SequenceBias": lambda x, h, p, bias: sequence_bias(x, h, p, dict(bias)),
     "BadWords": bad_words,
-    "MinNewTokens": lambda x, h, p, n, ids: suppress(x, h, p, ids, n),
-    "ForcedTokens": lambda x, h, p, tokens: forced(x, h, p, dict(tokens)),
+    "MinNewTokens": lambda x, h, p, n, ids, whole: suppress(x, h, 0 if whole else p, ids, n),
+    "ForcedTokens": lambda x, h, p, tokens, whole: forced(x, h, 0 if whole else p, dict(tokens)),
     "LengthDecay": lambda x, h, p, start, factor, ids: length_decay(x, h, p, start, factor, ids[0]),
 }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.checks import Numbers, check_ids, number
+from logit_sampling.checks import Numbers, check_flag, check_ids, number
 from logit_sampling.engines import take_in
 from logit_sampling.engines.rounding import greatest_exponent
 from logit_sampling.transforms.base import Transform
@@ -34,11 +34,15 @@ class Fixed(Transform):
 
 @dataclass(frozen=True)
 class Stepwise(HistoryTransform):
-    """A transform whose state is how many tokens each row has generated, int32 [batch]."""
+    """A transform whose state is how many tokens each row has generated, int32 [batch].
+
+    One with a true ``prompt`` counts those of the prompt too.
+    """
 
     def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any]:
         """Return the number of tokens."""
-        return (xp.sum(xp.where(generated >= 0, 1, 0), axis=1),)
+        counted = past if getattr(self, "prompt", False) else generated
+        return (xp.sum(xp.where(counted >= 0, 1, 0), axis=1),)
 
     def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any]:
         """Count the token."""
@@ -161,6 +165,7 @@ class MinNewTokens(Stepwise):
     Args:
         n: at least 0, or one for each row; 0 changes nothing.
         end_ids: the end-of-text id, or several that end a text.
+        prompt: whether the tokens of the prompt count too, as for `min_length`.
 
     Raises:
         ValueError: a value is out of range, or the vocabulary lacks one of the tokens.
@@ -179,10 +184,12 @@ class MinNewTokens(Stepwise):
 
     n: Any = number(ge=0, le=2**31 - 1, integer=True)
     end_ids: Any = needed()
+    prompt: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ids(self, "end_ids", empty=False)
+        check_flag(self, "prompt")
 
     def _names(self) -> tuple[int, ...]:
         return self.end_ids
@@ -199,6 +206,7 @@ class ForcedTokens(Stepwise):
     Args:
         tokens: maps steps (the number of tokens generated before) to token ids, or lists the ids
             from step 0 on.
+        prompt: whether the tokens of the prompt count too, so that steps are places in the text.
 
     Raises:
         ValueError: it is neither, or the vocabulary lacks one of the tokens.
@@ -216,9 +224,11 @@ class ForcedTokens(Stepwise):
     """
 
     tokens: Any
+    prompt: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", steps_of(self, "tokens"))
+        check_flag(self, "prompt")
 
     def _names(self) -> tuple[int, ...]:
         return tuple(token for _, token in self.tokens)

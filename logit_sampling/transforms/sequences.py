@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.checks import check_flag
 from logit_sampling.transforms.memory import HistoryTransform, appended, log_of
 from logit_sampling.transforms.tokens import biased, biases_of, sequences_of
 
@@ -26,6 +27,7 @@ class SequenceRule(HistoryTransform):
     def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any]:
         """Return the log of the latest tokens."""
         size = max((len(ids) - 1 for ids, _ in self._pairs()), default=0)
+        past = past if getattr(self, "prompt", True) else generated
         padded = xp.pad(past, ((0, 0), (size, 0)), constant_values=-1)
         return (log_of(xp, padded, size),)
 
@@ -93,10 +95,11 @@ class SequenceBias(SequenceRule):
 class BadWords(SequenceRule):
     """Remove the token that would complete one of some sequences.
 
-    The prompt counts. A sequence of one token is never drawn.
+    A sequence of one token is never drawn.
 
     Args:
         sequences: lists of token ids, or single ids.
+        prompt: whether a sequence may begin in the prompt.
 
     Raises:
         ValueError: they are none, or the vocabulary lacks one of the tokens.
@@ -111,9 +114,11 @@ class BadWords(SequenceRule):
     """
 
     sequences: Any
+    prompt: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sequences", sequences_of(self, "sequences"))
+        check_flag(self, "prompt")
 
     def _pairs(self) -> tuple[tuple[tuple[int, ...], float], ...]:
         return tuple((ids, -np.inf) for ids in self.sequences)

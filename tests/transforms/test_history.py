@@ -30,8 +30,11 @@ CHAINS = [
     ls.AllowTokens([1, 2, 3]),
     ls.SequenceBias({(1, 2): 1.0, (2,): 0.5, (0, 1, 2): 2.0, (3, 3): -1.5}),
     ls.BadWords([[1, 2], [3], [2, 0, 1]]),
+    ls.BadWords([[1, 2], [2, 1], [0, 1, 2]], prompt=False),
     ls.MinNewTokens(3, end_ids=[1, 2]),
+    ls.MinNewTokens(9, end_ids=[1, 2], prompt=True),
     ls.ForcedTokens({0: 3, 2: 1}),
+    ls.ForcedTokens({5: 3, 9: 1, 10: 2}, prompt=True),
     ls.LengthDecay(start=1, factor=1.5, end_id=2),
 ]
 PER_ROW = [
