@@ -73,8 +73,8 @@ class Sampler:
 
         A parameter acts if it is passed. One that is left out, is None, or has the value that means
         off leaves its transform out; a sub-parameter that is left out has the system's default
-        (``xtc_threshold`` 0.1). Each number may be an array with one value per row, off values
-        included.
+        (``xtc_threshold`` 0.1, llama.cpp's ``repeat_last_n`` 64). Each number may be an array with
+        one value per row, off values included.
 
         Args:
             order: whose chain it is, so that the same settings give the same distribution:
@@ -86,8 +86,21 @@ class Sampler:
                 50 and do_sample False.
             **params: by name, or (in parentheses) by another system's name:
 
+                - sequence_bias, logit_bias: as ``SequenceBias`` and ``LogitBias`` take them; token
+                  ids of logit_bias may be strings, and False is a bias of -inf.
+                - repetition_penalty (repeat_penalty, penalty_repeat), 1 is off; frequency_penalty
+                  (penalty_freq) and presence_penalty (penalty_present), 0 is off; with
+                  repeat_last_n (penalty_last_n), how many of the latest tokens count, -1 for all.
+                - no_repeat_ngram_size, 0 is off; dry_multiplier, 0 is off, with dry_base,
+                  dry_allowed_length, dry_penalty_last_n and dry_sequence_breakers (token ids).
+                - bad_words_ids; min_length (prompt and all) and min_new_tokens (min_tokens), 0 is
+                  off, and exponential_decay_length_penalty, a start and a factor: with
+                  eos_token_id (stop_token_ids), one or several.
+                - allowed_token_ids, suppress_tokens, begin_suppress_tokens (at the first step).
+                - forced_bos_token_id, for the place behind one token; forced_eos_token_id, for the
+                  last of max_new_tokens, or of max_length with the prompt.
                 - temperature (temp): at least 0, 0 is greedy, 1 is off; with dynatemp_range above
-                  0 and dynatemp_exponent it follows the entropy.
+                  0 and dynatemp_exponent (dynatemp_exp) it follows the entropy.
                 - top_h in (0, 1], 1 is off; top_n_sigma (top_nsigma) above 0, 0 is off; top_k at
                   least 1, 0 is off; top_p in (0, 1], 1 is off; min_p in [0, 1], 0 is off;
                   typical_p (typ_p, typical) in (0, 1], 1 is off; epsilon_cutoff and eta_cutoff in

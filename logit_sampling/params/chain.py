@@ -1,6 +1,5 @@
 """From parameters by name to the transforms of a chain."""
 
-import dataclasses
 import difflib
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.params.elsewhere import ELSEWHERE
-from logit_sampling.params.parameters import BY_SWITCH, NAMES, PARAMETERS, Parameter, Strategy
+from logit_sampling.params.parameters import Parameter, Strategy
+from logit_sampling.params.strategies import BY_SWITCH, NAMES, PARAMETERS
 from logit_sampling.params.systems import SYSTEMS, System
 from logit_sampling.transforms import Transform
 
@@ -147,16 +147,13 @@ def _acting(on: Mapping[str, Any], system: System) -> tuple[list[str], dict[str,
 
 
 def _build(strategy: Strategy, arguments: dict[str, Any], system: System) -> Transform:
+    for argument in strategy.needs:
+        if argument not in arguments:
+            needed = _names(strategy.takes[argument])
+            raise ValueError(f"`{strategy.switch.name}` needs `{needed}`")
     presets = {**strategy.presets, **system.presets.get(strategy.switch.name, {})}
-    arguments = {**presets, **arguments}
-    arguments.pop("", None)
     transform = Transform._classes[strategy.transform]
-    for field in dataclasses.fields(transform):
-        missing = field.default is dataclasses.MISSING and field.name not in arguments
-        if missing and field.name in strategy.takes:
-            needed = strategy.takes[field.name]
-            raise ValueError(f"`{strategy.switch.name}` needs `{_names(needed)}`")
-    return transform(**arguments)
+    return transform(**(presets | strategy.make(arguments)))
 
 
 def _names(parameter: Parameter) -> str:

@@ -33,6 +33,11 @@ ELSEWHERE = {
     "remove_invalid_values": "a row with NaN raises here",
     "bad_words": "give the token ids of each word as `bad_words_ids`",
     "prefix_allowed_tokens_fn": "write a Transform of your own that looks at the history",
+    "encoder_repetition_penalty": "there is no encoder here",
+    "encoder_no_repeat_ngram_size": "there is no encoder here",
+    "grammar": "put ls.Grammar into ls.Sampler(...)",
+    "structured_outputs": "put ls.Grammar into ls.Sampler(...)",
+    "response_format": "put ls.Grammar into ls.Sampler(...)",
     "logits_processor": "put your own Transform into ls.Sampler(...)",
 }
 """Name -> where it belongs."""

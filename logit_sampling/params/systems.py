@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from logit_sampling.params.parameters import BY_SWITCH, Bound
+from logit_sampling.params.parameters import Bound
+from logit_sampling.params.strategies import BY_SWITCH
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,18 @@ class System:
         )
 
 
+_PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
+_CONSTRAINTS = (
+    "bad_words_ids",
+    "min_length",
+    "min_new_tokens",
+    "exponential_decay_length_penalty",
+    "allowed_token_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+)
 _SAMPLING = (
     "dynatemp_range",
     "temperature",
@@ -74,6 +87,8 @@ _HF_SAMPLING = (
 )
 
 _LLAMA_CPP_SAMPLERS = (
+    *_PENALTIES,
+    "dry_multiplier",
     "top_n_sigma",
     "top_k",
     "typical_p",
@@ -87,7 +102,16 @@ _AT_MOST_0, _AT_LEAST_1 = Bound("<=", 0), Bound(">=", 1)
 
 SYSTEMS = {
     "default": System(
-        chain=(*_SAMPLING, "do_sample"),
+        chain=(
+            "sequence_bias",
+            "logit_bias",
+            *_PENALTIES,
+            "no_repeat_ngram_size",
+            "dry_multiplier",
+            *_CONSTRAINTS,
+            *_SAMPLING,
+            "do_sample",
+        ),
         replaces={
             "dynatemp_range": ("temperature",),
             "mirostat": ("adaptive_target",),
@@ -95,7 +119,22 @@ SYSTEMS = {
         },
     ),
     "hf": System(
-        chain=(*_HF_SAMPLING, "do_sample"),
+        chain=(
+            "sequence_bias",
+            "repetition_penalty",
+            "no_repeat_ngram_size",
+            "bad_words_ids",
+            "min_length",
+            "min_new_tokens",
+            "forced_bos_token_id",
+            "forced_eos_token_id",
+            "exponential_decay_length_penalty",
+            "suppress_tokens",
+            "begin_suppress_tokens",
+            *_HF_SAMPLING,
+            "do_sample",
+        ),
+        lacks=("repeat_last_n",),
         replaces={"do_sample": _HF_SAMPLING},
         presets={"top_h": {"renormalize": False, "first": 100}},
         off={
@@ -111,17 +150,40 @@ SYSTEMS = {
         defaults={"do_sample": False, "top_k": 50},
     ),
     "vllm": System(
-        chain=("temperature", "min_p", "top_k", "top_p"),
+        chain=(
+            "allowed_token_ids",
+            "bad_words_ids",
+            "min_new_tokens",
+            "logit_bias",
+            *_PENALTIES,
+            "temperature",
+            "min_p",
+            "top_k",
+            "top_p",
+        ),
+        lacks=("repeat_last_n",),
+        presets={"bad_words_ids": {"prompt": False}},
         off={"top_k": _AT_MOST_0},
         reads={"temperature": lambda t: max(t, 0.01) if 0 < t < 1 else t},
-        refuses=(Refusal("temperature", Bound(">", 2), "pass a temperature in [0, 2]"),),
+        refuses=(
+            Refusal("temperature", Bound(">", 2), "pass a temperature in [0, 2]"),
+            *(
+                Refusal(name, Bound(sign, bound), "pass a penalty in [-2, 2]")
+                for name in ("frequency_penalty", "presence_penalty")
+                for sign, bound in (("<", -2), (">", 2))
+            ),
+        ),
     ),
     "llama.cpp": System(
-        chain=(*_LLAMA_CPP_SAMPLERS, "temperature", "mirostat", "adaptive_target"),
+        chain=("logit_bias", *_LLAMA_CPP_SAMPLERS, "temperature", "mirostat", "adaptive_target"),
         lacks=("xtc_special_tokens",),
         replaces={
             "dynatemp_range": ("temperature",),
             "mirostat": (*_LLAMA_CPP_SAMPLERS, "adaptive_target"),
+        },
+        presets={
+            **{name: {"window": 64, "prompt": True} for name in _PENALTIES},
+            "dry_multiplier": {"window": 64},
         },
         off={
             "top_n_sigma": _AT_MOST_0,
