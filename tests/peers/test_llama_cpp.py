@@ -11,30 +11,9 @@ import logit_sampling as ls
 from tests.peers.rows import MASKED, RANDOM, ROWS, SMALL, TIED, assert_same, softmax
 
 llama = pytest.importorskip("llama_cpp")
+from tests.peers.llama import apply  # noqa: E402
 
 INF = float("inf")
-
-
-def apply(samplers: list[Any], logits: np.ndarray, history: Any = ()) -> tuple[np.ndarray, int]:
-    """Return the distribution that a chain of llama.cpp's samplers leaves, and what it selected."""
-    chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-    for sampler in samplers:
-        llama.llama_sampler_chain_add(chain, sampler)
-    for token in history:
-        llama.llama_sampler_accept(chain, token)
-    data = (llama.llama_token_data * len(logits))()
-    for i, x in enumerate(logits.tolist()):
-        data[i] = llama.llama_token_data(i, x, 0.0)
-    array = llama.llama_token_data_array(data, len(logits), -1, False)
-    llama.llama_sampler_apply(chain, ctypes.byref(array))
-    kept = [(array.data[i].id, array.data[i].logit) for i in range(array.size)]
-    scores = np.full(len(logits), -np.inf, np.float32)
-    for i, x in kept:
-        scores[i] = x
-    selected = array.data[array.selected].id if array.selected >= 0 else -1
-    llama.llama_sampler_free(chain)
-    return softmax(scores), selected
-
 
 INIT: dict[str, Callable[..., Any]] = {
     "top_n_sigma": lambda p: llama.llama_sampler_init_top_n_sigma(p["top_n_sigma"]),
