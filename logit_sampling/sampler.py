@@ -281,9 +281,9 @@ class Sampler:
             prompt_ids: int [length] or [batch, length], -1 for padding, or a list of lists.
             vocab_size: how many tokens there are.
             seed: an integer s (row i uses s + i), one integer per row, or None for fresh entropy.
-            max_new_tokens: how many tokens the state must have room for. In eager code it grows by
-                itself; in a graph, where shapes are fixed, there is room for 1024 by default, and a
-                row that needs more gives the id -1.
+            max_new_tokens: how many tokens the state must have room for, 1024 by default. In eager
+                code it grows by itself; in a graph shapes are fixed, and a row that needs more
+                gives the id -1.
 
         Raises:
             ValueError: ids that are no integers, or a seed for another number of rows.
