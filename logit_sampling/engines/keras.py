@@ -17,7 +17,7 @@ from keras import ops
 
 from logit_sampling.checks import check_returned
 from logit_sampling.engines.keras_arrays import column, per_row, row_count, seed_words, uniforms
-from logit_sampling.engines.keras_search import is_wide, locate, wanted_prefix, wide
+from logit_sampling.engines.keras_search import is_wide, leading, locate, wanted_prefix, wide
 from logit_sampling.engines.rounding import AT_A_COIN, AT_A_SUM, AT_AN_ENTROPY, forgiving
 
 _SHORT = 1024
@@ -40,6 +40,7 @@ class Scores:
     steps: Any = None  # int [batch]
     streams: int = 0  # how many coins the chain has tossed so far
     forced: tuple[bool, ...] = ()  # how the next coins fall
+    known: Any = None  # the masses [batch, survivors], if they are at hand
 
     @classmethod
     def of(cls, logits: Any) -> Self:
@@ -48,8 +49,7 @@ class Scores:
             raise ValueError("the vocabulary's size is unknown while tracing; set the static shape")
         x = ops.cast(logits, "float64" if is_wide(logits) else "float32")
         valid = ops.logical_not(ops.any(ops.isnan(x), axis=-1))
-        # A zero without a sign, so that equals have equal bits.
-        return cls(ops.where(x == 0, ops.zeros_like(x), x), None, 1.0, valid, x.shape[-1])
+        return cls(x, None, 1.0, valid, x.shape[-1])
 
     def fixed(self, coins: tuple[bool, ...]) -> Self:
         """Return the same scores, whose coins fall as given."""
@@ -77,7 +77,12 @@ class Scores:
         check_returned(tensor, (self.values.shape[0], self.vocabulary), source)
         fresh = self.of(tensor)
         return replace(
-            self, values=fresh.values, ids=None, temperature=1.0, valid=fresh.valid & self.valid
+            self,
+            values=fresh.values,
+            ids=None,
+            temperature=1.0,
+            valid=fresh.valid & self.valid,
+            known=None,
         )
 
     def numbers(self, parameter: Any) -> Any:
@@ -89,30 +94,32 @@ class Scores:
         return ops.max(self.values, axis=-1, keepdims=True)
 
     def _keep(self, mask: Any) -> Self:
-        return replace(self, values=ops.where(mask, self.values, -np.inf))
+        return replace(self, values=ops.where(mask, self.values, -np.inf), known=None)
 
     def _in_order(self, key: Any, count: int) -> Any:
         """Return the places of the first ``count`` in the order of ``key``, [batch, count]."""
-        return ops.top_k(key, count)[1]
+        return leading(ops.where(key == 0, ops.zeros_like(key), key), count)
 
     def _at(self, places: Any) -> Self:
         """Return the tokens at ``places``, in that order."""
         ids = ops.cast(places, "int32")
         if self.ids is not None:
             ids = ops.take_along_axis(self.ids, places, axis=-1)
-        return replace(self, values=ops.take_along_axis(self.values, places, axis=-1), ids=ids)
+        values = ops.take_along_axis(self.values, places, axis=-1)
+        return replace(self, values=values, ids=ids, known=None)
 
     def _by_id(self) -> Self:
         return self._at(ops.argsort(self.ids, axis=-1))
 
     def _exponents(self) -> Any:
-        x, peak = ops.cast(self.values, wide()), ops.cast(self._raw_peak(), wide())
-        infinite = ops.where(x == peak, 0.0, -np.inf)
-        shifted = (x - peak) / self.temperature
-        return ops.where(ops.isinf(peak), ops.cast(infinite, wide()), shifted)
+        peak = self._raw_peak()
+        exponents = ops.cast(self.values, wide()) - ops.cast(peak, wide())
+        if not isinstance(self.temperature, float):
+            exponents = exponents / self.temperature
+        return ops.where(self.values == peak, ops.cast(0.0, wide()), exponents)  # also at infinity
 
     def _masses(self) -> Any:
-        return ops.exp(self._exponents())
+        return ops.exp(self._exponents()) if self.known is None else self.known
 
     def _totals(self) -> Any:
         return ops.sum(self._masses(), axis=-1)
@@ -157,7 +164,7 @@ class Scores:
         """Divide by ``temperature``; 0 keeps the first in order."""
         limits, divisor = np.finfo(wide()), column(temperature, wide())
         product = ops.clip(divisor * self.temperature, float(limits.tiny), float(limits.max))
-        scores = replace(self, temperature=ops.where(divisor > 0, product, 1.0))
+        scores = replace(self, temperature=ops.where(divisor > 0, product, 1.0), known=None)
         if isinstance(temperature, int | float | tuple) and np.all(np.asarray(temperature) > 0):
             return scores
         first = ops.argmax(self.values, axis=-1)[:, None]
@@ -187,7 +194,10 @@ class Scores:
         terms = masses if terms is None else terms
         n = self.values.shape[-1]
         if n > _SHORT:
-            return self._keep(wanted_prefix(key, masses, terms, wanted))
+            mask = wanted_prefix(key, masses, terms, wanted)
+            # The greatest may be gone with another key, and masses be relative to a smaller one.
+            known = ops.where(mask, masses, 0) if key is self.values else None
+            return replace(self._keep(mask), known=known)
         places = self._in_order(key, n)
         masses, terms = (ops.take_along_axis(x, places, axis=-1) for x in (masses, terms))
         before = ops.cumsum(masses, axis=-1) - masses
@@ -324,7 +334,7 @@ class Scores:
         columns = (self.numbers(p)[:, None] for p in parameters)
         new = function(self._masses() / self._totals()[:, None], *columns)
         values = ops.where(self.values > -np.inf, ops.cast(new, self.values.dtype), -np.inf)
-        return replace(self, values=values, temperature=1.0)
+        return replace(self, values=values, temperature=1.0, known=None)
 
     def _spread(self, kept: Any, fill: float) -> Any:
         """Put what was kept into rows of the whole vocabulary."""

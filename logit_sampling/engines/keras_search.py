@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 _BLOCK = 512  # a longer row is drawn from in two levels
+_FEW = 256  # leaders among which the end of a prefix is looked for first
 
 
 def wide() -> str:
@@ -44,6 +45,25 @@ def _first_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
     return found
 
 
+def leading(x: Any, k: int) -> Any:
+    """Return the places of the ``k`` greatest of ``x`` [batch, n], in order, [batch, k].
+
+    Of equals the lower places come first.
+    """
+    n = x.shape[-1]
+    width = int((n / k) ** 0.5)
+    if 4 * width * k > n:
+        return ops.top_k(x, k)[1]
+    # The k greatest lie in the k blocks with the greatest leaders, of equals in the lower blocks.
+    blocks = -(-n // width)
+    padded = ops.pad(x, ((0, 0), (0, blocks * width - n)), constant_values=-np.inf)
+    table = ops.reshape(padded, (-1, blocks, width))
+    chosen = ops.sort(ops.top_k(ops.max(table, axis=-1), k)[1], axis=-1)
+    values = ops.reshape(ops.take_along_axis(table, chosen[:, :, None], axis=1), (-1, k * width))
+    places = ops.top_k(values, k)[1]
+    return ops.take_along_axis(chosen, places // width, axis=-1) * width + places % width
+
+
 def _sortable(x: Any) -> Any:
     """Return integers in the order of the floats ``x``, which hold no NaN and no -0.0."""
     kind = "int64" if is_wide(x) else "int32"
@@ -59,6 +79,34 @@ def wanted_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> Any:
     and from its own whether it is wanted; once it is false it stays false. The first token is kept
     in any case. Of equal keys, whose masses must be equal, the lower place is first.
     """
+    key = ops.where(key == 0, ops.zeros_like(key), key)  # so that equals have equal bits
+    few = min(_FEW, key.shape[-1])
+    leaders = leading(key, few)
+    own, own_terms = (ops.take_along_axis(w, leaders, axis=-1) for w in (masses, terms))
+    before, before_terms = (
+        ops.cumsum(own, axis=-1) - own,
+        ops.cumsum(own_terms, axis=-1) - own_terms,
+    )
+    flags = wanted(before, before_terms, own, own_terms)
+    count = ops.maximum(ops.sum(ops.cast(flags, "int32"), axis=-1, keepdims=True), 1)
+
+    def among_leaders() -> tuple[Any, Any]:
+        last = count - 1
+        place = ops.take_along_axis(ops.cast(leaders, "int32"), last, axis=-1)
+        return ops.take_along_axis(key, ops.cast(place, leaders.dtype), axis=-1), place
+
+    least, place = ops.cond(
+        ops.all((count < few) | (few == key.shape[-1])),
+        among_leaders,
+        lambda: _end_of_prefix(key, masses, terms, wanted),
+    )
+    # Of equals the lower places stay, up to the last one that is wanted.
+    places = ops.arange(key.shape[-1], dtype="int32")[None]
+    return (key > least) | ((key == least) & (places <= place))
+
+
+def _end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[Any, Any]:
+    """Return key and place of the last wanted token, [batch, 1] each, by bisection on the keys."""
     keys = _sortable(key)
 
     def sums(mask: Any) -> tuple[Any, Any]:
@@ -77,10 +125,13 @@ def wanted_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> Any:
         return ops.logical_not(wanted(mass + number * own, term + number * own_term, own, own_term))
 
     tied_before = ops.cumsum(ops.cast(tied, "int32"), axis=-1) - 1
-    needed = _first_true(none, tied_before[:, -1:] + 1, lambda count: unwanted(count))
+    needed = _first_true(none, tied_before[:, -1:] + 1, unwanted)
     first = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
     needed = ops.maximum(needed, ops.cast(first, "int32"))
-    return above | (tied & (tied_before < needed))
+    kept = tied & (tied_before < needed)
+    places = ops.arange(key.shape[-1], dtype="int32")[None]
+    value = ops.max(ops.where(tied, key, -np.inf), axis=-1, keepdims=True)
+    return value, ops.max(ops.where(kept, places, -1), axis=-1, keepdims=True)
 
 
 def locate(masses: Any, uniform: Any) -> Any:
