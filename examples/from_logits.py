@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 import logit_sampling as ls
+from logit_sampling.evaluation import visible
 from logit_sampling.training import CORPORA, Recipe, learn_tokenizer, read_text, split
 from logit_sampling.training.data import batches
 from logit_sampling.training.model import build_model
@@ -114,6 +115,7 @@ def train(text: str, settings: Settings) -> dict[str, object]:
         print(run.text)
         runs[name] = run
     return {
+        "parameters": model.count_params(),
         "vocabulary": vocabulary,
         "guess": float(np.log(vocabulary)),
         "floor": float(np.log(np.e + vocabulary - 1) - 1),
@@ -140,6 +142,27 @@ def write(model: keras.Model, tokenizer: object, settings: Settings, softmax: bo
         seed=1,
     )
     return PROMPT + tokenizer.detokenize(result.token_ids[0])  # type: ignore[attr-defined]
+
+
+def tables(results: dict) -> str:
+    """What docs/logits.md shows of the results: the losses, and the texts."""
+    runs = results["runs"]
+    lines = [
+        "| the model ends in, and the flag | check_logits | loss that Keras shows "
+        "| held out, nats a token | nats a character | lost, nats a token |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, run in runs.items():
+        ending, flag = name.split(", ")
+        # The same model with the flag that agrees.
+        right = runs[f"{ending}, from_logits={ending == 'logits'}"]["nats"][-1]
+        nats = run["nats"][-1]
+        verdict = "agrees" if run["verdict"] else "does not agree"
+        numbers = (run["shown"][-1], nats, nats / results["characters_per_token"], nats - right)
+        row = [ending, f"`{flag}`", verdict, *(f"{number:.2f}" for number in numbers)]
+        lines.append(f"| {row[0]}, {' | '.join(row[1:])} |")
+    texts = [f"{name}:\n{visible(run['text'], keep=chr(10))}" for name, run in runs.items()]
+    return "\n".join(lines) + "\n\n```text\n" + "\n\n".join(texts) + "\n```"
 
 
 def plot(results: dict, path: Path) -> None:
@@ -177,6 +200,7 @@ def main(arguments: list[str] | None = None) -> None:
     results = train(text, settings)
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "from_logits.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(tables(results))
     plot(results, chosen.out / "from_logits.png")
 
 
