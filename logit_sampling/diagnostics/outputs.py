@@ -121,6 +121,8 @@ def judge_values(
         kind = "softmax"
     elif kind == "unknown" and ends_in == "sigmoid":
         kind = "sigmoid"
+    elif kind == "sigmoid" and not operation and ((values == 0) | (values == 1)).any():
+        kind = "unknown"  # as likely rectified scores, and there is no graph to tell
     elif kind in ("sigmoid", "unknown") and operation in SCORING:
         kind = "logits"
         evidence = f"the model ends in {operation}, whose result can have any size"

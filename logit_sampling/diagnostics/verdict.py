@@ -1,6 +1,7 @@
 """Do the output of a model and its loss agree, what goes wrong if not, and what mends it."""
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ class LogitsReport:
             ("problem", self.problem),
             ("remedy", self.remedy),
         ]
-        return "\n".join(f"{key:8} {value}" for key, value in lines if value)
+        return "\n".join(f"{key:8} {_wrapped(key, value)}" for key, value in lines if value)
 
     __repr__ = __str__
 
@@ -64,6 +65,14 @@ class LogitsReport:
         fields = {k: getattr(self, k) for k in ("name", "output", "expects", "ok", "problem")}
         fields |= {k: getattr(self, k) for k in ("remedy", "evidence", "units")}
         return fields | {"outputs": [report.to_dict() for report in self.outputs]}
+
+
+def _wrapped(key: str, value: str) -> str:
+    """Sentences in lines of 100 characters; code in one, to be copied."""
+    if key == "remedy":
+        return value
+    indent = " " * 9
+    return textwrap.fill(value, 100, initial_indent=indent, subsequent_indent=indent).lstrip()
 
 
 def judge(output: Output, expected: Expectation, name: str) -> LogitsReport:

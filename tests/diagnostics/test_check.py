@@ -235,6 +235,24 @@ def test_inputs_for_a_model_that_says_nothing_about_its_own() -> None:
     assert (report.output, report.ok) == ("softmax", False)
 
 
+@pytest.mark.parametrize(
+    ("values", "operation", "kind"),
+    [
+        ([0.3, 0.9], "", "sigmoid"),
+        ([0.0, 0.9], "", "unknown"),  # rectified scores look like this
+        ([0.0, 0.9], "Relu", "logits"),
+        ([0.0, 0.9], "Sigmoid", "sigmoid"),
+        ([0.0, 0.0], "", "unknown"),
+        ([0.0, 0.0], "MatMul", "logits"),
+    ],
+)
+def test_values_where_no_graph_helps(values: list, operation: str, kind: str) -> None:
+    from logit_sampling.diagnostics.outputs import judge_values
+
+    output = judge_values(np.array([values], np.float32), "float32", (), operation, "", False)
+    assert output.kind == kind
+
+
 def test_a_loaded_model(tiny_gpt2: Any) -> None:
     from logit_sampling.generation.models import LanguageModel
 
@@ -247,14 +265,15 @@ def test_the_report_prints_itself() -> None:
     report = ls.check_logits(model)
     assert repr(report) == str(report)
     text = str(report)
+    assert all(len(line) <= 100 for line in text.splitlines() if not line.startswith("remedy"))
+    sentences = " ".join(text.split())
+    assert "starts at ln 20 = 3.00 nats and cannot fall below 2.08" in sentences  # ln(e + 19) - 1
     for line in (
         "output   softmax\n",
         "expects  logits\n",
         "layer 'head' ends in Softmax",
         "SparseCategoricalCrossentropy(from_logits=True)\n",
         "verdict  they do not agree\n",
-        # ln(e + 19) - 1 = 2.0782
-        "with 20 classes it starts at ln 20 = 3.00 nats and cannot fall below 2.08",
         "remedy   model.compile(..., loss=keras.losses.SparseCategoricalCrossentropy("
         "from_logits=False))  # or take the softmax off layer 'head'",
     ):
