@@ -298,7 +298,7 @@ def test_the_report_prints_each_check_and_the_summary():
         ({"expected": lambda x: x[0]}, r"gave shape \(100,\) for logits of shape \(1, 100\)"),
         ({"fn": 3}, "fn must be a function"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )
 def test_bad_arguments(settings, said):
     with pytest.raises(ValueError, match=said):
