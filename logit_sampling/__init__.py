@@ -20,6 +20,8 @@ from logit_sampling.transforms import (
     Eta,
     ForcedTokens,
     FrequencyPenalty,
+    Grammar,
+    Guidance,
     LengthDecay,
     LogitBias,
     MinNewTokens,
@@ -39,7 +41,10 @@ from logit_sampling.transforms import (
     TopP,
     Transform,
     Typical,
+    Watermark,
+    guide,
 )
+from logit_sampling.watermark_detector import Detection, WatermarkDetector
 
 if TYPE_CHECKING:
     from logit_sampling.diagnostics import (
@@ -62,12 +67,15 @@ __all__ = [
     "AllowTokens",
     "BadWords",
     "BitsPerCharacter",
+    "Detection",
     "DynamicTemperature",
     "Epsilon",
     "Eta",
     "ForcedTokens",
     "FrequencyPenalty",
+    "Grammar",
     "Greedy",
+    "Guidance",
     "LengthDecay",
     "LogitBias",
     "LogitsGuard",
@@ -93,9 +101,12 @@ __all__ = [
     "TopP",
     "Transform",
     "Typical",
+    "Watermark",
+    "WatermarkDetector",
     "check_logits",
     "compare",
     "generate",
+    "guide",
     "load_model",
     "logits_from",
     "train",

@@ -346,16 +346,28 @@ class Scores:
         full = ops.full((rows, self.vocabulary), fill, dtype=kept.dtype)
         return ops.scatter_update(full, places, ops.reshape(kept, (-1,)))
 
-    def dense(self) -> Any:
-        """Return logits, [batch, vocab], with -inf for what was removed."""
+    def raised(self, chosen: Callable[..., Any], by: Any, *integers: Any) -> Self:
+        """Add ``by`` to the logits of some tokens (see the eager engine)."""
+        n = self.vocabulary
+        ids = ops.arange(n, dtype="int32")[None] if self.ids is None else self.ids
+        marked = chosen(ops.cast(ids, "uint32"), *(column(i, "uint32") for i in integers))
+        values = self._scaled()
+        values = ops.where(marked, values + column(by, values.dtype), values)
+        return replace(self, values=values, temperature=1.0)
+
+    def _scaled(self) -> Any:
+        """Return logits divided by the temperature."""
         wide_scaled = ops.cast(self.values, wide()) / self.temperature
         scaled = ops.cast(wide_scaled, self.values.dtype)
         # Near 0 the peak may overflow; shifting a row does not change its distribution.
         peak = self._raw_peak()
         scaled_peak = ops.cast(ops.cast(peak, wide()) / self.temperature, self.values.dtype)
         overflow = ops.isinf(scaled_peak) & ops.logical_not(ops.isinf(peak))
-        shifted = ops.cast(self._exponents(), self.values.dtype)
-        return self._spread(ops.where(overflow, shifted, scaled), -np.inf)
+        return ops.where(overflow, ops.cast(self._exponents(), self.values.dtype), scaled)
+
+    def dense(self) -> Any:
+        """Return logits, [batch, vocab], with -inf for what was removed."""
+        return self._spread(self._scaled(), -np.inf)
 
     def _distribution(self) -> tuple[Any, Any]:
         """Return masses, and which rows have a distribution."""

@@ -307,6 +307,20 @@ class Scores:
 
         return self._each(change, *parameters)
 
+    def raised(self, chosen: Callable[..., Any], by: Any, *integers: Any) -> Self:
+        """Add ``by`` to the logits of some tokens.
+
+        Args:
+            chosen: ``chosen(ids, *integers)`` tells which, bool; all are uint32.
+            by: at least 0, one number or [batch].
+            *integers: one number or [batch] each.
+        """
+
+        def change(row: Row, by: float, *own: int) -> Row:
+            return row.raised(lambda ids: chosen(ids, *own), by)
+
+        return self._each(change, by, *integers)
+
     def dense(self) -> np.ndarray:
         """Return logits, [batch, vocab], with -inf for what was removed."""
         for row in self.rows:

@@ -207,6 +207,18 @@ class Row:
         values[places] = np.where(np.isinf(new), new, np.clip(new, -most, most))
         return self.with_values(values, max(peak, values[places].max()) if untouched else None)
 
+    def raised(self, chosen: Callable[[np.ndarray], np.ndarray], by: float) -> "Row":
+        """Add ``by``, 0 or more, to the logits of the tokens whose ids are ``chosen``."""
+        base = self.scaled()
+        values, step = np.empty_like(base), base.dtype.type(by)
+        for part in self.masses.parts():
+            if self.ids is None:
+                ids = np.arange(part.start, min(part.stop, base.size), dtype=np.uint32)
+            else:
+                ids = self.ids[part].astype(np.uint32)
+            np.add(base[part], chosen(ids) * step, out=values[part])
+        return self.with_values(values)
+
     def logits_of(self, tokens: np.ndarray) -> np.ndarray:
         """Return the logits of ``tokens``, -inf for one that was removed or is none."""
         places, found = self._places(tokens)

@@ -11,6 +11,8 @@ from logit_sampling.transforms.constraints import (
     SuppressTokens,
 )
 from logit_sampling.transforms.dry import DRY
+from logit_sampling.transforms.grammar import Grammar
+from logit_sampling.transforms.guidance import Guidance, guide
 from logit_sampling.transforms.penalties import (
     FrequencyPenalty,
     NoRepeatNGram,
@@ -32,6 +34,7 @@ from logit_sampling.transforms.truncation import (
     TopP,
     Typical,
 )
+from logit_sampling.transforms.watermark import Watermark
 
 __all__ = [
     "DRY",
@@ -44,6 +47,8 @@ __all__ = [
     "Eta",
     "ForcedTokens",
     "FrequencyPenalty",
+    "Grammar",
+    "Guidance",
     "LengthDecay",
     "LogitBias",
     "MinNewTokens",
@@ -64,4 +69,6 @@ __all__ = [
     "TopP",
     "Transform",
     "Typical",
+    "Watermark",
+    "guide",
 ]

@@ -1,0 +1,292 @@
+"""Grammars: what is valid, what ends, and that every text written under one parses."""
+
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import logit_sampling as ls
+
+llguidance = pytest.importorskip("llguidance")
+
+TOKENS = [
+    "a",
+    "b",
+    "ab",
+    "1",
+    "12",
+    '"',
+    '{"',
+    '":',
+    "}",
+    "]",
+    "[",
+    ",",
+    "-",
+    "é",
+    "x",
+    "2",
+    ":",
+    "<end>",
+]
+END = len(TOKENS) - 1
+VOCABULARY = len(TOKENS)
+
+
+class Tiny:
+    """What llguidance asks of a tokenizer."""
+
+    eos_token_id, bos_token_id, special_token_ids = END, None, [END]
+    tokens = [token.encode() for token in TOKENS]  # noqa: RUF012
+
+    def __call__(self, text):
+        return [max(range(END), key=lambda i: len(TOKENS[i]) * text.startswith(TOKENS[i]))]
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return llguidance.LLTokenizer(llguidance.TokenizerWrapper(Tiny()))
+
+
+def kept(grammar: ls.Grammar, ids: list[int], vocabulary: int = VOCABULARY) -> list[int]:
+    new = grammar(np.zeros(vocabulary, np.float32), history=ids)
+    return np.flatnonzero(new > -np.inf).tolist()
+
+
+def write(grammar: ls.Grammar, seed: int, vocabulary: int = VOCABULARY) -> str | None:
+    """Return a text under random logits; None if it does not end."""
+    sampler, rng = ls.Sampler(grammar, ls.TopK(5)), np.random.default_rng(seed)
+    state, ids = sampler.init([[]], vocabulary, seed=seed), []
+    for _ in range(200):
+        x = rng.normal(size=(1, vocabulary)).astype(np.float32)
+        x[0, grammar.tokenizer.eos_token] += 1
+        token, state = sampler.step(x, state)
+        if int(token[0]) in grammar.tokenizer.eos_tokens:
+            return grammar.tokenizer.decode_str(ids)
+        ids.append(int(token[0]))
+    return None
+
+
+PATTERNS = {
+    # a pattern, and what a prefix of a match of it matches
+    "(ab)+": "(ab)*a?",
+    "a?b{2,3}": "a?b{0,3}",
+    "é|x1": "é|x?|x1",
+    "[ab]*12|-1": "[ab]*1?|[ab]*12|-1?",
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_support_is_what_brute_force_finds(tiny, pattern):
+    grammar, prefix = ls.Grammar.regex(pattern, tiny), PATTERNS[pattern]
+    level, checked = [[]], 0
+    for _ in range(4):
+        following = []
+        for ids in level:
+            text = "".join(TOKENS[i] for i in ids)
+            expected = [i for i in range(END) if re.fullmatch(prefix, text + TOKENS[i])]
+            expected += [END] if re.fullmatch(pattern, text) else []
+            assert kept(grammar, ids) == expected, text
+            following += [[*ids, i] for i in expected if i != END]
+            checked += 1
+        level = following[:40]
+    assert checked >= 3
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_text_matches(tiny, pattern):
+    texts = [write(ls.Grammar.regex(pattern, tiny), seed) for seed in range(25)]
+    assert all(re.fullmatch(pattern, text) for text in texts) and len(set(texts)) > 1
+
+
+def test_every_text_follows_the_schema(tiny):
+    schema = {
+        "type": "object",
+        "properties": {
+            "a": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": 2},
+            "b": {"enum": ["a", "1"]},
+        },
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    for given in (schema, json.dumps(schema)):
+        grammar = ls.Grammar.json_schema(given, tiny)
+        found = [json.loads(write(grammar, seed)) for seed in range(25)]
+        for value in found:
+            assert set(value) <= {"a", "b"} and len(value["a"]) <= 2
+            assert all(isinstance(item, int) and item >= 0 for item in value["a"])
+            assert value.get("b", "a") in ("a", "1")
+        assert len({json.dumps(value) for value in found}) > 3
+
+
+def test_a_context_free_grammar(tiny):
+    grammar = ls.Grammar.lark('start: "a" | "[" start "]" | "[" start "," start "]"', tiny)
+    texts = [write(grammar, seed) for seed in range(25)]
+    deepest = 0
+    for text in texts:
+        assert text is not None
+        deepest = max(deepest, text.count("["))
+        while text != "a":
+            shorter = text.replace("[a]", "a").replace("[a,a]", "a")
+            assert shorter != text
+            text = shorter
+    assert deepest > 1
+
+
+def test_values_of_valid_tokens_stay_and_ids_beyond_the_tokenizer_go(tiny):
+    grammar = ls.Grammar.regex("(ab)+", tiny)
+    x = np.random.default_rng(0).normal(size=(2, VOCABULARY + 9)).astype(np.float32)
+    new = grammar(x, history=[[0], [2]])
+    expected = np.full_like(x, -np.inf)
+    expected[0, [1]] = x[0, [1]]
+    expected[1, [0, 2, END]] = x[1, [0, 2, END]]
+    np.testing.assert_array_equal(new, expected)
+    assert new.dtype == np.float32
+    assert kept(grammar, [2], vocabulary=3) == [0, 2]  # fewer logits than tokens
+
+
+def test_a_prompt_is_no_part_of_the_text(tiny):
+    grammar = ls.Grammar.regex("ab", tiny)
+    x = np.zeros((1, VOCABULARY), np.float32)
+    new = grammar(x, history=[[5, 5, 5, 0]], prompt_length=3)
+    assert np.flatnonzero(new[0] > -np.inf).tolist() == [1]
+
+
+def test_an_old_state_stays_valid(tiny):
+    grammar = ls.Grammar.regex("(ab)+", tiny)
+    x = np.zeros((2, VOCABULARY), np.float32)
+    state = grammar.init(np.empty((2, 0), np.int32), VOCABULARY)
+    first = grammar.apply(x, state)
+    new = grammar.update(state, np.array([0, -1]))
+    assert new[1] is state[1]
+    with pytest.raises(ValueError, match="refuses"):
+        grammar.update(state, np.array([0, 1]))
+    np.testing.assert_array_equal(grammar.apply(x, state), first)
+    np.testing.assert_array_equal(grammar.apply(x, new)[1], first[1])
+    assert np.flatnonzero(grammar.apply(x, new)[0] > -np.inf).tolist() == [1]
+
+
+def test_an_ended_row_goes_on_ending_while_others_write(tiny):
+    grammar = ls.Grammar.regex("ab|aba", tiny)
+    state = grammar.init(np.empty((2, 0), np.int32), VOCABULARY)
+    x = np.zeros((2, VOCABULARY), np.float32)
+    for ids, left in (
+        ([2, 0], [[0, END], [1, 2][:1]]),
+        ([END, 1], [[END], [0, END]]),
+        ([END, 0], [[END], [END]]),
+        ([END, END], [[END], [END]]),
+        ([-1, END], [[END], [END]]),
+    ):
+        state = grammar.update(state, np.array(ids))
+        new = grammar.apply(x, state)
+        assert [np.flatnonzero(row > -np.inf).tolist() for row in new] == left
+    with pytest.raises(ValueError, match=r"refuses token 0 \('a'\) in row 0"):
+        grammar.update(state, np.array([0, -1]))
+
+
+@pytest.mark.parametrize(("id", "name"), [(1, "'b'"), (END, "'<end>'"), (99, "'unknown'")])
+def test_a_token_that_the_grammar_refuses(tiny, id, name):
+    grammar = ls.Grammar.regex("(ab)+", tiny)
+    with pytest.raises(ValueError, match=rf"refuses token {id} \(.*{name[1:-1]}.*\) in row 0"):
+        grammar(np.zeros(VOCABULARY), history=[id])
+
+
+def test_a_text_that_no_token_can_go_on(tiny):
+    grammar = ls.Grammar.regex("axyz", tiny)
+    with pytest.raises(ValueError, match="no token can continue row 0"):
+        kept(grammar, [0, 14])
+
+
+def test_steps_equal_calls_and_generate_stops(tiny):
+    sampler = ls.Sampler(ls.Grammar.regex("[ab]{2,6}", tiny))
+    model = lambda ids: np.zeros((len(ids), VOCABULARY))  # noqa: E731
+    result = ls.generate(
+        model, [[14, 14]] * 4, sampler=sampler, max_new_tokens=20, seed=3, stop_at_end=[END]
+    )
+    for row, ids in enumerate(result.token_ids):
+        assert result.finish_reasons[row] == "end_token" and ids[-1] == END
+        assert re.fullmatch("[ab]{2,6}", "".join(TOKENS[i] for i in ids[:-1]))
+        for place, id in enumerate(ids):
+            again = sampler(
+                np.zeros(VOCABULARY),
+                seed=3 + row,
+                step=2 + place,
+                history=[14, 14, *ids[:place]],
+                prompt_length=2,
+            )
+            assert again == id
+
+
+def test_a_graph_is_refused(tiny):
+    sampler = ls.Sampler(ls.Grammar.regex("ab", tiny))
+    with pytest.raises(ValueError, match="cannot be part of a graph: call the sampler outside"):
+        tf.function(lambda x: sampler(x, seed=1))(tf.zeros((1, VOCABULARY)))
+    ids = sampler(tf.zeros((1, VOCABULARY)), seed=1)  # eager tensors are fine
+    assert isinstance(ids, tf.Tensor) and int(ids[0]) in (0, 2)
+
+
+def test_a_tokenizer_of_hugging_face():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    ids = {token: i for i, token in enumerate([*alphabet, "Ġt", "<|endoftext|>"])}
+    tokenizer = Tokenizer(models.BPE(ids, [("Ġ", "t")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    grammar = ls.Grammar.regex(" té", tokenizer, end_id=257)
+    first, last = "é".encode()
+    assert kept(grammar, [], 258) == sorted([ids["Ġ"], ids["Ġt"]])
+    after = kept(grammar, [ids["Ġt"]], 258)
+    assert len(after) == 1 and len(alphabet[after[0]]) == 1 and first != last
+    assert write(grammar, 0, 258) == " té"
+    with pytest.raises(ValueError, match="pass `end_id`"):
+        ls.Grammar.regex("a", tokenizer)
+
+
+def test_a_tokenizer_of_keras_hub(tiny_tokenizer):
+    grammar = ls.Grammar.regex("the? aéou.{0,2}", tiny_tokenizer)
+    assert grammar.tokenizer.eos_token == tiny_tokenizer.end_token_id == 260
+    for text in ("the aéou", "th aéou!?"):
+        encoded = [int(i) for i in tiny_tokenizer(text)]
+        assert grammar.tokenizer.decode_str(encoded) == text
+        assert all(id in kept(grammar, encoded[:place], 261) for place, id in enumerate(encoded))
+    the = tiny_tokenizer.token_to_id("the")
+    assert the in kept(grammar, [], 261)
+    assert 260 not in kept(grammar, [the], 261)
+    texts = {write(grammar, seed, 261) for seed in range(8)}
+    assert all(re.fullmatch("the? aéou.{0,2}", text) for text in texts) and len(texts) > 1
+
+
+def test_pieces_of_sentence_piece():
+    from logit_sampling.transforms.vocabularies import _of_sentence_piece
+
+    pieces = ["\u2581the", "<0x0A>", "<0xe9>", "é", "<s>"]
+    expected = [b" the", b"\n", b"\xe9", "é".encode(), b"<s>"]
+    assert [_of_sentence_piece(piece) for piece in pieces] == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda t: ls.Grammar.regex("(", t), "no valid grammar.*unclosed group"),
+        (lambda t: ls.Grammar.lark("start: x", t), "no valid grammar.*unknown name"),
+        (lambda t: ls.Grammar.json_schema({"type": "nope"}, t), "no valid grammar.*nope"),
+        (lambda t: ls.Grammar.json_schema("{", t), "the schema is no JSON"),
+        (lambda t: ls.Grammar.regex("a", "gpt2"), "takes a KerasHub tokenizer.*got 'gpt2'"),
+        (lambda t: ls.Grammar.regex("a", t, end_id=18), r"end token 18 is not in \[0, 18\)"),
+        (lambda t: ls.Grammar.regex("a", t, end_id=-1), r"end token -1 is not in"),
+        (lambda t: ls.Grammar.regex("a", t).get_config(), "JSON cannot hold its tokenizer"),
+    ],
+)
+def test_bad_input(tiny, make, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        make(tiny)
+
+
+def test_without_the_package_the_extra_is_named(tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    with pytest.raises(ValueError, match=r"pip install 'logit-sampling\[grammar\]'"):
+        ls.Grammar.regex("a", tiny)
