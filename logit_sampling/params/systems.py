@@ -184,6 +184,7 @@ SYSTEMS = {
         presets={
             **{name: {"window": 64, "prompt": True} for name in _PENALTIES},
             "dry_multiplier": {"window": 64},
+            "mirostat": {"after_cut": True},
         },
         off={
             "top_n_sigma": _AT_MOST_0,

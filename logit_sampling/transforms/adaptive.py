@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.checks import Numbers, check_choice, check_count, number
+from logit_sampling.checks import Numbers, check_choice, check_count, check_flag, number
 from logit_sampling.engines import batch_of, take_in
 from logit_sampling.transforms.base import Transform
 
@@ -23,6 +23,10 @@ class Feedback(Transform):
         """Return the state after a token of that log-probability, float32 [batch]."""
         raise NotImplementedError(f"{type(self).__name__} does not write `learn`")
 
+    def measured(self, scores: Any, state: Any) -> Any:
+        """Return the scores whose probabilities it learns from: those that came in."""
+        return scores
+
     def act(self, scores: Any, state: Any) -> Any:
         """Apply to the scores of an engine: what a sampler calls."""
         return self.narrow(scores, state)
@@ -36,7 +40,8 @@ class Feedback(Transform):
         """Return the state after ``ids`` were drawn from what became of ``scores``."""
         xp = scores.xp
         none = ids < 0
-        log_prob = scores.numbers(scores.log_prob(xp.where(none, 0, ids)))
+        log_prob = self.measured(scores, state).log_prob(xp.where(none, 0, ids))
+        log_prob = scores.numbers(log_prob)
         none = none | ~(log_prob > -math.inf)
         learned = self.learn(scores, state, xp.where(none, 0.0, log_prob))
         return tuple(xp.where(none, old, new) for old, new in zip(state, learned, strict=True))
@@ -63,6 +68,8 @@ class Mirostat(Feedback):
         eta: the rate of correction, at least 0, or one for each row.
         version: 1 or 2.
         m: how many ranks version 1 looks at, at least 2.
+        after_cut: whether S is taken under the distribution that is left, as in llama.cpp; a cut
+            that leaves one token then has no surprise at all, and the limit rises.
 
     Raises:
         ValueError: a value is out of range; a call with tokens that were generated (the state has
@@ -82,11 +89,13 @@ class Mirostat(Feedback):
     eta: Numbers = number(ge=0, default=0.1)
     version: int = 2
     m: int = 100
+    after_cut: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice(self, "version", (1, 2))
         check_count(self, "m", least=2)
+        check_flag(self, "after_cut")
 
     def init(self, history: Any, vocab_size: int) -> tuple[Any]:
         """Return the limit mu, bits, float64 [batch]."""
@@ -121,6 +130,10 @@ class Mirostat(Feedback):
         count = xp.floor(xp.exp(xp.minimum(log_count, math.log(vocabulary))) * (1 + 1e-9))
         count = xp.where(xp.any(able, axis=-1), xp.maximum(count, 1.0), float(vocabulary))
         return count
+
+    def measured(self, scores: Any, state: tuple[Any]) -> Any:
+        """Return the scores whose probabilities it learns from."""
+        return self.narrow(scores, state) if self.after_cut else scores
 
     def learn(self, scores: Any, state: tuple[Any], log_prob: Any) -> tuple[Any]:
         """Return the limit, corrected by the surprise."""

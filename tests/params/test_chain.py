@@ -62,7 +62,7 @@ def chain(**params):
         ),
         (
             {"order": "llama.cpp", "defaults": True, "mirostat": 1, "mirostat_lr": 0.3},
-            [T, ls.Mirostat(5, 0.3, version=1)],
+            [T, ls.Mirostat(5, 0.3, version=1, after_cut=True)],
         ),
         (
             {"mirostat": 2, "mirostat_tau": 3, "top_k": 40, "top_a": 0.2, "p_less": True},

@@ -80,7 +80,7 @@ def chain(**params):
         ({"temperature": 0, "repetition_penalty": 2}, [ls.RepetitionPenalty(2), ls.Temperature(0)]),
         (
             {"order": "llama.cpp", "mirostat": 2, "logit_bias": {1: 2}},
-            [ls.LogitBias({1: 2}), ls.Mirostat()],
+            [ls.LogitBias({1: 2}), ls.Mirostat(after_cut=True)],
         ),
     ],
     ids=str,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from tests.peers.rows import MASKED, RANDOM, ROWS, SMALL, TIED, assert_same, softmax
+from logit_sampling.engines import take_in
+from tests.peers.rows import MASKED, RANDOM, ROWS, SMALL, TIED, assert_same
 
 llama = pytest.importorskip("llama_cpp")
 from tests.peers.llama import apply  # noqa: E402
@@ -131,7 +132,56 @@ def test_mirostat_replaces_the_chain(version):
     sampler = ls.Sampler.from_params(
         order="llama.cpp", defaults=True, mirostat=version, mirostat_tau=2.0, temp=0.7
     )
-    assert sampler == ls.Sampler(ls.Temperature(0.7), ls.Mirostat(2.0, 0.1, version=version))
+    mirostat = ls.Mirostat(2.0, 0.1, version=version, after_cut=True)
+    assert sampler == ls.Sampler(ls.Temperature(0.7), mirostat)
+
+
+def mirostat_steps(version: int, logits: np.ndarray, steps: int) -> list[tuple[int, int]]:
+    """Return how many tokens llama.cpp's Mirostat kept at each step, and which it drew."""
+    if version == 1:
+        handle = llama.llama_sampler_init_mirostat(len(logits), 7, 2.0, 0.5, 100)
+    else:
+        handle = llama.llama_sampler_init_mirostat_v2(7, 2.0, 0.5)
+    data, made = (llama.llama_token_data * len(logits))(), []
+    for _ in range(steps):
+        for i, x in enumerate(logits.tolist()):
+            data[i] = llama.llama_token_data(i, x, 0.0)
+        array = llama.llama_token_data_array(data, len(logits), -1, False)
+        llama.llama_sampler_apply(handle, ctypes.byref(array))
+        made.append((array.size, array.data[array.selected].id))
+    llama.llama_sampler_free(handle)
+    return made
+
+
+def our_steps(transform: ls.Mirostat, logits: np.ndarray, drawn: list[int]) -> list[int]:
+    """Return how many tokens ours keeps at each step, if the tokens ``drawn`` are drawn."""
+    sampler, kept = ls.Sampler(transform), []
+    state = sampler.init([[]], len(logits), seed=0)
+    for token in drawn:
+        scores = take_in(logits).scores
+        (own,) = state.transforms
+        kept.append(int((transform.act(scores, own).probabilities() > 0).sum()))
+        own = transform.after(scores, own, np.array([token]))
+        state = state._replace(transforms=(own,))
+    return kept
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("row", range(len(RANDOM)))
+def test_mirostat_over_steps(version, row):
+    made = mirostat_steps(version, RANDOM[row], 12)
+    sampler = ls.Sampler.from_params(
+        order="llama.cpp", mirostat=version, mirostat_tau=2.0, mirostat_eta=0.5
+    )
+    (ours,) = sampler.transforms
+    kept = our_steps(ours, RANDOM[row], [token for _, token in made])
+    assert kept == [size for size, _ in made] and len(set(kept)) > 1
+
+
+def test_difference_mirostat_measures_after_the_cut():
+    made = mirostat_steps(2, RANDOM[1], 3)
+    assert [size for size, _ in made] == [1, 2, 7]
+    assert our_steps(ls.Mirostat(2.0, 0.5), RANDOM[1], [token for _, token in made]) == [1, 1, 1]
 
 
 # What follows are differences; docs/peers.md explains each.
@@ -183,33 +233,21 @@ def test_difference_dynamic_temperature_counts_masked_tokens():
     np.testing.assert_allclose(theirs[:2], [0.7479, 0.2521], atol=1e-4)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_difference_mirostat_measures_after_the_cut(version):
-    def init():
-        if version == 1:
-            return llama.llama_sampler_init_mirostat(200, 7, 2.0, 0.5, 100)
-        return llama.llama_sampler_init_mirostat_v2(7, 2.0, 0.5)
+def test_difference_top_n_sigma_leaves_masked_candidates():
+    # They make the entropy of what follows NaN, or count as possible tokens.
+    row = np.array([3, 2.5, 2, 1, 0, -1], np.float32)
+    sigma = llama.llama_sampler_init_top_n_sigma
+    theirs = apply([sigma(1.0), llama.llama_sampler_init_typical(0.5, 0)], row)[0]
+    ours = ls.Sampler(ls.TopNSigma(1), ls.Typical(0.5)).probabilities(row)
+    assert (theirs > 0).sum() == 1 and (ours > 0).sum() == 2
+    theirs = apply([sigma(1.0), llama.llama_sampler_init_temp_ext(1.0, 0.5, 1.0)], row)[0]
+    ours = ls.Sampler(ls.TopNSigma(1), ls.DynamicTemperature(1, 0.5)).probabilities(row)
+    np.testing.assert_allclose([theirs[0], ours[0]], [0.4953, 0.4543], atol=1e-4)
 
-    logits = RANDOM[1]
-    sampler, handle = ls.Sampler(ls.Mirostat(2.0, 0.5, version=version)), init()
-    data = (llama.llama_token_data * len(logits))()
-    kept = []
-    for _ in range(2):
-        for i, x in enumerate(logits.tolist()):
-            data[i] = llama.llama_token_data(i, x, 0.0)
-        array = llama.llama_token_data_array(data, len(logits), -1, False)
-        llama.llama_sampler_apply(handle, ctypes.byref(array))
-        kept.append((array.size, array.data[array.selected].id))
-    llama.llama_sampler_free(handle)
-    state = sampler.init([[]], 200, seed=0)
-    first = int((sampler.probabilities(logits) > 0).sum())
-    assert kept[0][0] == first
-    token = kept[0][1]
-    (before,) = state.transforms[0]
-    before_cut = -np.log2(softmax(logits)[token])
-    after_cut = -np.log2(sampler.probabilities(logits)[token])
-    limits = [before - 0.5 * (s - 2.0) for s in (before_cut, after_cut)]
-    counts = [int((-np.log2(softmax(logits)) <= limit).sum()) for limit in limits]
-    assert counts[0] != counts[1]
-    if version == 2:
-        assert kept[1][0] == max(1, counts[1])
+
+def test_difference_a_row_without_a_token_left():
+    with np.errstate(invalid="ignore"):
+        selected = apply([llama.llama_sampler_init_dist(3)], np.full(4, -INF, np.float32))[1]
+    assert selected == 3
+    with pytest.raises(ValueError, match="nothing is left to draw from"):
+        ls.Sampler()(np.full(4, -INF, np.float32))

@@ -152,6 +152,29 @@ def test_difference_top_h():
     assert (ls.Sampler(ls.TopH(1.0)).probabilities(wide) > 0).all()
 
 
+def test_difference_rows_without_a_token_left():
+    row = np.full(4, -np.inf, np.float32)
+    for processor in (hf.EtaLogitsWarper(0.1), hf.TopHLogitsWarper(0.5)):
+        with pytest.raises(ValueError, match="Expected parameter logits"):
+            processor(None, torch.tensor(row[None]))
+    for transform in (ls.Eta(0.1), ls.TopH(0.5)):
+        np.testing.assert_array_equal(transform(row), row)
+    removed = hf.InfNanRemoveLogitsProcessor()(None, torch.tensor([[-3.0, np.nan, -1.0]]))
+    assert removed.argmax() == 1  # NaN became the likeliest
+    prefix = hf.PrefixConstrainedLogitsProcessor(lambda *_: [1, 2], 1)
+    revived = prefix(torch.tensor([[0]]), torch.tensor([[3, -np.inf, -np.inf, 1]]))
+    assert revived.tolist() == [[-np.inf, 0, 0, -np.inf]]
+
+
+def test_difference_a_watermark_of_the_last_token_whatever_the_context():
+    history, zeros = torch.tensor([[5, 6, 7, 8]]), torch.zeros(1, 50)
+    one, three = (
+        hf.WatermarkLogitsProcessor(50, "cpu", context_width=width)(history, zeros)
+        for width in (1, 3)
+    )
+    assert (one == three).all() and (one > 0).sum() == 12
+
+
 def test_difference_a_temperature_of_0_or_an_integer():
     for temperature in (0.0, 1):
         with pytest.raises(ValueError, match="strictly positive float"):

@@ -23,6 +23,16 @@ def test_the_limit_of_mirostat_falls_with_the_surprise():
         limit -= 0.5 * (-math.log2(np.exp(ROW[0, ids[0]])) - 0.9)
 
 
+def test_the_surprise_after_the_cut():
+    # 2 tau is 1.8 bits, which 0.3 has and 0.2 has not; of the two left 0.5 has ln2(8/5) bits.
+    sampler = ls.Sampler(ls.Mirostat(tau=0.9, eta=0.5, after_cut=True))
+    row = np.log([[0.5, 0.3, 0.2]])
+    state = sampler.init([[]], 3, seed=0)
+    ids, state = sampler.step(row, state)
+    surprise = np.log2(8 / 5) if ids[0] == 0 else np.log2(8 / 3)
+    np.testing.assert_allclose(state.transforms[0][0], 1.8 - 0.5 * (surprise - 0.9), rtol=1e-6)
+
+
 def test_the_sums_of_adaptive_p():
     sampler = ls.Sampler(ls.AdaptiveP(0.2, decay=0.5))
     state = sampler.init([[7]], 4, seed=1)
@@ -38,6 +48,7 @@ def test_the_sums_of_adaptive_p():
     [
         ls.Mirostat([2.0, 3.0], 0.3),
         ls.Mirostat(3.0, [0.3, 0.1], version=1, m=20),
+        ls.Mirostat([2.0, 3.0], 0.3, after_cut=True),
         ls.AdaptiveP([0.1, 0.4]),
     ],
     ids=repr,
@@ -94,6 +105,7 @@ def test_generated_tokens_alone_are_not_enough():
     [
         (lambda: ls.Mirostat(0), r"Mirostat needs `tau`.*\(0, inf\).*got 0"),
         (lambda: ls.Mirostat(3, version=3), r"`version` to be one of \(1, 2\); got 3"),
+        (lambda: ls.Mirostat(3, after_cut=1), r"`after_cut` to be one of .*; got 1"),
         (lambda: ls.Mirostat(3, m=1), r"`m` to be an integer of at least 2; got 1"),
         (lambda: ls.AdaptiveP(1.5), r"AdaptiveP needs `target`.*\[0, 1\].*got 1.5"),
         (lambda: ls.AdaptiveP(0.5, decay=1.0), r"`decay`.*\[0, 0.99\].*got 1.0"),
