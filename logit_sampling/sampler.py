@@ -86,6 +86,8 @@ class Sampler:
                 50 and do_sample False.
             **params: by name, or (in parentheses) by another system's name:
 
+                - guidance_scale, 1 is off, with unconditional, a function as ``Guidance`` takes it,
+                  and negative_prompt_ids.
                 - sequence_bias, logit_bias: as ``SequenceBias`` and ``LogitBias`` take them; token
                   ids of logit_bias may be strings, and False is a bias of -inf.
                 - repetition_penalty (repeat_penalty, penalty_repeat), 1 is off; frequency_penalty
@@ -99,6 +101,8 @@ class Sampler:
                 - allowed_token_ids, suppress_tokens, begin_suppress_tokens (at the first step).
                 - forced_bos_token_id, for the place behind one token; forced_eos_token_id, for the
                   last of max_new_tokens, or of max_length with the prompt.
+                - watermarking_config: a mapping of greenlist_ratio, bias, hashing_key and
+                  context_width, for ``Watermark``, whose hash is its own.
                 - temperature (temp): at least 0, 0 is greedy, 1 is off; with dynatemp_range above
                   0 and dynatemp_exponent (dynatemp_exp) it follows the entropy.
                 - top_h in (0, 1], 1 is off; top_n_sigma (top_nsigma) above 0, 0 is off; top_k at

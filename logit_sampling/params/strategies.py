@@ -53,6 +53,27 @@ def _end(arguments: dict[str, Any]) -> dict[str, Any]:
     return {"tokens": {last - 1: token}, "prompt": new is None}
 
 
+_WATERMARK = {
+    "greenlist_ratio": "gamma",
+    "bias": "delta",
+    "hashing_key": "key",
+    "context_width": "context",
+}
+
+
+def _watermark(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments for a WatermarkingConfig, or for a mapping of the same names."""
+    config = arguments["config"]
+    given = dict(config if isinstance(config, Mapping) else getattr(config, "__dict__", {"": 0}))
+    scheme = given.pop("seeding_scheme", "lefthash")
+    if scheme != "lefthash" or not set(given) <= set(_WATERMARK):
+        raise ValueError(
+            f"`watermarking_config` has the keys {', '.join(_WATERMARK)} and the seeding_scheme "
+            f"'lefthash'; got {config!r}"
+        )
+    return {_WATERMARK[name]: value for name, value in given.items()}
+
+
 _ALL = 2**31 - 1  # no vocabulary and no history has as many
 _ZERO, _ONE, _EMPTY = Bound("==", 0), Bound("==", 1), Bound("empty")
 
@@ -61,6 +82,15 @@ _ENDS = Parameter("eos_token_id", aliases=("stop_token_ids",), joins=True)
 _LAST_N = Parameter("repeat_last_n", aliases=("penalty_last_n",), read=_last_n)
 
 STRATEGIES = (
+    Strategy(
+        "Guidance",
+        {
+            "scale": Parameter("guidance_scale", _ONE, neutral=1),
+            "unconditional": Parameter("unconditional"),
+            "prompt": Parameter("negative_prompt_ids"),
+        },
+        needs=("unconditional",),
+    ),
     Strategy("SequenceBias", {"bias": Parameter("sequence_bias", _EMPTY)}),
     Strategy("LogitBias", {"bias": Parameter("logit_bias", _EMPTY, read=_biases)}),
     Strategy(
@@ -137,6 +167,7 @@ STRATEGIES = (
         },
         make=_end,
     ),
+    Strategy("Watermark", {"config": Parameter("watermarking_config")}, make=_watermark),
     Strategy(
         "DynamicTemperature",
         {

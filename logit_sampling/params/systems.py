@@ -103,12 +103,14 @@ _AT_MOST_0, _AT_LEAST_1 = Bound("<=", 0), Bound(">=", 1)
 SYSTEMS = {
     "default": System(
         chain=(
+            "guidance_scale",
             "sequence_bias",
             "logit_bias",
             *_PENALTIES,
             "no_repeat_ngram_size",
             "dry_multiplier",
             *_CONSTRAINTS,
+            "watermarking_config",
             *_SAMPLING,
             "do_sample",
         ),
@@ -120,6 +122,7 @@ SYSTEMS = {
     ),
     "hf": System(
         chain=(
+            "guidance_scale",
             "sequence_bias",
             "repetition_penalty",
             "no_repeat_ngram_size",
@@ -132,6 +135,7 @@ SYSTEMS = {
             "suppress_tokens",
             "begin_suppress_tokens",
             *_HF_SAMPLING,
+            "watermarking_config",
             "do_sample",
         ),
         lacks=("repeat_last_n",),
@@ -146,6 +150,11 @@ SYSTEMS = {
         },
         refuses=(
             Refusal("temperature", _AT_MOST_0, "for the likeliest token pass do_sample=False"),
+            Refusal(
+                "watermarking_config",
+                Bound("any"),
+                "torch's generator picks its tokens; use ls.Watermark, which has a hash of its own",
+            ),
         ),
         defaults={"do_sample": False, "top_k": 50},
     ),

@@ -1,5 +1,7 @@
 """Parameters of penalties and constraints: what they become, and what they then do."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,22 @@ def chain(**params):
         ({"forced_bos_token_id": 7}, [ls.ForcedTokens({1: 7}, prompt=True)]),
         ({"forced_eos_token_id": 7, "max_new_tokens": 5}, [ls.ForcedTokens({4: 7})]),
         ({"forced_eos_token_id": 7, "max_length": 5}, [ls.ForcedTokens({4: 7}, prompt=True)]),
+        (
+            {"guidance_scale": 1.5, "unconditional": np.zeros, "negative_prompt_ids": [3]},
+            [ls.Guidance(1.5, np.zeros, [3])],
+        ),
+        (
+            {"order": "hf", "guidance_scale": 2, "unconditional": np.zeros, "top_k": 3},
+            [ls.Guidance(2, np.zeros), ls.TopK(3)],
+        ),
+        (
+            {"watermarking_config": {"bias": 3.0, "greenlist_ratio": 0.5}, "temperature": 0},
+            [ls.Watermark(gamma=0.5, delta=3.0), ls.Temperature(0)],
+        ),
+        (
+            {"watermarking_config": types.SimpleNamespace(hashing_key=5, context_width=2)},
+            [ls.Watermark(key=5, context=2)],
+        ),
         # A greedy choice leaves penalties their effect.
         ({"temperature": 0, "repetition_penalty": 2}, [ls.RepetitionPenalty(2), ls.Temperature(0)]),
         (
@@ -127,6 +145,15 @@ def test_off(params):
         ({"logit_bias": 3}, "maps token ids to numbers, got 3"),
         ({"dry_base": 2}, "`dry_base` has no effect without `dry_multiplier`"),
         ({"dry_multiplier": 1, "dry_sequence_breakers": ["\n"]}, "breakers"),
+        ({"guidance_scale": 2}, "`guidance_scale` needs `unconditional`"),
+        ({"negative_prompt_ids": [2]}, "has no effect without `guidance_scale`"),
+        ({"watermarking_config": {"seeding_scheme": "selfhash"}}, "has the keys greenlist_ratio"),
+        ({"watermarking_config": {"gamma": 0.5}}, "has the keys greenlist_ratio, .* got"),
+        ({"watermarking_config": 3}, "has the keys greenlist_ratio, .* got 3"),
+        (
+            {"order": "hf", "watermarking_config": {"bias": 2.0}},
+            "no `watermarking_config` of",
+        ),
         ({"bad_words": ["no"]}, "give the token ids of each word as `bad_words_ids`"),
         ({"max_tokens": 5}, "give `max_new_tokens` to `generate`"),
     ],
