@@ -9,7 +9,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.engines import take_in
-from tests.peers.rows import MASKED, RANDOM, ROWS, SMALL, TIED, assert_same
+from tests.peers.rows import MASKED, RANDOM, ROWS, SMALL, assert_same
 
 llama = pytest.importorskip("llama_cpp")
 from tests.peers.llama import apply  # noqa: E402
@@ -187,11 +187,35 @@ def test_difference_mirostat_measures_after_the_cut():
 # What follows are differences; docs/peers.md explains each.
 
 
-def test_difference_top_k_breaks_ties_by_no_rule():
-    ours = ls.Sampler(ls.TopK(2)).probabilities(TIED)
-    theirs = apply([llama.llama_sampler_init_top_k(2)], TIED)[0]
-    assert np.flatnonzero(ours).tolist() == [1, 2]  # the lower id
-    assert (theirs > 0).sum() == 2 and theirs[1] > 0
+def test_difference_equals_are_cut_in_the_order_of_an_unstable_sort():
+    equals = np.zeros(8, np.float32)
+    theirs = apply([llama.llama_sampler_init_top_p(0.5, 0)], equals)[0]
+    ours = np.flatnonzero(ls.Sampler(ls.TopP(0.5)).probabilities(equals)).tolist()
+    assert (theirs > 0).sum() == 4 and ours == [0, 1, 2, 3]
+    assert np.flatnonzero(theirs).tolist() != ours
+
+
+def draws(handle: Any, count: int) -> list[int]:
+    """Return tokens that a sampler of llama.cpp draws from 50 equal ones."""
+    drawn = []
+    for _ in range(count):
+        data = (llama.llama_token_data * 50)(*(llama.llama_token_data(i, 0, 0) for i in range(50)))
+        array = llama.llama_token_data_array(data, 50, -1, False)
+        llama.llama_sampler_apply(handle, ctypes.byref(array))
+        drawn.append(array.data[array.selected].id)
+    return drawn
+
+
+def test_difference_a_clone_of_adaptive_p_starts_again():
+    for init, again in (
+        (lambda: llama.llama_sampler_init_adaptive_p(0.3, 0.9, 7), True),
+        (lambda: llama.llama_sampler_init_dist(7), False),
+    ):
+        original = init()
+        draws(original, 5)
+        clone = llama.llama_sampler_clone(original)
+        drawn = draws(clone, 4)
+        assert (drawn == draws(init(), 4)) == again != (drawn == draws(original, 4))
 
 
 def test_difference_typical_needs_more_than_the_mass():

@@ -99,3 +99,8 @@ def test_difference_a_second_suppressed_step_behind_a_forced_start():
     theirs = generate_distribution(LOGITS, history, 1, **settings)
     mine = ours.probabilities(LOGITS, history=history, prompt_length=1)
     assert theirs[LIKELY[0]] == 0 and mine[LIKELY[0]] > 0
+
+
+def test_difference_watermark():
+    with pytest.raises(ValueError, match=r"torch's generator"):
+        ls.Sampler.from_params(order="hf", watermarking_config={"bias": 2.0})
