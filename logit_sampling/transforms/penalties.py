@@ -64,7 +64,7 @@ class CountPenalty(HistoryTransform):
         (log,) = roomy(xp, self._limit, token, *logs)
         column = log.shape[1] - per_row(self.window) + 0 * token
         leaving = xp.take_along_axis(log, xp.maximum(column, 0), axis=1)
-        leaves = (column >= 0) & (leaving >= 0) & (token >= 0)
+        leaves = (leaving >= 0) & (token >= 0)
         counts = xp.where((ids == leaving) & leaves, counts - 1, counts)
         return *counted(xp, token, ids, counts), appended(xp, self._limit, token, log)
 

@@ -106,49 +106,64 @@ def test_short_histories(history):
     check_all(all_of, rows(), history, 0)
 
 
-tokens = st.integers(-1, 5)
+def sequences(rng, ids) -> list[tuple[int, ...]]:
+    return [tuple(map(int, rng.choice(ids, rng.integers(1, 4)))) for _ in range(rng.integers(5))]
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.data())
-def test_any_history_as_the_oracle_stepwise_and_at_once(data):
-    """Small vocabularies, so that much repeats; one token id is beyond the vocabulary."""
-    vocabulary = data.draw(st.integers(2, 5))
-    ids = st.integers(0, vocabulary - 1)
-    window = st.none() | st.integers(1, 12)
-    sequences = st.lists(st.lists(ids, min_size=1, max_size=3), max_size=4)
-    biases = st.sampled_from([-np.inf, -2.0, 0.5, 3.0])
-    number = st.sampled_from([0.5, 1.0, 2.0])
-    flag = st.booleans()
-    transform = data.draw(
-        st.one_of(
-            st.builds(ls.RepetitionPenalty, number, window, flag),
-            st.builds(ls.PresencePenalty, number, window, flag),
-            st.builds(ls.FrequencyPenalty, number, window, flag),
-            st.builds(ls.NoRepeatNGram, st.integers(1, 5)),
-            st.builds(
-                ls.DRY, number, st.sampled_from([1, 1.5]), st.integers(1, 3), window, sequences
-            ),
-            st.builds(ls.SuppressTokens, st.lists(ids), st.none() | st.integers(0, 5)),
-            st.builds(
-                ls.SequenceBias,
-                st.dictionaries(st.lists(ids, min_size=1, max_size=3).map(tuple), biases),
-            ),
-            st.builds(ls.BadWords, sequences),
-            st.builds(ls.MinNewTokens, st.integers(0, 5), ids),
-            st.builds(ls.ForcedTokens, st.dictionaries(st.integers(0, 6), ids)),
-            st.builds(ls.LengthDecay, st.integers(0, 4), number, ids),
-        )
-    )
-    length = data.draw(st.integers(0, 24))
-    history = [data.draw(st.lists(tokens, min_size=length, max_size=length)) for _ in range(2)]
-    prompt = data.draw(st.integers(0, length))
-    x = np.random.default_rng(data.draw(st.integers(0, 9))).normal(size=(2, vocabulary))
+def some(rng, *values):
+    return values[rng.integers(len(values))]
+
+
+def penalty_of(cls):
+    def make(rng, ids):
+        window = some(rng, None, int(rng.integers(1, 12)))
+        return cls(some(rng, 0.5, 2.0), window, some(rng, True, False))
+
+    return make
+
+
+MAKERS = {
+    "RepetitionPenalty": penalty_of(ls.RepetitionPenalty),
+    "PresencePenalty": penalty_of(ls.PresencePenalty),
+    "FrequencyPenalty": penalty_of(ls.FrequencyPenalty),
+    "NoRepeatNGram": lambda rng, ids: ls.NoRepeatNGram(int(rng.integers(1, 6))),
+    "DRY": lambda rng, ids: ls.DRY(
+        some(rng, 0.5, 2.0),
+        some(rng, 1.0, 1.5),
+        int(rng.integers(1, 4)),
+        some(rng, None, int(rng.integers(1, 12))),
+        some(rng, (), sequences(rng, ids)),
+    ),
+    "SuppressTokens": lambda rng, ids: ls.SuppressTokens(
+        [0], some(rng, None, int(rng.integers(9)))
+    ),
+    "SequenceBias": lambda rng, ids: ls.SequenceBias(
+        {s: some(rng, -np.inf, -2.0, 0.5) for s in sequences(rng, ids)}
+    ),
+    "BadWords": lambda rng, ids: ls.BadWords(sequences(rng, ids), some(rng, True, False)),
+    "MinNewTokens": lambda rng, ids: ls.MinNewTokens(
+        int(rng.integers(9)), 1, some(rng, True, False)
+    ),
+    "ForcedTokens": lambda rng, ids: ls.ForcedTokens({s: s % 4 // 2 for s in range(0, 30, 2)}),
+    "LengthDecay": lambda rng, ids: ls.LengthDecay(int(rng.integers(5)), some(rng, 0.5, 1.5), 0),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_any_history_as_the_oracle_step_by_step_and_at_once(name, seed):
+    """Small vocabularies, so that much repeats; some ids are padding or beyond the vocabulary."""
+    rng = np.random.default_rng(seed)
+    vocabulary, length = int(rng.integers(2, 5)), int(rng.integers(31))
+    past = rng.integers(0, vocabulary, (2, length)).astype(np.int32)
+    past[rng.random(past.shape) < some(rng, 0, 0.2)] = -1
+    transform, prompt = MAKERS[name](rng, np.arange(vocabulary)), int(rng.integers(length + 1))
+    x = rng.normal(size=(2, vocabulary))
+    history = np.where((past < 0) & (rng.random(past.shape) < 0.5), 99, past).tolist()
     wanted = expected(transform, x, history, prompt)
     at_once = transform(x, history=history, prompt_length=prompt)
     np.testing.assert_allclose(at_once, wanted, rtol=1e-12)
-    past = np.asarray(history, np.int32).reshape(2, length)
-    past[past >= vocabulary] = -1
     state = transform.init(past[:, :prompt], vocabulary)
     for step in range(prompt, length):
         state = transform.update(state, past[:, step])
