@@ -37,7 +37,12 @@ def number(
     )
 
 
-def _interval(ge: float, gt: float, le: float, lt: float) -> str:
+def interval(ge: float, gt: float, le: float, lt: float) -> str:
+    """Return the interval of numbers as mathematics writes it.
+
+    >>> interval(ge=0, gt=-math.inf, le=math.inf, lt=1)
+    '[0, 1)'
+    """
     low = f"[{ge:g}" if ge > gt else f"({gt:g}"
     high = f"{le:g}]" if le < lt else f"{lt:g})"
     return f"{low}, {high}"
@@ -52,7 +57,7 @@ def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers | 
         return None
     bounds = {name: field.metadata[name] for name in ("ge", "gt", "le", "lt")}
     kind = "integer" if field.metadata["integer"] else "number"
-    wanted = f"{owner} needs `{field.name}` to be a finite {kind} in {_interval(**bounds)}"
+    wanted = f"{owner} needs `{field.name}` to be a finite {kind} in {interval(**bounds)}"
     wanted += ", or None" if field.default is None else ""
     try:
         array = np.asarray(value)

@@ -11,6 +11,7 @@ from logit_sampling.cli.check import check
 from logit_sampling.cli.compare import compare
 from logit_sampling.cli.explain import explain
 from logit_sampling.cli.generate import generate
+from logit_sampling.cli.samplers import samplers
 from logit_sampling.cli.train import train
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generate, explain, compare, train, check):
+for command in (generate, explain, samplers, compare, train, check):
     app.command()(command)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-_NAME = 34  # characters of a stage's name, so that all columns fit into 80
+_NAME = 30  # characters of a stage's name, so that all columns fit into 80
 
 
 def as_text(explanation: Explanation) -> str:

@@ -1,0 +1,180 @@
+"""What a strategy is, read from its class: fields, bounds and docstring."""
+
+import dataclasses
+import difflib
+import inspect
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from logit_sampling import transforms
+from logit_sampling.checks import interval
+from logit_sampling.params import STRATEGIES, SYSTEMS
+from logit_sampling.sampler import Greedy
+
+_HEADING = re.compile(r"^(Args|Returns|Raises|Source|Example|Attributes):$", re.MULTILINE)
+_GROUPS = {"dry": "penalties", "sequences": "constraints", "sampler": "choice"}
+_ORDER = ("choice", "scaling", "truncation", "penalties", "constraints", "adaptive")
+_BASES = ("Transform", "ScoreTransform")
+_UNBOUNDED = 2**30  # a bound that only keeps a count in its integer type
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A parameter of a strategy.
+
+    Attributes:
+        name: as the constructor takes it.
+        range: the numbers that it may be; empty where it is something else.
+        default: as Python writes it; None if it has to be given.
+        text: what the class says of it.
+        known_as: its names elsewhere, the one that ``Sampler.from_params`` takes first.
+    """
+
+    name: str
+    range: str
+    default: str | None
+    text: str
+    known_as: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A strategy.
+
+    Attributes:
+        name: that of its class.
+        group: what kind it is: the module that it is in.
+        summary: what it does, in a line.
+        details: more, in paragraphs; may be empty.
+        parameters: in the order of the constructor.
+        raises: when it raises ValueError.
+        source: the paper or system that it is from.
+        known_as: the parameters of ``Sampler.from_params`` that switch it on, by all their names.
+        systems: the other systems that have it, as ``order`` of ``Sampler.from_params`` calls them.
+    """
+
+    name: str
+    group: str
+    summary: str
+    details: str
+    parameters: tuple[Parameter, ...]
+    raises: str
+    source: str
+    known_as: tuple[str, ...]
+    systems: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, ready for ``json.dumps``."""
+        return dataclasses.asdict(self)
+
+
+def entries() -> list[Entry]:
+    """Return every public strategy, by group."""
+    public = (getattr(transforms, name) for name in transforms.__all__ if name not in _BASES)
+    classes: list[type] = [Greedy, *(cls for cls in public if inspect.isclass(cls))]
+    found = [_entry(cls) for cls in classes]
+    groups = [*_ORDER, *sorted({entry.group for entry in found} - {*_ORDER})]
+    return sorted(found, key=lambda entry: (groups.index(entry.group), entry.name))
+
+
+def find(name: str) -> Entry:
+    """Return the strategy called ``name``, in any spelling such as ``top_p``.
+
+    Raises:
+        ValueError: there is none; it says which names are near.
+
+    Example:
+        >>> find("top_p").name
+        'TopP'
+    """
+    known = {_folded(entry.name): entry for entry in entries()}
+    if _folded(name) in known:
+        return known[_folded(name)]
+    near = difflib.get_close_matches(_folded(name), known, n=3, cutoff=0.5)
+    hint = f"near it: {', '.join(known[key].name for key in near)}" if near else "none is near"
+    raise ValueError(f"no strategy is called {name!r}; {hint} (`samplers` alone lists all)")
+
+
+def _folded(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
+
+
+def _entry(cls: type) -> Entry:
+    sections = _sections(inspect.getdoc(cls) or "")
+    summary, _, details = sections[""].partition("\n\n")
+    group = cls.__module__.rpartition(".")[2]
+    texts = _arguments(sections.get("Args", ""))
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    takes = [strategy for strategy in STRATEGIES if strategy.transform == cls.__name__]
+    return Entry(
+        name=cls.__name__,
+        group=_GROUPS.get(group, group),
+        summary=_joined(summary),
+        details=details,
+        parameters=tuple(
+            Parameter(
+                name=field.name,
+                range=_range(field),
+                default=_default(field),
+                text=texts.get(field.name, ""),
+                known_as=_names(s.takes[field.name] for s in takes if field.name in s.takes),
+            )
+            for field in fields
+            if field.init
+        ),
+        raises=_joined(sections.get("Raises", "")).removeprefix("ValueError: "),
+        source=_joined(sections.get("Source", "")),
+        known_as=_names(strategy.switch for strategy in takes),
+        systems=tuple(
+            order
+            for order, system in SYSTEMS.items()
+            if order != "default" and any(s.switch.name in system.chain for s in takes)
+        ),
+    )
+
+
+def _names(parameters: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(name for p in parameters for name in (p.name, *p.aliases))
+
+
+def _sections(doc: str) -> dict[str, str]:
+    """Return the sections of a docstring by heading, that without one as "".
+
+    >>> _sections("Do it.\\n\\nSource:\\n    A paper.")
+    {'': 'Do it.', 'Source': 'A paper.'}
+    """
+    first, *rest = _HEADING.split(doc)
+    pairs = zip(rest[::2], rest[1::2], strict=True)
+    return {"": first.strip()} | {name: inspect.cleandoc(text).strip() for name, text in pairs}
+
+
+def _arguments(text: str) -> dict[str, str]:
+    """Return the text of each argument.
+
+    >>> _arguments("p: a number\\n    in (0, 1].\\nk: another.")
+    {'p': 'a number in (0, 1].', 'k': 'another.'}
+    """
+    parts = re.split(r"^\*{0,2}(\w+): ", text, flags=re.MULTILINE)[1:]
+    return {name: _joined(own) for name, own in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _range(field: dataclasses.Field) -> str:
+    if "ge" not in field.metadata:
+        return ""
+    kind = "integer" if field.metadata["integer"] else "number"
+    bounds = {name: field.metadata[name] for name in ("ge", "gt", "le", "lt")}
+    bounds |= {name: float("inf") for name in ("le", "lt") if bounds[name] >= _UNBOUNDED}
+    words = f"{kind} in {interval(**bounds)}".removesuffix(" in (-inf, inf)")
+    return f"{words} or None" if field.default is None else words
+
+
+def _default(field: dataclasses.Field) -> str | None:
+    if field.default is not dataclasses.MISSING:
+        return repr(field.default)
+    made = field.default_factory
+    return None if made is dataclasses.MISSING else repr(made())
