@@ -14,7 +14,17 @@ from logit_sampling.sampler import Greedy
 
 _HEADING = re.compile(r"^(Args|Returns|Raises|Source|Example|Attributes):$", re.MULTILINE)
 _GROUPS = {"dry": "penalties", "sequences": "constraints", "sampler": "choice"}
-_ORDER = ("choice", "scaling", "truncation", "penalties", "constraints", "adaptive")
+_ORDER = (
+    "choice",
+    "scaling",
+    "truncation",
+    "penalties",
+    "constraints",
+    "adaptive",
+    "guidance",
+    "watermark",
+    "grammar",
+)
 _BASES = ("Transform", "ScoreTransform")
 _UNBOUNDED = 2**30  # a bound that only keeps a count in its integer type
 

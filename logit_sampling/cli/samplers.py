@@ -48,7 +48,7 @@ def _list(entries: list["Entry"]) -> "RenderableType":
     for group, members in itertools.groupby(entries, key=lambda entry: entry.group):
         parts.append(Text(group.upper(), "bold"))
         for entry in members:
-            facts = [_prose(entry.summary), _parameters(entry.parameters)]
+            facts: list[RenderableType] = [_prose(entry.summary), _parameters(entry.parameters)]
             facts += [_prose(entry.source, "dim")] if entry.source else []
             parts.append(Text(f"  {entry.name}", "bold cyan"))
             parts.append(Padding(Group(*facts), (0, 0, 0, 6)))

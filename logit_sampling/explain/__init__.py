@@ -7,6 +7,7 @@ from logit_sampling.explain.trace import (
     Token,
     check_arguments,
     explain_rows,
+    name_of,
 )
 
-__all__ = ["Decode", "Explanation", "Stage", "Token", "check_arguments", "explain_rows"]
+__all__ = ["Decode", "Explanation", "Stage", "Token", "check_arguments", "explain_rows", "name_of"]

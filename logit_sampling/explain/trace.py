@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -165,7 +166,7 @@ def explain_rows(
         if passed[0].rows[i].empty:
             raise ValueError(f"every token of row {i} is at -inf: there is nothing to explain")
         log_probs = [_log_probs(scores.rows[i], scores.vocabulary) for scores in passed]
-        names = [*(repr(transform.of_row(i)) for transform in transforms), selector]
+        names = [*(name_of(transform.of_row(i)) for transform in transforms), selector]
         names = names[: len(passed) - 1]
         drawn = _drawn(final, i) if seeded and not final.rows[i].empty else None
         explanations.append(_explanation(log_probs, names, drawn, top, decode))
@@ -223,6 +224,15 @@ def _explanation(
         for i in sorted(shown, key=lambda i: (-raw[i], i))
     ]
     return Explanation(tuple(stages), tuple(tokens), drawn, raw, final, removed_by)
+
+
+def name_of(transform: Any) -> str:
+    """Return the repr, without the places of functions in memory.
+
+    >>> name_of(print), name_of(check_arguments)
+    ('<built-in function print>', '<function check_arguments>')
+    """
+    return re.sub(r" at 0x[0-9A-Fa-f]+>", ">", repr(transform))
 
 
 def in_order(log_probs: np.ndarray) -> np.ndarray:
