@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _STAYS = "#1B7F79"
 _BEFORE = "#94A0B0"
 _CUTS = [colour for colour in COLOURS if colour != _STAYS]
-_FLOOR = 1e-9  # probabilities below are drawn at the lower edge
+_FLOOR = 1e-12  # what is less likely is not drawn
 
 
 def draw(explanation: Explanation, path: str | os.PathLike[str], title: str = "") -> None:
@@ -87,14 +87,14 @@ def _draw_ranks(axes: "Axes", explanation: Explanation) -> None:
 
     def dots(which: np.ndarray, p: np.ndarray, colour: str, label: str) -> None:
         if which.any():
-            shown = rank[which], np.maximum(p[which], _FLOOR)
+            shown = rank[which], p[which]
             style: dict[str, Any] = {
                 "linestyle": "",
                 "marker": "o",
                 "markeredgewidth": 0,
                 "color": colour,
             }
-            axes.plot(*shown, markersize=size, rasterized=True, clip_on=False, **style)
+            axes.plot(*shown, markersize=size, rasterized=True, **style)
             axes.plot([], [], markersize=7, label=label, **style)
 
     there, stays = raw > 0, final > 0
@@ -105,6 +105,7 @@ def _draw_ranks(axes: "Axes", explanation: Explanation) -> None:
         dots(which, raw, _colour(place), f"removed by {place + 1} {kind(stage.name)}")
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], _FLOOR))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.set_major_formatter(lambda p, _: f"{100 * p:.3g}%")
     axes.minorticks_off()
