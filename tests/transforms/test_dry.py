@@ -64,6 +64,10 @@ def test_a_breaker_counts_while_all_of_it_is_in_the_window():
     assert penalties(transform, [0, 1, 1, 1, 1]) == [0, 2, 0, 0, 0, 0]
     # The window is 1 1 1 1 1.
     assert penalties(transform, [0, 1, 1, 1, 1, 1]) == [0, 8, 0, 0, 0, 0]
+    state = transform.init(np.array([[0, 1, 1, 1, 1]]), 6)
+    for later in ([0, 8, 0, 0, 0, 0], [0, 8, 0, 0, 0, 0]):
+        state = transform.update(state, [1])
+        assert (-transform.apply(np.zeros((1, 6)), state))[0].tolist() == later
 
 
 def test_the_power_stays_below_overflow():

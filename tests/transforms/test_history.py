@@ -160,6 +160,7 @@ def test_any_history_as_the_oracle_step_by_step_and_at_once(name, seed):
     past[rng.random(past.shape) < some(rng, 0, 0.2)] = -1
     transform, prompt = MAKERS[name](rng, np.arange(vocabulary)), int(rng.integers(length + 1))
     x = rng.normal(size=(2, vocabulary))
+    x[:, 0] = 2.5  # above 1, so that no row looks like probabilities
     history = np.where((past < 0) & (rng.random(past.shape) < 0.5), 99, past).tolist()
     wanted = expected(transform, x, history, prompt)
     at_once = transform(x, history=history, prompt_length=prompt)
