@@ -3,10 +3,12 @@
 import ctypes
 from typing import Any
 
-import llama_cpp as llama
 import numpy as np
+import pytest
 
 from tests.peers.rows import softmax
+
+llama = pytest.importorskip("llama_cpp")
 
 
 def apply(samplers: list[Any], logits: np.ndarray, history: Any = ()) -> tuple[np.ndarray, int]:
