@@ -349,7 +349,7 @@ class Sampler:
     ) -> tuple[Any, list[Any]]:
         taken = take_in(logits, history, *others)
         self._check_rows(taken.rows)
-        if history is None and self._stateless:
+        if history is None and self._stateless and type(prompt_length) is int and not prompt_length:
             return taken, [()] * len(self._transforms)
         past, vocabulary = as_history(history, taken.rows), taken.scores.vocabulary
         return taken, [t.state_of(past, prompt_length, vocabulary) for t in self._transforms]

@@ -191,7 +191,7 @@ class Scores:
                         return ~(np.log(mass) - term / mass > limit)
                 return (mass * log_total - term) / total <= limit
 
-            return row.prefix(row.values, wanted)
+            return row.prefix(row.values, wanted, with_terms=True)
 
         return self._each(cut, bound)
 

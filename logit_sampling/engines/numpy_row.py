@@ -15,7 +15,7 @@ import numpy as np
 from logit_sampling.checks import warn_if_probabilities
 from logit_sampling.engines.numpy_masses import BLOCK, Masses, find
 from logit_sampling.engines.rounding import AT_A_SUM, forgiving
-from logit_sampling.engines.select import FEW, leading, wanted_prefix
+from logit_sampling.engines.select import FEW, leading, leading_or_more, wanted_prefix
 
 _LIMITS = sys.float_info
 
@@ -133,9 +133,9 @@ class Row:
             self.look(float(self.values[places].max()))
         return self.keep(places, self._peak)
 
-    def prefix(self, key: np.ndarray, wanted: Callable) -> "Row":
+    def prefix(self, key: np.ndarray, wanted: Callable, with_terms: bool = False) -> "Row":
         """Keep the prefix in the order of ``key`` (see ``wanted_prefix``), never nothing."""
-        chosen = wanted_prefix(key, self.masses, wanted)
+        chosen = wanted_prefix(key, self.masses, wanted, with_terms)
         if chosen.dtype == bool:
             return self.keep_where(chosen)
         return self.keep(chosen if chosen.size else np.asarray([key.argmax()]))
@@ -145,15 +145,14 @@ class Row:
         if p == 1 or self.empty:
             return self
         # A few leaders nearly always hold it, and an estimate of the total is nearly always enough.
-        if self.values.size > FEW and not self.masses.known:
+        if self.values.size > FEW and not self.masses.known and not self.masses.flat():
             total, error = self.masses.estimate()
-            places = leading(self.values, FEW)
+            places = leading_or_more(self.values, FEW)
             places = places[np.argsort(-self.values[places], kind="stable")]
             own = self.masses.at(places)
-            missing = p * total - (np.cumsum(own) - own)
-            slack = AT_A_SUM * self.epsilon * own
-            count = np.count_nonzero(missing + p * error > slack)
-            if count < FEW and count == np.count_nonzero(missing - p * error > slack):
+            missing = p * total - (np.cumsum(own) - own) - AT_A_SUM * self.epsilon * own
+            count = np.count_nonzero(missing + p * error > 0)
+            if count < places.size and count == np.count_nonzero(missing - p * error > 0):
                 return self.keep(np.sort(places[: max(count, 1)]), self.peak)
         return self.prefix(self.values, self.short_of(p))
 

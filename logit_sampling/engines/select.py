@@ -7,7 +7,7 @@ import numpy as np
 
 from logit_sampling.engines.numpy_masses import Masses
 
-FEW = 256  # leaders among which the end of a prefix is looked for first
+FEW = 128  # leaders among which the end of a prefix is looked for first
 _BINS = 4096  # of keys, in which it is looked for then
 
 
@@ -16,9 +16,18 @@ def leading(x: np.ndarray, k: int) -> np.ndarray:
 
     If there is a NaN, its id alone.
     """
+    ids = leading_or_more(x, k)
+    return ids[_leading_of_few(x[ids], k)] if ids.size > k else ids
+
+
+def leading_or_more(x: np.ndarray, k: int) -> np.ndarray:
+    """Return the ids, ascending, of all scores above a threshold that at least ``k`` reach.
+
+    If there is a NaN, its id alone.
+    """
     n = x.size
     width = _width(n, k)
-    if 4 * width > n:
+    if 4 * width > n or width < k:
         return _leading_of_few(x, k)
     # The greatest of each column of a [blocks, width] table, and in turn the greatest of groups of
     # these: k groups have at least `least` as theirs, so the k greatest of all are at least that,
@@ -26,7 +35,7 @@ def leading(x: np.ndarray, k: int) -> np.ndarray:
     whole = n - n % width
     table = x[:whole].reshape(-1, width)
     best = table.max(axis=0)
-    groups = _greatest_of_groups(best, 2 * k)
+    groups = _greatest_of_groups(best, min(2 * k, width))
     if whole < n:
         groups = np.append(groups, x[whole:].max())
     if groups.max() != groups.max():
@@ -37,7 +46,7 @@ def leading(x: np.ndarray, k: int) -> np.ndarray:
     ids = rows * width + columns[places]
     if whole < n:
         ids = np.append(ids, whole + np.flatnonzero(x[whole:] >= least))
-    return ids[_leading_of_few(x[ids], k)] if ids.size > k else ids
+    return ids
 
 
 @functools.lru_cache
@@ -65,12 +74,14 @@ def _leading_of_few(x: np.ndarray, k: int) -> np.ndarray:
     return np.delete(ids, (x[ids] == least).nonzero()[0][-excess:]) if excess else ids
 
 
-def wanted_prefix(key: np.ndarray, masses: Masses, wanted: Callable) -> np.ndarray:
+def wanted_prefix(
+    key: np.ndarray, masses: Masses, wanted: Callable, with_terms: bool = False
+) -> np.ndarray:
     """Return the longest prefix of wanted tokens, the greatest key first.
 
     ``wanted(mass_before, terms_before, mass, term)`` tells from the sums over the tokens before one
     and from its own whether it is wanted; once it is false it stays false. A term is a mass times
-    its logarithm.
+    its logarithm; unless ``with_terms``, those that it gets are of no use.
 
     Returns:
         the places, ascending, or a mask, bool [n].
@@ -78,7 +89,8 @@ def wanted_prefix(key: np.ndarray, masses: Masses, wanted: Callable) -> np.ndarr
 
     def prefix(places: np.ndarray, mass: float, term: float) -> tuple[np.ndarray, bool]:
         order = places[np.argsort(-key[places], kind="stable")]
-        own, own_terms = masses.with_terms(order)
+        own, *rest = masses.with_terms(order, with_terms)
+        own_terms = rest[0] if rest else own
         before, before_terms = np.cumsum(own) - own, np.cumsum(own_terms) - own_terms
         flags = wanted(mass + before, term + before_terms, own, own_terms)
         return order[: np.count_nonzero(flags)], not flags.all()
@@ -90,20 +102,23 @@ def wanted_prefix(key: np.ndarray, masses: Masses, wanted: Callable) -> np.ndarr
             return np.sort(kept)
     # Bins in the order of the keys: only the one in which the prefix ends is sorted.
     bins = _bins(key)
-    weights = np.zeros((2, _BINS + 1))
+    weights, buffer = np.zeros((2, _BINS + 1)), masses.buffer()
     for part in masses.parts():
-        for weight, own in zip(weights, masses.with_terms(part), strict=True):
-            weight[1:] += np.bincount(bins[part], weights=own, minlength=_BINS)
+        numbers = bins[part].astype(np.intp)
+        for weight, own in zip(weights, masses.with_terms(part, with_terms, buffer), strict=False):
+            weight[1:] += np.bincount(numbers, weights=own, minlength=_BINS)
     sums, terms = np.cumsum(weights, axis=1)[:, :_BINS]
     last = max(int(np.count_nonzero(wanted(sums, terms, 0.0, 0.0))) - 1, 0)
-    inside, _ = prefix(np.flatnonzero(bins == last), sums[last], terms[last])
-    chosen = bins < last
+    chosen = bins < last + 1
+    around = np.flatnonzero(chosen & (bins >= last))
+    inside, _ = prefix(around, sums[last], terms[last])
+    chosen[around] = False
     chosen[inside] = True
     return chosen
 
 
 def _bins(key: np.ndarray) -> np.ndarray:
-    """Return the number of a bin for each key, int16: the greater the key, the lower the bin."""
+    """Return for each key the number of its bin, not rounded down; the greatest is in bin 0."""
     greatest, lowest = key.max(), key.min()
     if lowest == -np.inf:
         lowest = key.min(where=key > -np.inf, initial=greatest)
@@ -111,4 +126,4 @@ def _bins(key: np.ndarray) -> np.ndarray:
         scale = key.dtype.type(_BINS / min(max(float(greatest) - float(lowest), 1e-30), 1e30))
         depth = np.subtract(greatest, key)
         depth *= scale
-    return np.minimum(depth, _BINS - 1, out=depth).astype(np.int16)
+    return np.minimum(depth, _BINS - 1, out=depth)
