@@ -1,6 +1,7 @@
 """Searching rows of Keras tensors: the shortest prefix in order, and the place of a draw.
 
-Neither sorts: the one bisects on the values, the other looks into one block of the cumulative sum.
+Neither sorts: the one looks among a few leaders and then at histograms, the other into one block of
+the cumulative sum.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import numpy as np
 from keras import ops
 
 _BLOCK = 512  # a longer row is drawn from in two levels
+_BITS = 12  # of a key, by which a histogram tells keys apart
+_BINS = 2**_BITS
 _FEW = 256  # leaders among which the end of a prefix is looked for first
 
 
@@ -106,25 +109,63 @@ def wanted_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> Any:
 
 
 def _end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[Any, Any]:
-    """Return key and place of the last wanted token, [batch, 1] each, by bisection on the keys."""
+    """Return key and place of the last wanted token, [batch, 1] each.
+
+    Histograms of mass over ever narrower ranges of keys find the key without sorting.
+    """
     keys = _sortable(key)
+    several = terms is not masses
+    size = ops.cast(64 if is_wide(key) else 32, keys.dtype)
+    spare = 1 if is_wide(key) or wide() == "float32" else 0  # the span is rounded
+    rows = ops.shape(keys)[0] if keys.shape[0] is None else keys.shape[0]
+    offsets = ops.arange(rows, dtype="int32")[:, None] * (_BINS + 1)
 
-    def sums(mask: Any) -> tuple[Any, Any]:
-        return tuple(ops.sum(ops.where(mask, w, 0), -1, keepdims=True) for w in (masses, terms))
+    def histogram(bins: Any, weights: Any) -> Any:
+        """Return the weight of each bin, [batch, bins]; what is in none goes to one bin more."""
+        flat = ops.reshape(bins + offsets, (-1,))
+        sums = ops.segment_sum(ops.reshape(weights, (-1,)), flat, rows * (_BINS + 1))
+        return ops.reshape(sums, (-1, _BINS + 1))[:, :_BINS]
 
-    # All keys above `least` are wanted, and none below it.
+    def narrow(low: Any, high: Any, mass: Any, term: Any) -> tuple[Any, ...]:
+        span = ops.cast(high, wide()) - ops.cast(low, wide())
+        shift = ops.maximum(ops.ceil(ops.log2(span + 1)) - (_BITS - spare), 0)
+        shift = ops.cast(shift, keys.dtype)
+        # A difference may need the sign's bit, which is then no sign.
+        sign = ops.left_shift(ops.cast(-1, keys.dtype), size - ops.maximum(shift, 1))
+        bins = ops.right_shift(high - keys, shift)
+        bins = ops.where(shift > 0, ops.bitwise_and(bins, ops.bitwise_not(sign)), bins)
+        inside = (keys >= low) & (keys <= high)
+        bins = ops.where(inside, ops.cast(bins, "int32"), _BINS)
+        own = histogram(bins, masses)
+        own_terms = histogram(bins, terms) if several else own
+        before, before_terms = (
+            base + ops.cumsum(sums, axis=-1) - sums
+            for base, sums in ((mass, own), (term, own_terms))
+        )
+        # The keys of the last bin before which the prefix has not ended.
+        flags = ops.cast(wanted(before, before_terms, 0.0, 0.0), "int32")
+        last = ops.maximum(ops.sum(flags, axis=-1, keepdims=True) - 1, 0)
+        high = high - ops.left_shift(ops.cast(last, keys.dtype), shift)
+        width = ops.left_shift(ops.cast(1, keys.dtype), shift)
+        low = ops.maximum(low, high - width + 1)
+        mass, term = (ops.take_along_axis(x, last, axis=-1) for x in (before, before_terms))
+        return low, high, mass, term
+
+    def unfinished(low: Any, high: Any, mass: Any, term: Any) -> Any:
+        return ops.any(low < high)
+
+    nothing = ops.zeros_like(masses[:, :1])
     low, high = ops.min(keys, axis=-1, keepdims=True), ops.max(keys, axis=-1, keepdims=True)
-    least = _first_true(low, high, lambda probe: wanted(*sums(keys > probe), 0.0, 0.0))
+    _, least, mass, term = ops.while_loop(unfinished, narrow, (low, high, nothing, nothing))
     above, tied = keys > least, keys == least
-    mass, term = sums(above)
     own, own_term = (ops.max(ops.where(tied, w, -np.inf), -1, True) for w in (masses, terms))
-    none = ops.zeros_like(least, dtype="int32")
 
     def unwanted(count: Any) -> Any:
         number = ops.cast(count, masses.dtype)
         return ops.logical_not(wanted(mass + number * own, term + number * own_term, own, own_term))
 
     tied_before = ops.cumsum(ops.cast(tied, "int32"), axis=-1) - 1
+    none = ops.zeros_like(least, dtype="int32")
     needed = _first_true(none, tied_before[:, -1:] + 1, unwanted)
     first = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
     needed = ops.maximum(needed, ops.cast(first, "int32"))
