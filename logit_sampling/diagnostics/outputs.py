@@ -45,7 +45,7 @@ class Output:
     """
 
     kind: str = "unknown"
-    evidence: str = "the model cannot be run: call it once on data, or pass inputs="
+    evidence: str = ""
     units: int | None = None
     layer: str = ""
     stripped: bool = False
@@ -66,13 +66,17 @@ def outputs_of(model: Any, inputs: Any = None, like: Any = None) -> list[Output]
     Returns:
         one :class:`Output` for each tensor of what the model returns, in its order.
     """
-    for candidate in [(model, inputs)] if inputs is not None else _candidates(model, like):
+    if inputs is not None:
+        return _run(model, inputs)
+    reason = "it has not been called yet"
+    for candidate in _candidates(model, like):
         try:
             return _run(*candidate)
-        except Exception:  # whatever a model raises for inputs that are not meant for it
-            if inputs is not None:
-                raise
-    return [Output()]
+        except Exception as error:  # whatever a model raises for inputs that are not meant for it
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return [
+        Output(evidence=f"the model cannot be run on inputs of its shapes: pass inputs= ({reason})")
+    ]
 
 
 def _run(model: Any, inputs: Any) -> list[Output]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.arrays import is_symbolic, like, to_numpy
-from logit_sampling.checks import check_dtype
+from logit_sampling.checks import FLOATS
 
 
 def sum_tolerance(dtype: str) -> float:
@@ -71,7 +71,10 @@ def logits_from(*, probabilities: Any) -> Any:
 
         return ops.log(probabilities)
     values = to_numpy(probabilities)
-    check_dtype(values.dtype.name)
+    if values.dtype.name not in FLOATS:
+        raise ValueError(
+            f"probabilities must be floating point ({', '.join(FLOATS)}), got {values.dtype.name}"
+        )
     x = np.atleast_1d(values.astype(np.float64))
     if not ((x >= 0) & (x <= 1)).all():
         raise ValueError(

@@ -227,7 +227,9 @@ class NeedsTwo(keras.Model):
 def test_inputs_for_a_model_that_says_nothing_about_its_own() -> None:
     model = NeedsTwo()
     model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
-    assert ls.check_logits(model).ok is None
+    report = ls.check_logits(model)
+    assert report.ok is None
+    assert "pass inputs= (it has not been called yet)" in report.evidence
     with pytest.raises(ValueError, match="cannot tell what the model puts out"):
         ls.check_logits(model, fix=True)
     inputs = {name: np.ones((2, 8), np.float32) for name in ("left", "right")}

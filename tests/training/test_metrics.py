@@ -71,6 +71,22 @@ def test_padding_may_hold_anything() -> None:
     assert float(metric.result()) == pytest.approx(PERPLEXITY, rel=1e-5)
 
 
+def test_what_the_docs_say_of_keras_hub() -> None:
+    import keras_hub
+
+    def theirs(y_pred: Any, weights: Any = None, **settings: Any) -> float:
+        metric = keras_hub.metrics.Perplexity(from_logits=True, **settings)
+        metric.update_state(TOKENS, y_pred, weights)
+        return float(metric.result())
+
+    masked = tf.constant(LOGITS)
+    masked._keras_mask = tf.constant(REAL)
+    assert theirs(LOGITS, mask_token_id=0) == pytest.approx(PERPLEXITY, rel=1e-5)
+    assert theirs(LOGITS, REAL) == pytest.approx(PERPLEXITY, rel=1e-5)
+    assert abs(theirs(masked) - PERPLEXITY) > 1
+    assert theirs(LOGITS, np.ones((3, 1))) > 100 * np.exp(NATS.mean())
+
+
 def test_nothing_yet_is_nan_and_reset_forgets() -> None:
     metric = ls.Perplexity()
     assert np.isnan(float(metric.result()))
