@@ -1,7 +1,8 @@
 """Turn raw vocabulary logits into tokens.
 
 The samplers need NumPy alone. What runs a model (``load_model``, ``generate``, ``compare``,
-``train``) imports Keras and TensorFlow when it is first used.
+``train``) imports Keras and TensorFlow when it is first used. The transforms are imported by then
+too, each with its module: making all these classes takes longer than the rest of the import.
 """
 
 from importlib import import_module
@@ -9,42 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from logit_sampling.checks import ProbabilitiesWarning
 from logit_sampling.sampler import Greedy, Sampler, State
-from logit_sampling.transforms import (
-    DRY,
-    XTC,
-    AdaptiveP,
-    AllowTokens,
-    BadWords,
-    DynamicTemperature,
-    Epsilon,
-    Eta,
-    ForcedTokens,
-    FrequencyPenalty,
-    Grammar,
-    Guidance,
-    LengthDecay,
-    LogitBias,
-    MinNewTokens,
-    MinP,
-    Mirostat,
-    NoRepeatNGram,
-    PLess,
-    PresencePenalty,
-    RepetitionPenalty,
-    SequenceBias,
-    SuppressTokens,
-    Temperature,
-    TopA,
-    TopH,
-    TopK,
-    TopNSigma,
-    TopP,
-    Transform,
-    Typical,
-    Watermark,
-    guide,
-)
-from logit_sampling.watermark_detector import Detection, WatermarkDetector
 
 if TYPE_CHECKING:
     from logit_sampling.diagnostics import (
@@ -57,6 +22,42 @@ if TYPE_CHECKING:
     from logit_sampling.generation import generate, load_model
     from logit_sampling.training import train
     from logit_sampling.training.metrics import BitsPerCharacter, Perplexity
+    from logit_sampling.transforms import (
+        DRY,
+        XTC,
+        AdaptiveP,
+        AllowTokens,
+        BadWords,
+        DynamicTemperature,
+        Epsilon,
+        Eta,
+        ForcedTokens,
+        FrequencyPenalty,
+        Grammar,
+        Guidance,
+        LengthDecay,
+        LogitBias,
+        MinNewTokens,
+        MinP,
+        Mirostat,
+        NoRepeatNGram,
+        PLess,
+        PresencePenalty,
+        RepetitionPenalty,
+        SequenceBias,
+        SuppressTokens,
+        Temperature,
+        TopA,
+        TopH,
+        TopK,
+        TopNSigma,
+        TopP,
+        Transform,
+        Typical,
+        Watermark,
+        guide,
+    )
+    from logit_sampling.watermark_detector import Detection, WatermarkDetector
 
 __version__ = "0.1.0"
 
@@ -114,9 +115,11 @@ __all__ = [
 
 _LAZY = {
     "BitsPerCharacter": "logit_sampling.training.metrics",
+    "Detection": "logit_sampling.watermark_detector",
     "LogitsGuard": "logit_sampling.diagnostics.guard",
     "Perplexity": "logit_sampling.training.metrics",
     "LogitsReport": "logit_sampling.diagnostics",
+    "WatermarkDetector": "logit_sampling.watermark_detector",
     "check_logits": "logit_sampling.diagnostics",
     "compare": "logit_sampling.evaluation",
     "generate": "logit_sampling.generation",
@@ -127,9 +130,11 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_LAZY.get(name, "logit_sampling.transforms")), name)
+    globals()[name] = value  # from now on it is found without asking here
+    return value
 
 
 def __dir__() -> list[str]:

@@ -3,18 +3,19 @@
 import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from logit_sampling.arrays import all_to_numpy, in_graph, to_numpy
 from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, seeds_and_steps, take_in
-from logit_sampling.explain import Decode, check_arguments, explain_rows
 from logit_sampling.history import as_history, with_room
 from logit_sampling.mixture import chance_of, log_mixture, mixture
-from logit_sampling.params import chain_of
 from logit_sampling.random import row_seeds
-from logit_sampling.transforms import Transform
+from logit_sampling.transforms.base import Transform
+
+if TYPE_CHECKING:
+    from logit_sampling.explain import Decode
 
 
 class State(NamedTuple):
@@ -126,6 +127,8 @@ class Sampler:
             >>> ls.Sampler.from_params(order="llama.cpp", temp=0.7, top_p=0.95)
             Sampler(TopP(p=0.95), Temperature(temperature=0.7))
         """
+        from logit_sampling.params import chain_of
+
         return cls(*chain_of(params, order, defaults))
 
     def __call__(
@@ -223,7 +226,7 @@ class Sampler:
         seed: int | Sequence[int] | None = None,
         step: Any = 0,
         top: int = 10,
-        decode: Decode | None = None,
+        decode: "Decode | None" = None,
     ) -> Any:
         """Tell what each stage of the chain does: tokens and mass removed, entropy, the top tokens.
 
@@ -254,6 +257,8 @@ class Sampler:
             Temperature(temperature=0.5) 0 0.0
             TopK(k=2) 2 0.0909
         """
+        from logit_sampling.explain import check_arguments, explain_rows
+
         if in_graph(logits, history, seed, step):
             raise ValueError(
                 "explain needs numbers, and a graph that is traced has none: call it "

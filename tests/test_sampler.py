@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
+from logit_sampling import transforms
 
 X = (np.random.default_rng(0).normal(size=(3, 20)) * 2).astype(np.float32)
 
@@ -188,20 +189,59 @@ def test_going_on_from_a_longer_prompt_continues_the_same_text():
     assert again == text
 
 
+def in_a_fresh_process(code: str) -> str:
+    """Run code with `ls` imported and `ours()`, our modules by now; return what it prints."""
+    start = (
+        "import sys, logit_sampling as ls\n"
+        "def ours(part): return [m for m in sorted(sys.modules) if m.startswith(part)]\n"
+    )
+    command = [sys.executable, "-c", start + code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def test_the_import_brings_neither_tensorflow_nor_keras():
-    code = (
-        "import sys, logit_sampling as ls, numpy as np\n"
+    printed = in_a_fresh_process(
+        "import numpy as np\n"
         "ls.Sampler(ls.TopK(2), ls.TopP(0.9))(np.zeros((2, 9), np.float32), seed=1)\n"
         "heavy = {'tensorflow', 'keras', 'keras_hub', 'typer', 'rich', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "[]\n"
+    assert printed == "[]\n"
+
+
+def test_the_import_brings_a_part_when_it_is_used():
+    printed = in_a_fresh_process(
+        "parts = ('params', 'explain', 'watermark_detector', 'diagnostics', 'transforms')\n"
+        "print([m for part in parts for m in ours('logit_sampling.' + part)])\n"
+        "ls.TopK(2)\n"
+        "print(ours('logit_sampling.transforms.'))\n"
+        "print('TopK' in vars(ls))"
+    )
+    assert printed.splitlines() == [
+        "['logit_sampling.transforms', 'logit_sampling.transforms.base']",
+        "['logit_sampling.transforms.base', 'logit_sampling.transforms.truncation']",
+        "True",
+    ]
+
+
+def test_a_configuration_finds_a_transform_that_was_not_used_before():
+    printed = in_a_fresh_process(
+        "print(ls.Transform.from_config({'name': 'Watermark', 'key': 3}))\n"
+    )
+    assert printed == f"{ls.Watermark(key=3)}\n"
+    printed = in_a_fresh_process(
+        "try: ls.Transform.from_config({'name': 'TopQ'})\nexcept ValueError as e: print(e)"
+    )
+    ours = [n for n in transforms.__all__ if isinstance(getattr(transforms, n), type)]
+    assert {*ours} - {"Transform"} <= {*printed.strip().partition("known: ")[2].split(", ")}
 
 
 def test_public_names_are_there():
     for name in ls.__all__:
         assert getattr(ls, name) is not None
-    assert set(ls.__all__) <= set(dir(ls))
-    with pytest.raises(AttributeError, match="no attribute 'TopQ'"):
-        _ = ls.TopQ
+    for name in transforms.__all__:
+        assert getattr(transforms, name).__name__ == name
+    for module in (ls, transforms):
+        assert set(module.__all__) <= set(dir(module))
+        with pytest.raises(AttributeError, match="no attribute 'TopQ'"):
+            _ = module.TopQ

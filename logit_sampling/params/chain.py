@@ -10,7 +10,7 @@ from logit_sampling.params.elsewhere import ELSEWHERE
 from logit_sampling.params.parameters import Parameter, Strategy
 from logit_sampling.params.strategies import BY_SWITCH, NAMES, PARAMETERS
 from logit_sampling.params.systems import SYSTEMS, System
-from logit_sampling.transforms import Transform
+from logit_sampling.transforms.base import Transform
 
 
 def chain_of(given: Mapping[str, Any], order: str = "default", defaults: bool = False) -> list[Any]:
@@ -152,8 +152,7 @@ def _build(strategy: Strategy, arguments: dict[str, Any], system: System) -> Tra
             needed = _names(strategy.takes[argument])
             raise ValueError(f"`{strategy.switch.name}` needs `{needed}`")
     presets = {**strategy.presets, **system.presets.get(strategy.switch.name, {})}
-    transform = Transform._classes[strategy.transform]
-    return transform(**(presets | strategy.make(arguments)))
+    return Transform.called(strategy.transform)(**(presets | strategy.make(arguments)))
 
 
 def _names(parameter: Parameter) -> str:

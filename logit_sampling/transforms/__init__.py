@@ -1,40 +1,47 @@
-"""The strategies: each a small frozen dataclass that turns logits into logits."""
+"""The strategies: each a small frozen dataclass that turns logits into logits.
 
-from logit_sampling.transforms.adaptive import AdaptiveP, Mirostat
-from logit_sampling.transforms.base import ScoreTransform, Transform
-from logit_sampling.transforms.constraints import (
-    AllowTokens,
-    ForcedTokens,
-    LengthDecay,
-    LogitBias,
-    MinNewTokens,
-    SuppressTokens,
-)
-from logit_sampling.transforms.dry import DRY
-from logit_sampling.transforms.grammar import Grammar
-from logit_sampling.transforms.guidance import Guidance, guide
-from logit_sampling.transforms.penalties import (
-    FrequencyPenalty,
-    NoRepeatNGram,
-    PresencePenalty,
-    RepetitionPenalty,
-)
-from logit_sampling.transforms.scaling import DynamicTemperature, Temperature
-from logit_sampling.transforms.sequences import BadWords, SequenceBias
-from logit_sampling.transforms.truncation import (
-    XTC,
-    Epsilon,
-    Eta,
-    MinP,
-    PLess,
-    TopA,
-    TopH,
-    TopK,
-    TopNSigma,
-    TopP,
-    Typical,
-)
-from logit_sampling.transforms.watermark import Watermark
+Each module is imported when one of its names is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from logit_sampling.transforms.adaptive import AdaptiveP, Mirostat
+    from logit_sampling.transforms.base import ScoreTransform, Transform
+    from logit_sampling.transforms.constraints import (
+        AllowTokens,
+        ForcedTokens,
+        LengthDecay,
+        LogitBias,
+        MinNewTokens,
+        SuppressTokens,
+    )
+    from logit_sampling.transforms.dry import DRY
+    from logit_sampling.transforms.grammar import Grammar
+    from logit_sampling.transforms.guidance import Guidance, guide
+    from logit_sampling.transforms.penalties import (
+        FrequencyPenalty,
+        NoRepeatNGram,
+        PresencePenalty,
+        RepetitionPenalty,
+    )
+    from logit_sampling.transforms.scaling import DynamicTemperature, Temperature
+    from logit_sampling.transforms.sequences import BadWords, SequenceBias
+    from logit_sampling.transforms.truncation import (
+        XTC,
+        Epsilon,
+        Eta,
+        MinP,
+        PLess,
+        TopA,
+        TopH,
+        TopK,
+        TopNSigma,
+        TopP,
+        Typical,
+    )
+    from logit_sampling.transforms.watermark import Watermark
 
 __all__ = [
     "DRY",
@@ -72,3 +79,31 @@ __all__ = [
     "Watermark",
     "guide",
 ]
+
+_NAMES = {
+    "adaptive": "AdaptiveP Mirostat",
+    "base": "ScoreTransform Transform",
+    "constraints": "AllowTokens ForcedTokens LengthDecay LogitBias MinNewTokens SuppressTokens",
+    "dry": "DRY",
+    "grammar": "Grammar",
+    "guidance": "Guidance guide",
+    "penalties": "FrequencyPenalty NoRepeatNGram PresencePenalty RepetitionPenalty",
+    "scaling": "DynamicTemperature Temperature",
+    "sequences": "BadWords SequenceBias",
+    "truncation": "XTC Epsilon Eta MinP PLess TopA TopH TopK TopNSigma TopP Typical",
+    "watermark": "Watermark",
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        globals()[name] = value  # from now on it is found without asking here
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -169,13 +170,27 @@ class Transform:
         if not isinstance(config, dict):
             raise ValueError(f"no configuration of a transform: {config!r}")
         parameters = {key: _frozen(value) for key, value in config.items() if key != "name"}
-        name, known = str(config.get("name")), Transform._classes
-        if name not in known:
-            raise ValueError(f"no transform is called {name!r}; known: {', '.join(sorted(known))}")
+        name = str(config.get("name"))
         try:
-            return known[name](**parameters)  # type: ignore[return-value]
+            return Transform.called(name)(**parameters)  # type: ignore[return-value]
         except TypeError as error:
             raise ValueError(f"{name} does not fit {parameters}: {error}") from None
+
+    @staticmethod
+    def called(name: str) -> type["Transform"]:
+        """Return the class that has this name in a configuration.
+
+        Raises:
+            ValueError: there is none.
+        """
+        known = Transform._classes
+        if name not in known:  # ours are imported when first used
+            package = import_module("logit_sampling.transforms")
+            for public in package.__all__:
+                getattr(package, public)
+        if name not in known:
+            raise ValueError(f"no transform is called {name!r}; known: {', '.join(sorted(known))}")
+        return known[name]
 
 
 def _plain(value: Any) -> Any:
