@@ -16,6 +16,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def run(monkeypatch, capsys):
     """Run a benchmark as its command does; return what it prints."""
     modules = set(sys.modules)
+    monkeypatch.setenv("COLUMNS", "200")  # what is printed is folded to the width of the terminal
     monkeypatch.syspath_prepend(BENCHMARKS)
 
     def run(name, *arguments):
