@@ -164,15 +164,15 @@ def _end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple
         number = ops.cast(count, masses.dtype)
         return ops.logical_not(wanted(mass + number * own, term + number * own_term, own, own_term))
 
-    tied_before = ops.cumsum(ops.cast(tied, "int32"), axis=-1) - 1
+    some = ops.cast(tied, masses.dtype)
+    count = ops.sum(some, axis=-1, keepdims=True)
     none = ops.zeros_like(least, dtype="int32")
-    needed = _first_true(none, tied_before[:, -1:] + 1, unwanted)
+    needed = _first_true(none, ops.cast(count, "int32"), unwanted)
     first = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
     needed = ops.maximum(needed, ops.cast(first, "int32"))
-    kept = tied & (tied_before < needed)
-    places = ops.arange(key.shape[-1], dtype="int32")[None]
+    place = locate(some, ((ops.cast(needed, masses.dtype) - 0.5) / count)[:, 0])[:, None]
     value = ops.max(ops.where(tied, key, -np.inf), axis=-1, keepdims=True)
-    return value, ops.max(ops.where(kept, places, -1), axis=-1, keepdims=True)
+    return value, ops.where(needed > 0, ops.cast(place, "int32"), -1)
 
 
 def locate(masses: Any, uniform: Any) -> Any:
