@@ -170,7 +170,7 @@ class Scores:
             with np.errstate(invalid="ignore"):
                 key = np.subtract(typical + slack, row.values, dtype=row.values.dtype)
                 np.minimum(key, row.values - row.values.dtype.type(typical), out=key)
-            np.minimum(key, 0, out=key)
+                np.minimum(key, 0, out=key)
             return row.prefix(key, row.short_of(p))
 
         return self._each(cut, p)
@@ -301,7 +301,11 @@ class Scores:
         def change(row: Row, *own: float) -> Row:
             if row.empty:
                 return row
-            new = function(row.masses.of() / row.masses.total, *own).astype(row.values.dtype)
+            new = np.empty_like(row.values)
+            for part in row.masses.parts():
+                probability = row.masses.of(part)
+                probability /= row.masses.total
+                new[part] = function(probability, *own)
             new[row.values == -np.inf] = -np.inf
             return row.with_values(new)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 BLOCK = 1024  # a longer row is searched in two levels
-_PART = 64 * BLOCK  # fits the processor's cache
+_PART = 16 * BLOCK  # fits the processor's cache
 _ALL = slice(None)
 _ESTIMATE = 1e-6  # of a mass in float32
 _FAR = -1e9  # a log-mass that is as good as -inf
@@ -56,6 +56,10 @@ class Masses:
         logs = self.logs(part, out)
         with np.errstate(under="ignore"):
             return np.exp(logs, out=logs)
+
+    def logs_at(self, places: np.ndarray) -> np.ndarray:
+        """Return the log-masses at ``places``, float64."""
+        return self._logs(self.values[places], None)
 
     def at(self, places: np.ndarray) -> np.ndarray:
         """Return the masses at ``places``, float64."""
@@ -100,10 +104,10 @@ class Masses:
         return self._blocks
 
     def _measure(self) -> None:
-        buffer, sums = self.buffer(), []
+        buffer, other, sums = self.buffer(), self.buffer(), []
         moments, squares = [], []
         for part in self.parts():
-            logs = self.logs(part)
+            logs = self.logs(part, other[: self.values[part].size])
             masses = np.exp(logs, out=buffer[: logs.size])
             sums.append(_sums(masses))
             # A mass of 0 at -inf counts as 0. BLAS would round as its threads happen to share.

@@ -251,7 +251,7 @@ class Row:
     def log_probs_in_order(self, count: int) -> np.ndarray:
         """Return the log-probabilities of the first ``count`` in order, padded with -inf."""
         places = leading(self.values, min(count, self.values.size))
-        found = np.sort(self.masses.logs()[places])[::-1] - self.masses.log_total
+        found = np.sort(self.masses.logs_at(places))[::-1] - self.masses.log_total
         return np.pad(found, (0, count - found.size), constant_values=-np.inf)
 
     def draw(self, uniform: float) -> int:

@@ -101,29 +101,36 @@ def wanted_prefix(
         if ended or key.size <= FEW:
             return np.sort(kept)
     # Bins in the order of the keys: only the one in which the prefix ends is sorted.
-    bins = _bins(key)
+    bins = _bins_of(key)
     weights, buffer = np.zeros((2, _BINS + 1)), masses.buffer()
     for part in masses.parts():
-        numbers = bins[part].astype(np.intp)
+        numbers = bins(part)
         for weight, own in zip(weights, masses.with_terms(part, with_terms, buffer), strict=False):
             weight[1:] += np.bincount(numbers, weights=own, minlength=_BINS)
     sums, terms = np.cumsum(weights, axis=1)[:, :_BINS]
     last = max(int(np.count_nonzero(wanted(sums, terms, 0.0, 0.0))) - 1, 0)
-    chosen = bins < last + 1
-    around = np.flatnonzero(chosen & (bins >= last))
-    inside, _ = prefix(around, sums[last], terms[last])
-    chosen[around] = False
+    chosen, around = np.empty(key.size, bool), []
+    for part in masses.parts():
+        numbers = bins(part)
+        np.less(numbers, last, out=chosen[part])
+        around.append(part.start + np.flatnonzero(numbers == last))
+    inside, _ = prefix(np.concatenate(around), sums[last], terms[last])
     chosen[inside] = True
     return chosen
 
 
-def _bins(key: np.ndarray) -> np.ndarray:
-    """Return for each key the number of its bin, not rounded down; the greatest is in bin 0."""
+def _bins_of(key: np.ndarray) -> Callable[[slice], np.ndarray]:
+    """Return what numbers the bin of each key of a part: the greater the key, the lower the bin."""
     greatest, lowest = key.max(), key.min()
     if lowest == -np.inf:
         lowest = key.min(where=key > -np.inf, initial=greatest)
     with np.errstate(over="ignore"):
         scale = key.dtype.type(_BINS / min(max(float(greatest) - float(lowest), 1e-30), 1e30))
-        depth = np.subtract(greatest, key)
-        depth *= scale
-    return np.minimum(depth, _BINS - 1, out=depth)
+
+    def bins(part: slice) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            depth = np.subtract(greatest, key[part])
+            depth *= scale
+        return np.minimum(depth, _BINS - 1, out=depth).astype(np.intp)
+
+    return bins
