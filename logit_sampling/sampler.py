@@ -1,16 +1,14 @@
 """The sampler: a chain of transforms and one draw."""
 
-import itertools
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from logit_sampling.arrays import all_to_numpy, in_graph, to_numpy
+from logit_sampling.arrays import all_to_numpy, in_graph
+from logit_sampling.chain import Chain
 from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, seeds_and_steps, take_in
 from logit_sampling.history import as_history, with_room
-from logit_sampling.mixture import chance_of, log_mixture, mixture
 from logit_sampling.random import row_seeds
 from logit_sampling.transforms.base import Transform
 
@@ -26,7 +24,7 @@ class State(NamedTuple):
     transforms: tuple[Any, ...]  # the state of each transform
 
 
-class Sampler:
+class Sampler(Chain):
     """Logits in, token ids out: transforms applied left to right, then one draw.
 
     Equal logits, seed and step give the same token in any batch, on any engine and in any process.
@@ -51,23 +49,6 @@ class Sampler:
         1
     """
 
-    def __init__(self, *transforms: Transform) -> None:
-        for transform in transforms:
-            if not isinstance(transform, Transform):
-                raise ValueError(
-                    f"a sampler takes transforms such as TopK(50), got {transform!r}; pass several "
-                    "as separate arguments, and put the class's parameters in parentheses"
-                )
-        self._transforms = transforms
-        # What a call need not ask again.
-        self._per_row = tuple(t for t in transforms if t.per_row())
-        self._stateless = all(type(t).init is Transform.init for t in transforms)
-
-    @property
-    def transforms(self) -> tuple[Transform, ...]:
-        """The chain, in the order in which it is applied."""
-        return self._transforms
-
     @classmethod
     def from_params(cls, *, order: str = "default", defaults: bool = False, **params: Any) -> Self:
         """Build a chain from the parameters that other systems know, under their names.
@@ -81,39 +62,12 @@ class Sampler:
             order: whose chain it is, so that the same settings give the same distribution:
                 ``"default"``, ``"hf"`` (Hugging Face generate), ``"vllm"``, ``"llama.cpp"`` or
                 ``"keras_hub"``. It decides the order, the values that mean off, and which names
-                are known. The default order is that of the parameters below.
+                are known. The default order is that of the list of parameters.
             defaults: whether what that system has on by default acts too, where nothing is passed:
                 llama.cpp's temperature 0.8, top_k 40, top_p 0.95 and min_p 0.05; generate's top_k
                 50 and do_sample False.
-            **params: by name, or (in parentheses) by another system's name:
-
-                - guidance_scale, 1 is off, with unconditional, a function as ``Guidance`` takes it,
-                  and negative_prompt_ids.
-                - sequence_bias, logit_bias: as ``SequenceBias`` and ``LogitBias`` take them; token
-                  ids of logit_bias may be strings, and False is a bias of -inf.
-                - repetition_penalty (repeat_penalty, penalty_repeat), 1 is off; frequency_penalty
-                  (penalty_freq) and presence_penalty (penalty_present), 0 is off; with
-                  repeat_last_n (penalty_last_n), how many of the latest tokens count, -1 for all.
-                - no_repeat_ngram_size, 0 is off; dry_multiplier, 0 is off, with dry_base,
-                  dry_allowed_length, dry_penalty_last_n and dry_sequence_breakers (token ids).
-                - bad_words_ids; min_length (prompt and all) and min_new_tokens (min_tokens), 0 is
-                  off, and exponential_decay_length_penalty, a start and a factor: with
-                  eos_token_id (stop_token_ids), one or several.
-                - allowed_token_ids, suppress_tokens, begin_suppress_tokens (at the first step).
-                - forced_bos_token_id, for the place behind one token; forced_eos_token_id, for the
-                  last of max_new_tokens, or of max_length with the prompt.
-                - watermarking_config: a mapping of greenlist_ratio, bias, hashing_key and
-                  context_width, for ``Watermark``, whose hash is its own.
-                - temperature (temp): at least 0, 0 is greedy, 1 is off; with dynatemp_range above
-                  0 and dynatemp_exponent (dynatemp_exp) it follows the entropy.
-                - top_h in (0, 1], 1 is off; top_n_sigma (top_nsigma) above 0, 0 is off; top_k at
-                  least 1, 0 is off; top_p in (0, 1], 1 is off; min_p in [0, 1], 0 is off;
-                  typical_p (typ_p, typical) in (0, 1], 1 is off; epsilon_cutoff and eta_cutoff in
-                  [0, 1), 0 is off; top_a in [0, 1], 0 is off; p_less True or False.
-                - xtc_probability in [0, 1], 0 is off, with xtc_threshold and xtc_special_tokens.
-                - mirostat 1 or 2, 0 is off, with mirostat_tau (mirostat_ent) and mirostat_eta
-                  (mirostat_lr); adaptive_target in [0, 1], negative is off, with adaptive_decay.
-                - do_sample: False takes the likeliest token.
+            **params: by name; ``help("logit_sampling.params")`` lists all, with their ranges, the
+                values that mean off, and the names that other systems have for them.
 
         Raises:
             ValueError: a name is unknown, or unknown to that system; a parameter has no effect,
@@ -161,60 +115,6 @@ class Sampler:
         taken, states = self._take_in(logits, history, prompt_length, seed, step)
         scores = taken.scores.seeded(*seeds_and_steps(seed, step, taken))
         return taken.restore(self._act(scores, states).draw())
-
-    @as_written
-    def probabilities(
-        self,
-        logits: Any,
-        *,
-        history: Any = None,
-        prompt_length: Any = 0,
-        seed: int | Sequence[int] | None = None,
-        step: Any = 0,
-    ) -> Any:
-        """Return the distribution of the draw, float32 of the shape of the logits; rows sum to 1.
-
-        Arguments and errors are those of a call. Only a transform that tosses a coin (``XTC``)
-        looks at ``seed`` and ``step``; without a seed the result is the mixture over its outcomes.
-        """
-        taken, states = self._take_in(logits, history, prompt_length, seed, step)
-        outcomes = self._outcomes(taken, states, seed, step)
-        return taken.restore(mixture([(w, scores.probabilities()) for w, scores in outcomes]))
-
-    @as_written
-    def log_prob(
-        self,
-        logits: Any,
-        ids: Any,
-        *,
-        history: Any = None,
-        prompt_length: Any = 0,
-        seed: int | Sequence[int] | None = None,
-        step: Any = 0,
-    ) -> Any:
-        """Return the log-probability of token ids, float32, in nats; -inf for a removed token.
-
-        Args:
-            logits: as in a call.
-            ids: token ids, int, of shape ``logits.shape[:-1]``.
-            history: as in a call.
-            prompt_length: as in a call.
-            seed: as for ``probabilities``.
-            step: the same.
-
-        Raises:
-            ValueError: as in a call; an id outside the vocabulary, or ids of another shape.
-        """
-        taken, states = self._take_in(logits, history, prompt_length, seed, step, ids)
-        if not taken.symbolic:
-            ids = to_numpy(ids)
-            if ids.dtype.kind not in "iu" or ids.shape != tuple(np.shape(logits)[:-1]):
-                raise ValueError(
-                    f"ids must be integers of shape {tuple(np.shape(logits)[:-1])}, one for each "
-                    f"row of logits; got {ids.dtype.name} of shape {ids.shape}"
-                )
-        outcomes = self._outcomes(taken, states, seed, step)
-        return taken.restore(log_mixture([(w, scores.log_prob(ids)) for w, scores in outcomes]))
 
     @as_written
     def explain(
@@ -336,7 +236,10 @@ class Sampler:
             ValueError: as in a call.
         """
         taken = take_in(logits, state.seed, state.step)
-        self._check_rows(taken.rows, state)
+        self._check_rows(taken.rows)
+        held = state.step.shape[0]
+        if isinstance(taken.rows, int) and held not in (taken.rows, None):
+            raise ValueError(f"the state holds {held} rows, logits have {taken.rows}")
         if not taken.symbolic:  # the state may come out of a compiled function
             state = all_to_numpy(state)
         seeded = taken.scores.seeded(state.seed, state.step)
@@ -348,60 +251,6 @@ class Sampler:
         if not return_log_prob:
             return taken.restore(ids), new
         return taken.restore(ids), new, taken.restore(last.log_prob(ids))
-
-    def _take_in(
-        self, logits: Any, history: Any, prompt_length: Any, *others: Any
-    ) -> tuple[Any, list[Any]]:
-        taken = take_in(logits, history, *others)
-        self._check_rows(taken.rows)
-        if history is None and self._stateless and type(prompt_length) is int and not prompt_length:
-            return taken, [()] * len(self._transforms)
-        past, vocabulary = as_history(history, taken.rows), taken.scores.vocabulary
-        return taken, [t.state_of(past, prompt_length, vocabulary) for t in self._transforms]
-
-    def _stages(self, scores: Any, states: Sequence[Any]) -> Iterator[Any]:
-        """Yield the scores as they came in, after each transform, and those of the draw."""
-        yield scores
-        for transform, state in zip(self._transforms, states, strict=True):
-            scores = transform.act(scores, state)
-            yield scores
-        yield self._finish(scores)
-
-    def _act(self, scores: Any, states: Sequence[Any]) -> Any:
-        return deque(self._stages(scores, states), maxlen=1).pop()  # holds one stage at a time
-
-    def _finish(self, scores: Any) -> Any:
-        return scores
-
-    def _outcomes(
-        self, taken: Any, states: Sequence[Any], seed: Any, step: Any
-    ) -> list[tuple[Any, Any]]:
-        """Return what the chain leaves for each way the coins may fall, and how likely that is."""
-        chances = [t.chance() for t in self._transforms if t.tosses_coin]
-        if not chances:
-            return [(1.0, self._act(taken.scores, states))]
-        if seed is not None:
-            scores = taken.scores.seeded(*seeds_and_steps(seed, step, taken))
-            return [(1.0, self._act(scores, states))]
-        falls = itertools.product((True, False), repeat=len(chances))
-        return [
-            (chance_of(coins, chances), self._act(taken.scores.fixed(coins), states))
-            for coins in falls
-        ]
-
-    def _check_rows(self, rows: Any, state: State | None = None) -> None:
-        for transform in self._per_row:
-            transform.check_rows(rows)
-        held = rows if state is None else state.step.shape[0]
-        if isinstance(rows, int) and held not in (rows, None):
-            raise ValueError(f"the state holds {held} rows, logits have {rows}")
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the chain as data that JSON can hold."""
-        return {
-            "name": type(self).__name__,
-            "transforms": [t.get_config() for t in self._transforms],
-        }
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> "Sampler":
@@ -415,15 +264,6 @@ class Sampler:
             case {"name": "Sampler" | "Greedy" as name, "transforms": list(chain)}:
                 return classes[name](*(Transform.from_config(c) for c in chain))
         raise ValueError(f"no configuration of a Sampler or Greedy: {config!r}")
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self._transforms))})"
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other._transforms == self._transforms
-
-    def __hash__(self) -> int:
-        return hash((type(self), self._transforms))
 
 
 class Greedy(Sampler):

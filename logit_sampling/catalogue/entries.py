@@ -13,7 +13,12 @@ from logit_sampling.params import STRATEGIES, SYSTEMS
 from logit_sampling.sampler import Greedy
 
 _HEADING = re.compile(r"^(Args|Returns|Raises|Source|Example|Attributes):$", re.MULTILINE)
-_GROUPS = {"dry": "penalties", "sequences": "constraints", "sampler": "choice"}
+_GROUPS = {
+    "dry": "penalties",
+    "floors": "truncation",
+    "sampler": "choice",
+    "sequences": "constraints",
+}
 _ORDER = (
     "choice",
     "scaling",

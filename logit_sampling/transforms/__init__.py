@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SuppressTokens,
     )
     from logit_sampling.transforms.dry import DRY
+    from logit_sampling.transforms.floors import Epsilon, Eta, MinP, PLess, TopA, TopNSigma
     from logit_sampling.transforms.grammar import Grammar
     from logit_sampling.transforms.guidance import Guidance, guide
     from logit_sampling.transforms.penalties import (
@@ -28,19 +29,7 @@ if TYPE_CHECKING:
     )
     from logit_sampling.transforms.scaling import DynamicTemperature, Temperature
     from logit_sampling.transforms.sequences import BadWords, SequenceBias
-    from logit_sampling.transforms.truncation import (
-        XTC,
-        Epsilon,
-        Eta,
-        MinP,
-        PLess,
-        TopA,
-        TopH,
-        TopK,
-        TopNSigma,
-        TopP,
-        Typical,
-    )
+    from logit_sampling.transforms.truncation import XTC, TopH, TopK, TopP, Typical
     from logit_sampling.transforms.watermark import Watermark
 
 __all__ = [
@@ -85,12 +74,13 @@ _NAMES = {
     "base": "ScoreTransform Transform",
     "constraints": "AllowTokens ForcedTokens LengthDecay LogitBias MinNewTokens SuppressTokens",
     "dry": "DRY",
+    "floors": "Epsilon Eta MinP PLess TopA TopNSigma",
     "grammar": "Grammar",
     "guidance": "Guidance guide",
     "penalties": "FrequencyPenalty NoRepeatNGram PresencePenalty RepetitionPenalty",
     "scaling": "DynamicTemperature Temperature",
     "sequences": "BadWords SequenceBias",
-    "truncation": "XTC Epsilon Eta MinP PLess TopA TopH TopK TopNSigma TopP Typical",
+    "truncation": "XTC TopH TopK TopP Typical",
     "watermark": "Watermark",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -1,0 +1,150 @@
+"""A chain of transforms, and the distribution that it leaves."""
+
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.arrays import to_numpy
+from logit_sampling.engines import as_written, seeds_and_steps, take_in
+from logit_sampling.history import as_history
+from logit_sampling.mixture import chance_of, log_mixture, mixture
+from logit_sampling.transforms.base import Transform
+
+
+class Chain:
+    """Transforms applied left to right: all of a sampler but the draw."""
+
+    def __init__(self, *transforms: Transform) -> None:
+        for transform in transforms:
+            if not isinstance(transform, Transform):
+                raise ValueError(
+                    f"a sampler takes transforms such as TopK(50), got {transform!r}; pass several "
+                    "as separate arguments, and put the class's parameters in parentheses"
+                )
+        self._transforms = transforms
+        # What a call need not ask again.
+        self._per_row = tuple(t for t in transforms if t.per_row())
+        self._stateless = all(type(t).init is Transform.init for t in transforms)
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The chain, in the order in which it is applied."""
+        return self._transforms
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the chain as data that JSON can hold."""
+        return {
+            "name": type(self).__name__,
+            "transforms": [t.get_config() for t in self._transforms],
+        }
+
+    @as_written
+    def probabilities(
+        self,
+        logits: Any,
+        *,
+        history: Any = None,
+        prompt_length: Any = 0,
+        seed: int | Sequence[int] | None = None,
+        step: Any = 0,
+    ) -> Any:
+        """Return the distribution of the draw, float32 of the shape of the logits; rows sum to 1.
+
+        Arguments and errors are those of a sampler's call. Only a transform that tosses a coin
+        (``XTC``) looks at ``seed`` and ``step``; without a seed the result is the mixture over its
+        outcomes.
+        """
+        taken, states = self._take_in(logits, history, prompt_length, seed, step)
+        outcomes = self._outcomes(taken, states, seed, step)
+        return taken.restore(mixture([(w, scores.probabilities()) for w, scores in outcomes]))
+
+    @as_written
+    def log_prob(
+        self,
+        logits: Any,
+        ids: Any,
+        *,
+        history: Any = None,
+        prompt_length: Any = 0,
+        seed: int | Sequence[int] | None = None,
+        step: Any = 0,
+    ) -> Any:
+        """Return the log-probability of token ids, float32, in nats; -inf for a removed token.
+
+        Args:
+            logits: as in a call.
+            ids: token ids, int, of shape ``logits.shape[:-1]``.
+            history: as in a call.
+            prompt_length: as in a call.
+            seed: as for ``probabilities``.
+            step: the same.
+
+        Raises:
+            ValueError: as in a call; an id outside the vocabulary, or ids of another shape.
+        """
+        taken, states = self._take_in(logits, history, prompt_length, seed, step, ids)
+        if not taken.symbolic:
+            ids = to_numpy(ids)
+            if ids.dtype.kind not in "iu" or ids.shape != tuple(np.shape(logits)[:-1]):
+                raise ValueError(
+                    f"ids must be integers of shape {tuple(np.shape(logits)[:-1])}, one for each "
+                    f"row of logits; got {ids.dtype.name} of shape {ids.shape}"
+                )
+        outcomes = self._outcomes(taken, states, seed, step)
+        return taken.restore(log_mixture([(w, scores.log_prob(ids)) for w, scores in outcomes]))
+
+    def _take_in(
+        self, logits: Any, history: Any, prompt_length: Any, *others: Any
+    ) -> tuple[Any, list[Any]]:
+        taken = take_in(logits, history, *others)
+        self._check_rows(taken.rows)
+        if history is None and self._stateless and type(prompt_length) is int and not prompt_length:
+            return taken, [()] * len(self._transforms)
+        past, vocabulary = as_history(history, taken.rows), taken.scores.vocabulary
+        return taken, [t.state_of(past, prompt_length, vocabulary) for t in self._transforms]
+
+    def _stages(self, scores: Any, states: Sequence[Any]) -> Iterator[Any]:
+        """Yield the scores as they came in, after each transform, and those of the draw."""
+        yield scores
+        for transform, state in zip(self._transforms, states, strict=True):
+            scores = transform.act(scores, state)
+            yield scores
+        yield self._finish(scores)
+
+    def _act(self, scores: Any, states: Sequence[Any]) -> Any:
+        return deque(self._stages(scores, states), maxlen=1).pop()  # holds one stage at a time
+
+    def _finish(self, scores: Any) -> Any:
+        return scores
+
+    def _outcomes(
+        self, taken: Any, states: Sequence[Any], seed: Any, step: Any
+    ) -> list[tuple[Any, Any]]:
+        """Return what the chain leaves for each way the coins may fall, and how likely that is."""
+        chances = [t.chance() for t in self._transforms if t.tosses_coin]
+        if not chances:
+            return [(1.0, self._act(taken.scores, states))]
+        if seed is not None:
+            scores = taken.scores.seeded(*seeds_and_steps(seed, step, taken))
+            return [(1.0, self._act(scores, states))]
+        falls = itertools.product((True, False), repeat=len(chances))
+        return [
+            (chance_of(coins, chances), self._act(taken.scores.fixed(coins), states))
+            for coins in falls
+        ]
+
+    def _check_rows(self, rows: Any) -> None:
+        for transform in self._per_row:
+            transform.check_rows(rows)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._transforms))})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._transforms == self._transforms
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._transforms))
