@@ -123,11 +123,11 @@ def mirostat(x: list[float], tau: float, version: int = 2) -> list[float]:
     if version == 2:
         kept = [i for i in ids if p[i] > 0 and -math.log2(p[i]) <= mu]
         return keep(x, kept or ids[:1])
-    first = [i for i in ids if p[i] > 0][:100]
+    first = [i for i in ids if x[i] > -INF][:100]
     if len(first) < 2:
         return x
     t = [math.log((i + 2) / (i + 1)) for i in range(len(first) - 1)]
-    b = [math.log(p[i] / p[j]) for i, j in itertools.pairwise(first)]
+    b = [x[i] - x[j] for i, j in itertools.pairwise(first)]  # ln of p_i / p_j
     s = math.fsum(u * v for u, v in zip(t, b, strict=True)) / math.fsum(u * u for u in t)
     e = s - 1
     log_k = math.log((e * 2**mu) / (1 - len(x) ** -e)) / s
