@@ -144,17 +144,27 @@ class Row:
         """Keep the shortest prefix whose mass reaches ``p``."""
         if p == 1 or self.empty:
             return self
-        # A few leaders nearly always hold it, and an estimate of the total is nearly always enough.
         if self.values.size > FEW and not self.masses.known and not self.masses.flat():
+            # Some leaders nearly always hold it, and an estimate of the total nearly always tells.
             total, error = self.masses.estimate()
-            places = leading_or_more(self.values, FEW)
-            places = places[np.argsort(-self.values[places], kind="stable")]
-            own = self.masses.at(places)
-            missing = p * total - (np.cumsum(own) - own) - AT_A_SUM * self.epsilon * own
-            count = np.count_nonzero(missing + p * error > 0)
-            if count < places.size and count == np.count_nonzero(missing - p * error > 0):
-                return self.keep(np.sort(places[: max(count, 1)]), self.peak)
+            for count in (FEW, 16 * FEW):
+                kept = self._nucleus_of_leaders(count, p * total, p * error)
+                if kept is not None:
+                    return self.keep(kept, self.peak)
         return self.prefix(self.values, self.short_of(p))
+
+    def _nucleus_of_leaders(self, count: int, goal: float, error: float) -> np.ndarray | None:
+        """Return the places of the prefix that reaches ``goal``, None if leaders cannot tell."""
+        if count >= self.values.size or goal > count:  # no mass is greater than 1
+            return None
+        places = leading_or_more(self.values, count)
+        places = places[np.argsort(-self.values[places], kind="stable")]
+        own = self.masses.at(places)
+        missing = goal - (np.cumsum(own) - own) - AT_A_SUM * self.epsilon * own
+        wanted = np.count_nonzero(missing + error > 0)
+        if wanted == places.size or wanted != np.count_nonzero(missing - error > 0):
+            return None
+        return np.sort(places[: max(wanted, 1)])
 
     def short_of(self, p: float) -> Callable:
         """Return what tells whether a token is wanted, from the mass before it and its own."""
