@@ -217,6 +217,8 @@ def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any
 def main() -> None:
     """Measure, print, and write what was asked for."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Threads of a contender that wait for more work must not slow down the next.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options, console = arguments(), Console()
     where = machine()
     console.print(f"{where['processor']}, {where['cores']} cores, load {where['load']:.1f}")

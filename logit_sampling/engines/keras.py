@@ -162,6 +162,9 @@ class Scores:
 
     def scale(self, temperature: Any) -> Self:
         """Divide by ``temperature``; 0 keeps the first in order."""
+        if isinstance(temperature, int | float) and temperature == 0:
+            first = ops.argmax(self.values, axis=-1)[:, None]
+            return replace(self._at(first), temperature=1.0)
         limits, divisor = np.finfo(wide()), column(temperature, wide())
         product = ops.clip(divisor * self.temperature, float(limits.tiny), float(limits.max))
         scores = replace(self, temperature=ops.where(divisor > 0, product, 1.0), known=None)
