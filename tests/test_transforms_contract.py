@@ -57,7 +57,7 @@ def modes(function: Callable, jit_compile: bool) -> dict[str, Callable]:
 
 
 # Compiling is what takes time, so that of graph and XLA each takes one of two vocabularies: short
-# rows, which the graph engine puts in order, and long ones, of which it bisects the flat ones.
+# rows, which the graph engine puts in order, and long ones, of which flat ones need its histograms.
 @pytest.mark.parametrize(
     ("sampler", "spreads", "vocabulary", "jit_compile"),
     [
@@ -145,7 +145,7 @@ def test_half_precision_is_computed_in_float32(sampler, dtype):
 
 def test_float64_is_kept():
     x = np.array([1.0, 1.0 + 1e-12, 1.0 - 1e-12, -5.0])  # equal in float32 but for the last
-    for vocabulary in (4, 2000):  # both sides of the length from which the graph engine bisects
+    for vocabulary in (4, 2000):  # both sides of the length up to which the graph engine orders
         x = np.concatenate([x, np.full(vocabulary - len(x), -9.0)])
         expected = np.where(np.arange(vocabulary) == 1, x, -np.inf)
         for transform in (ls.TopK(1), ls.TopP(1e-3), ls.MinP(1), ls.Temperature(0)):

@@ -1,8 +1,8 @@
 """The engine of compiled graphs: Keras operations on [batch, tokens] tensors.
 
 Works inside ``tf.function``, with and without XLA, and under ``jax.jit``. A small top-k narrows
-the tensors to the survivors; other cuts set -inf in place, at a threshold that is found by
-bisection and not by sorting. Nothing can raise here: a row that has no distribution gets the id -1.
+the tensors to the survivors; other cuts set -inf in place, at a threshold that is found without
+sorting (see ``keras_search``). Nothing can raise here: a row without a distribution gets the id -1.
 
 Masses are float64 where the backend has it, as in the eager engine; JAX has it only with
 ``jax_enable_x64``, and rounds to float32 otherwise.
@@ -21,7 +21,7 @@ from logit_sampling.engines.keras_search import is_wide, leading, locate, wanted
 from logit_sampling.engines.rounding import AT_A_COIN, AT_A_SUM, AT_AN_ENTROPY, forgiving
 
 _SHORT = 1024
-"""Up to this many tokens are put in order by ``ops.top_k``; more are searched by bisection."""
+"""Up to this many tokens are put in order by ``ops.top_k``; more are searched."""
 
 _FAR = -1e9  # a log-mass that is as good as -inf
 
