@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.generation.models import Model, Tokenizer, as_model, needed_tokenizer
+from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
+from logit_sampling.generation.models import as_model
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.text import TextStream, continuation
 from logit_sampling.random import row_seeds
@@ -147,23 +148,16 @@ def generate(
 def _grow(
     model: Model, rows: list[_Row], max_new_tokens: int, end_ids: frozenset[int]
 ) -> Iterator[int]:
-    """Write all rows to their ends; yield the number of a row whenever it has got a token.
-
-    All rows stand at the same position: a longer prompt still reads its own tokens while a shorter
-    one already writes.
-    """
-    lengths = [len(row.prompt) for row in rows]
-    position, end = min(lengths), max(lengths) + max_new_tokens
-    tokens = np.zeros((len(rows), end), np.int32)
-    for row, line in zip(rows, tokens, strict=True):
-        line[: len(row.prompt)] = row.prompt
-    logits, cache = model.forward(tokens[:, :position], model.init_cache(len(rows), end), 0)
+    """Write all rows to their ends; yield the number of a row whenever it has got a token."""
+    distinct = list({tuple(row.prompt): None for row in rows})  # samples share their prefill
+    output, cache = model.prefill(distinct)
+    active, places = list(range(len(rows))), [distinct.index(tuple(row.prompt)) for row in rows]
+    logits, cache = output.logits[places, -1], cache.select(places)
     while True:
-        for i, row in enumerate(rows):
-            if row.finish_reason or position < len(row.prompt):
-                continue
+        for place, i in enumerate(active):
+            row = rows[i]
             try:
-                tokens[i, position] = token = row.draw(logits[i : i + 1])
+                token = row.draw(logits[place : place + 1])
             except ValueError as error:
                 problem = str(error).replace("row 0", "this row")  # the sampler saw one row
                 raise ValueError(f"row {i}, new token {len(row.ids)}: {problem}") from error
@@ -172,10 +166,12 @@ def _grow(
             elif len(row.ids) == max_new_tokens:
                 row.finish_reason = "length"
             yield i
-        if all(row.finish_reason for row in rows):
+        places = [place for place, i in enumerate(active) if not rows[i].finish_reason]
+        if not places:
             return
-        logits, cache = model.forward(tokens[:, position : position + 1], cache, position)
-        position += 1
+        if len(places) < len(active):
+            active, cache = [active[place] for place in places], cache.select(places)
+        logits = cache.append(np.array([rows[i].ids[-1:] for i in active], np.int32)).logits[:, -1]
 
 
 def _per_row(sampler: Sampler, rows: int) -> list[Sampler]:

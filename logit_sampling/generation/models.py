@@ -1,46 +1,14 @@
-"""What the generation loop needs of a model, for KerasHub models and for plain callables.
+"""KerasHub models, and what :func:`generate` makes of a model that it is given."""
 
-A model is an `init_cache(batch, length)` and a `forward(token_ids, cache, index)` that takes the
-next columns of the texts and returns the logits after them with the new cache. Columns are absolute
-positions: all rows stand at the same one, so nothing is ever padded.
-"""
-
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from logit_sampling.generation.callable_model import CallableModel
+from logit_sampling.generation.model import Cache, Model, Output, Tokenizer, needed_tokenizer
+
 _ATTRIBUTE = "_logit_sampling_model"
-
-
-class Tokenizer(Protocol):
-    """Text to token ids and back."""
-
-    def encode(self, text: str) -> Sequence[int]:
-        """Return the token ids of a prompt, with the start token if the model wants one."""
-
-    def decode(self, ids: list[int]) -> str:
-        """Return the text of ids; bytes that are no UTF-8 become U+FFFD."""
-
-
-class Model(Protocol):
-    """What :func:`generate` runs."""
-
-    name: str
-    context_length: int | None
-    vocab_size: int | None
-    end_ids: tuple[int, ...]
-    tokenizer: Tokenizer | None
-
-    def init_cache(self, batch: int, length: int) -> Any:
-        """Return the cache of `batch` rows that have room for `length` tokens each."""
-
-    def forward(self, token_ids: np.ndarray, cache: Any, index: int) -> tuple[np.ndarray, Any]:
-        """Feed the columns from `index` on, int32 [batch, columns].
-
-        Returns:
-            the logits after the last of them, [batch, vocab], and the cache.
-        """
 
 
 class KerasHubTokenizer:
@@ -124,26 +92,16 @@ class LanguageModel:
                 f"token ids must have shape [batch, length] with at most {self.context_length} "
                 f"tokens, the context of model {self.name!r}; got shape {ids.shape}"
             )
-        cache = self.init_cache(*ids.shape)
-        return self._compiled(ids, cache, 0)[0].numpy()
-
-    def init_cache(self, batch: int, length: int) -> Any:
-        """Return an empty key-value cache, [batch, layers, 2, length, heads, head size]."""
         import tensorflow as tf
 
         self._compile()
         shape = list(self._cache.shape)
-        shape[0], shape[3] = batch, length
-        return tf.zeros(shape, self._cache.dtype)
+        shape[0], shape[3] = ids.shape
+        return self._compiled(ids, tf.zeros(shape, self._cache.dtype), 0)[0].numpy()
 
-    def forward(self, token_ids: np.ndarray, cache: Any, index: int) -> tuple[np.ndarray, Any]:
-        """Feed `token_ids`, int32 [batch, columns], that stand at `index` and after.
-
-        Returns:
-            the logits after the last column, float32 [batch, vocab], and the cache.
-        """
-        logits, cache = self._compiled(token_ids, cache, index)
-        return logits[:, -1].numpy(), cache
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
+        """Read prompts; return what follows the last token of each, and the cache."""
+        return CallableModel(self.logits).prefill(prompts)
 
     def _compile(self) -> None:
         """Trace the model once: no batch, prompt or cache length needs another graph.
@@ -173,51 +131,6 @@ class LanguageModel:
             return tf.cast(logits, tf.float32), cache
 
         self._compiled, self._variables = compiled, variables
-
-
-class CallableModel:
-    """Any function from token ids to logits, without a cache: it sees the whole text each time.
-
-    Args:
-        function: int32 [batch, length] -> logits [batch, length, vocab], or those of the last
-            position, [batch, vocab]; a NumPy array or what converts to one. No row is padded.
-    """
-
-    name = "callable"
-    context_length: int | None = None
-    vocab_size: int | None = None
-    end_ids: tuple[int, ...] = ()
-    tokenizer: Tokenizer | None = None
-
-    def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
-        self._function = function
-
-    def init_cache(self, batch: int, length: int) -> np.ndarray:
-        """Return the ids seen so far: none."""
-        return np.zeros((batch, 0), np.int32)
-
-    def forward(
-        self, token_ids: np.ndarray, cache: np.ndarray, index: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Call the function on the texts so far."""
-        ids = np.concatenate([cache, token_ids], axis=1)
-        logits = np.asarray(self._function(ids))
-        if logits.shape[:-1] not in (ids.shape, ids.shape[:1]):
-            raise ValueError(
-                f"the model returned shape {logits.shape} for token ids of shape {ids.shape}; "
-                "generate needs logits [batch, length, vocab] or [batch, vocab]"
-            )
-        return logits[:, -1] if logits.ndim == 3 else logits, ids
-
-
-def needed_tokenizer(tokenizer: Tokenizer | None, name: str) -> Tokenizer:
-    """Return `tokenizer`; raise ValueError if there is none."""
-    if tokenizer is None:
-        raise ValueError(
-            f"model {name!r} has no tokenizer: give prompts as lists of token ids, or pass "
-            "tokenizer=, an object with encode(text) and decode(ids)"
-        )
-    return tokenizer
 
 
 def as_model(model: Any) -> Model:

@@ -1,0 +1,89 @@
+"""What the generation loop and the searches need of a model.
+
+A model reads prompts of any lengths (`prefill`) and gives a :class:`Cache`, which holds what it
+knows of the rows of a batch. Each row stands at its own position, so nothing is ever padded.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        """Return the token ids of a prompt, with the start token if the model wants one."""
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of ids; bytes that are no UTF-8 become U+FFFD."""
+
+
+class Output(NamedTuple):
+    """What a model says after tokens.
+
+    Attributes:
+        logits: float32 [rows, columns, vocab]; entry `[i, j]` holds the scores of what follows
+            token `j` of those that row `i` was given.
+        hidden: the last hidden states, float32 [rows, columns, width], or None if the model tells
+            none.
+    """
+
+    logits: np.ndarray
+    hidden: np.ndarray | None = None
+
+
+class Cache(Protocol):
+    """The texts that a model has read so far, one a row."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """How many tokens each row holds, int [rows]."""
+
+    def append(self, token_ids: np.ndarray) -> Output:
+        """Feed the next tokens of each row, int32 [rows, columns]; return what follows each."""
+
+    def drop(self, counts: np.ndarray) -> None:
+        """Forget the last `counts[i]` tokens of row `i`, int [rows]."""
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "Cache":
+        """Return a cache whose row `i` is row `rows[i]` of this one, which must not be used again.
+
+        Rows may be repeated, reordered and left out.
+        """
+
+
+class Model(Protocol):
+    """What :func:`generate` runs.
+
+    Attributes:
+        name: what to call it.
+        context_length: how many tokens a text may have, None if there is no limit.
+        vocab_size: how many tokens there are, None if unknown.
+        end_ids: the ids that end a text.
+        tokenizer: None if the model has none.
+    """
+
+    name: str
+    context_length: int | None
+    vocab_size: int | None
+    end_ids: tuple[int, ...]
+    tokenizer: Tokenizer | None
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
+        """Read prompts, each a list of at least one token id.
+
+        Returns:
+            what follows the last token of each (one column), and the cache.
+        """
+
+
+def needed_tokenizer(tokenizer: Tokenizer | None, name: str) -> Tokenizer:
+    """Return `tokenizer`; raise ValueError if there is none."""
+    if tokenizer is None:
+        raise ValueError(
+            f"model {name!r} has no tokenizer: give prompts as lists of token ids, or pass "
+            "tokenizer=, an object with encode(text) and decode(ids)"
+        )
+    return tokenizer
