@@ -1,7 +1,7 @@
 """The sampler: a chain of transforms and one draw."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -10,18 +10,11 @@ from logit_sampling.chain import Chain
 from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, seeds_and_steps, take_in
 from logit_sampling.history import as_history, with_room
 from logit_sampling.random import row_seeds
+from logit_sampling.stepping import Pending, State
 from logit_sampling.transforms.base import Transform
 
 if TYPE_CHECKING:
     from logit_sampling.explain import Decode
-
-
-class State(NamedTuple):
-    """What a sampler carries from one step to the next."""
-
-    seed: Any  # uint32 [batch, 2]: the two words of each row's seed
-    step: Any  # int32 [batch]: how many tokens each row holds, the position of the next
-    transforms: tuple[Any, ...]  # the state of each transform
 
 
 class Sampler(Chain):
@@ -235,6 +228,25 @@ class Sampler(Chain):
         Raises:
             ValueError: as in a call.
         """
+        pending = self.begin_step(logits, state)
+        ids = pending.draw()
+        new = pending.accept(ids)
+        if not return_log_prob:
+            return pending.restore(ids), new
+        return pending.restore(ids), new, pending.restore(pending.log_prob(ids))
+
+    def begin_step(self, logits: Any, state: State, resting: Any = None) -> Pending:
+        """Apply the chain, and leave it to the caller which tokens are accepted.
+
+        Args:
+            logits: as in a call.
+            state: as for ``step``.
+            resting: bool [batch], rows that take no part, of the kind of array that ``state``
+                holds: ids of theirs are -1, and their state stays as it is.
+
+        Raises:
+            ValueError: as in a call, but that a row may have nothing left.
+        """
         taken = take_in(logits, state.seed, state.step)
         self._check_rows(taken.rows)
         held = state.step.shape[0]
@@ -242,15 +254,8 @@ class Sampler(Chain):
             raise ValueError(f"the state holds {held} rows, logits have {taken.rows}")
         if not taken.symbolic:  # the state may come out of a compiled function
             state = all_to_numpy(state)
-        seeded = taken.scores.seeded(state.seed, state.step)
-        *passed, _, last = self._stages(seeded, state.transforms)
-        ids = last.draw()
-        stages = zip(self._transforms, passed, state.transforms, strict=True)
-        updated = tuple(transform.after(before, own, ids) for transform, before, own in stages)
-        new = State(state.seed, state.step + 1, updated)
-        if not return_log_prob:
-            return taken.restore(ids), new
-        return taken.restore(ids), new, taken.restore(last.log_prob(ids))
+        stages = tuple(self._stages(taken.scores.seeded(state.seed, state.step), state.transforms))
+        return Pending(self._transforms, taken, stages, state, resting)
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> "Sampler":
