@@ -2,8 +2,8 @@
 
 from logit_sampling.generation.callable_model import CallableModel
 from logit_sampling.generation.generate import generate
+from logit_sampling.generation.language_model import LanguageModel
 from logit_sampling.generation.loading import load_model
-from logit_sampling.generation.models import LanguageModel
 from logit_sampling.generation.result import GenerationResult
 
 __all__ = ["CallableModel", "GenerationResult", "LanguageModel", "generate", "load_model"]

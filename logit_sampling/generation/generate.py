@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.generation.language_model import as_model
 from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
-from logit_sampling.generation.models import as_model
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.text import TextStream, continuation
 from logit_sampling.random import row_seeds

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from logit_sampling.generation.models import LanguageModel
+from logit_sampling.generation.language_model import LanguageModel
 
 _PACKAGE = Path(__file__).parents[1]
 _SCHEMES = ("kaggle://", "hf://", "modelscope://", "gs://")

@@ -256,7 +256,7 @@ def test_values_where_no_graph_helps(values: list, operation: str, kind: str) ->
 
 
 def test_a_loaded_model(tiny_gpt2: Any) -> None:
-    from logit_sampling.generation.models import LanguageModel
+    from logit_sampling.generation.language_model import LanguageModel
 
     assert ls.check_logits(LanguageModel(tiny_gpt2)).ok is True
 

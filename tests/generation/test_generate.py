@@ -110,7 +110,7 @@ def test_nothing_is_traced_twice(tiny_llama: Any) -> None:
     model = LanguageModel(tiny_llama)
     for prompts, length in (([[1]], 3), ([[1, 2, 3]], 9), (PROMPTS, 5)):
         ls.generate(model, prompts, max_new_tokens=length, seed=length)
-    assert model._compiled.experimental_get_tracing_count() == 1
+    assert model.traces == 1
 
 
 def test_changed_weights_and_new_variables_are_seen(tiny_llama: Any) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.generation.callable_model import CallableModel
+from logit_sampling.generation.key_value_cache import Steps, serves
 from logit_sampling.generation.model import Cache, Model, Output, Tokenizer, needed_tokenizer
+from logit_sampling.generation.row_caches import RowSteps
 
 _ATTRIBUTE = "_logit_sampling_model"
 
@@ -35,10 +37,13 @@ class KerasHubTokenizer:
 
 
 class LanguageModel:
-    """A KerasHub `CausalLM`, ready to generate with its key-value cache.
+    """A KerasHub `CausalLM`, ready to generate with a key-value cache.
+
+    GPT-2, OPT, Llama, Mistral, Gemma and Qwen keep theirs in place, for rows of any lengths
+    together. Others run row by row with KerasHub's own cache, or without one if it is no array.
 
     Args:
-        causal_lm: any KerasHub causal language model with `call_with_cache`.
+        causal_lm: any KerasHub causal language model.
         name: what to call it.
         context_length: how many tokens a text may have; by default what the backbone has positions
             for, else the sequence length of the preprocessor.
@@ -65,6 +70,7 @@ class LanguageModel:
         self.tokenizer: Tokenizer | None = tokenizer
         self.end_ids = tokenizer.end_ids if tokenizer else ()
         self._variables: list[Any] = []
+        self._steps: Steps | RowSteps | CallableModel | None = None
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text` as a prompt, with the start token if the model has one."""
@@ -92,45 +98,44 @@ class LanguageModel:
                 f"token ids must have shape [batch, length] with at most {self.context_length} "
                 f"tokens, the context of model {self.name!r}; got shape {ids.shape}"
             )
-        import tensorflow as tf
-
-        self._compile()
-        shape = list(self._cache.shape)
-        shape[0], shape[3] = ids.shape
-        return self._compiled(ids, tf.zeros(shape, self._cache.dtype), 0)[0].numpy()
+        output, cache = self.prefill(ids[:, :1].tolist())
+        rest = [cache.append(ids[:, 1:]).logits] if ids.shape[1] > 1 else []
+        return np.concatenate([output.logits, *rest], axis=1)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
         """Read prompts; return what follows the last token of each, and the cache."""
-        return CallableModel(self.logits).prefill(prompts)
+        return self._stepper().prefill(prompts)
 
-    def _compile(self) -> None:
-        """Trace the model once: no batch, prompt or cache length needs another graph.
+    @property
+    def traces(self) -> int:
+        """How many graphs were traced; no prompt, batch, sampler or length needs a second one."""
+        compiled = getattr(self._steps, "compiled", None)
+        return compiled.experimental_get_tracing_count() if compiled else 0
+
+    def _stepper(self) -> "Steps | RowSteps | CallableModel":
+        """Return what runs the model, made once.
 
         A graph reads variables, so new weights are seen; other variables (`enable_lora`,
         `quantize`) need a new graph.
         """
+        variables = self.causal_lm.variables
+        if self._steps is None or [id(v) for v in variables] != [id(v) for v in self._variables]:
+            self._variables = variables
+            self._steps = Steps(self.causal_lm) if serves(self.causal_lm) else self._own_steps()
+        return self._steps
+
+    def _own_steps(self) -> "RowSteps | CallableModel":
+        """Return the steps of a model that keeps its cache to itself, or that has none."""
         import tensorflow as tf
 
-        variables = self.causal_lm.variables
-        if [id(v) for v in variables] == [id(v) for v in self._variables]:
-            return
-        # Each KerasHub model knows the shape of its cache, and tells it by building one.
-        _, self._cache = self.causal_lm._build_cache(tf.zeros((1, 2), tf.int32))
-        shape = list(self._cache.shape)
-        shape[0] = shape[3] = None
-        signature = [
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec(shape, self._cache.dtype),
-            tf.TensorSpec([], tf.int32),
-        ]
-        causal_lm = self.causal_lm
-
-        @tf.function(input_signature=signature)
-        def compiled(token_ids: Any, cache: Any, index: Any) -> tuple[Any, Any]:
-            logits, _, cache = causal_lm.call_with_cache(token_ids, cache, index)
-            return tf.cast(logits, tf.float32), cache
-
-        self._compiled, self._variables = compiled, variables
+        if hasattr(self.causal_lm, "_build_cache"):
+            # Each KerasHub model knows the shape of its cache, and tells it by building one.
+            _, cache = self.causal_lm._build_cache(tf.zeros((1, 2), tf.int32))
+            if tf.is_tensor(cache) and len(cache.shape) == 6:
+                return RowSteps(self.causal_lm, cache.shape, cache.dtype)
+        return CallableModel(
+            lambda ids: self.causal_lm({"token_ids": ids, "padding_mask": np.ones_like(ids)})
+        )
 
 
 def as_model(model: Any) -> Model:
