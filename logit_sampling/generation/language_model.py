@@ -1,7 +1,8 @@
 """KerasHub models, and what :func:`generate` makes of a model that it is given."""
 
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,17 +158,38 @@ class LanguageModel:
 def as_model(model: Any) -> Model:
     """Return `model` as the generation loop needs it.
 
-    A KerasHub model keeps its :class:`LanguageModel`, so that a second call traces nothing.
+    A Keras model keeps what it gets here, so that a second call traces nothing.
     """
     if isinstance(model, LanguageModel | CallableModel):
         return model
     if hasattr(model, "call_with_cache"):
-        if not hasattr(model, _ATTRIBUTE):
-            setattr(model, _ATTRIBUTE, LanguageModel(model))
-        return getattr(model, _ATTRIBUTE)
+        return _kept(model, LanguageModel)
+    if "keras" in sys.modules and isinstance(model, sys.modules["keras"].Model):
+        return _kept(model, _keras_function)
     if callable(model):
         return CallableModel(model)
     raise ValueError(
         f"generate needs what load_model returns, a KerasHub CausalLM, or a function from token "
         f"ids to logits; got {model!r}"
     )
+
+
+def _kept(model: Any, make: Callable[[Any], Model]) -> Model:
+    if not hasattr(model, _ATTRIBUTE):
+        setattr(model, _ATTRIBUTE, make(model))
+    return getattr(model, _ATTRIBUTE)
+
+
+def _keras_function(model: Any) -> CallableModel:
+    """Return a Keras model from token ids to logits, compiled once for all shapes."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return CallableModel(model)
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def compiled(token_ids: Any) -> Any:
+        return model(token_ids, training=False)
+
+    return CallableModel(compiled)

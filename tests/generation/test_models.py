@@ -1,10 +1,13 @@
 from typing import Any
 
+import keras
 import keras_hub
 import numpy as np
 import pytest
 
+import logit_sampling as ls
 from logit_sampling.generation import LanguageModel
+from logit_sampling.generation.language_model import as_model
 
 
 def test_attributes(tiny_gpt2: Any, tiny_llama: Any) -> None:
@@ -59,3 +62,17 @@ def test_text_survives_the_tokenizer(tiny_gpt2: Any, text: str) -> None:
 def test_part_of_a_character_decodes_to_a_mark(tiny_gpt2: Any) -> None:
     model = LanguageModel(tiny_gpt2)
     assert model.decode(model.encode("aé")[1:-1]) == "a\ufffd"
+
+
+def test_a_keras_model_from_ids_to_logits_is_traced_once() -> None:
+    embed = keras.layers.Embedding(7, 7, embeddings_initializer="zeros")
+    model = keras.Sequential([keras.Input((None,), dtype="int32"), embed])
+    embed.embeddings.assign(9 * np.eye(7)[(np.arange(7) + 1) % 7])  # counts
+    for prompts, new in (([[0], [3, 4]], 3), ([[2, 3]], 5)):
+        result = ls.generate(model, prompts, max_new_tokens=new, sampler=ls.Greedy())
+        expected = [[(p[-1] + 1 + i) % 7 for i in range(new)] for p in prompts]
+        assert result.token_ids == expected
+    compiled = as_model(model)._function  # type: ignore[attr-defined]
+    assert compiled.experimental_get_tracing_count() == 1
+    embed.embeddings.assign(9 * np.eye(7))  # repeats: new weights are seen
+    assert ls.generate(model, [[3]], max_new_tokens=2, sampler=ls.Greedy()).token_ids == [[3, 3]]
