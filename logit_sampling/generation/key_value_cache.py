@@ -213,6 +213,7 @@ class _Attention:
 
     def __init__(self, places: Any, seen: Any, column: Any) -> None:
         self._places, self._seen, self._column = places[:, :, None], seen[:, None], column
+        self._biases: dict[int | None, Any] = {}
         self.calls = 0
 
     def __call__(
@@ -261,16 +262,23 @@ class _Attention:
         scores = tf.cast(scores, tf.float32)
         if soft_cap is not None:
             scores = soft_cap * tf.tanh(scores / soft_cap)
-        visible = (self._seen >= 0) & (self._seen <= self._places)
-        if sliding_window is not None:
-            visible &= self._seen > self._places - sliding_window
-        bias = tf.where(visible, 0.0, -np.inf)[:, None, None]
         split = tf.reshape(scores, [rows, heads, group, count, tf.shape(scores)[-1]])
-        scores = tf.reshape(split + bias, tf.shape(scores))
+        scores = tf.reshape(split + self._bias(sliding_window), tf.shape(scores))
         mixed = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
         mixed = tf.reshape(mixed, [rows, heads, group, count, size])
         mixed = tf.transpose(mixed, [0, 3, 1, 2, 4])
         return cache, tf.reshape(mixed, [-1, query_heads * size])
+
+    def _bias(self, sliding_window: int | None) -> Any:
+        """Return 0 for what a token sees and -inf for the rest, [rows, 1, 1, count, columns]."""
+        import tensorflow as tf
+
+        if sliding_window not in self._biases:
+            visible = (self._seen >= 0) & (self._seen <= self._places)
+            if sliding_window is not None:
+                visible &= self._seen > self._places - sliding_window
+            self._biases[sliding_window] = tf.where(visible, 0.0, -np.inf)[:, None, None]
+        return self._biases[sliding_window]
 
 
 def _written(handle: Any, new: Any, column: Any, axis: int) -> Any:

@@ -105,9 +105,7 @@ def test_row_by_row(name: str) -> None:
 def test_a_cache_that_is_wrong_is_not_used() -> None:
     causal_lm = built("GPTNeoX", {"num_heads": 2})  # of KerasHub 0.32: forgets the position
     model = LanguageModel(causal_lm)
-    with pytest.warns(
-        UserWarning, match=r"with its cache .* by up to \d\.\d+ from"
-    ):
+    with pytest.warns(UserWarning, match=r"with its cache .* by up to \d\.\d+ from"):
         assert isinstance(model._stepper(), CallableModel)
     output, cache = model.prefill([[1, 2], [3]])
     logits = cache.append(np.array([[4, 5], [6, 7]])).logits
