@@ -13,8 +13,8 @@ from logit_sampling.generation.arguments import (
     seconds,
     stop_strings,
 )
-from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
 from logit_sampling.generation.language_model import as_model
+from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
 from logit_sampling.generation.prompts import Prompt, encode_prompt, listed
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.row import Row

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.generation.drawing import log_totals
-from logit_sampling.generation.model import Model, Tokenizer
 from logit_sampling.generation.language_model import as_model
+from logit_sampling.generation.model import Model, Tokenizer
 from logit_sampling.generation.prompts import Prompt, listed, token_ids
 from logit_sampling.generation.window import window_start
 
