@@ -1,9 +1,10 @@
-"""The picture of a run: bars on a logarithmic scale, beside the two limits."""
+"""The picture of a run: bars on a logarithmic scale, beside the limits."""
 
 from pathlib import Path
 from typing import Any
 
 from contenders import READ, SOFTMAX
+from generators import LIMIT
 
 PANELS = (
     "greedy",
@@ -27,18 +28,49 @@ def chosen(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [r for r in own if (r["batch"], r["rows"]) == (batch, kind)]
 
 
-def draw(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> None:
-    """Draw one case of a run as a PNG."""
+def samplers(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> None:
+    """Draw one case of a run of ``samplers.py`` as a PNG."""
+    records = chosen(records)
+    panels = [name for name in PANELS if any(r["strategy"] == name for r in records)]
+    panels = panels or [records[0]["strategy"]]
+    case = records[0]
+    _draw(
+        {name: [r for r in records if r["strategy"] == name] for name in panels},
+        {READ: ":", SOFTMAX: "--"},
+        f"Time of a draw from {case['rows']} rows: vocabulary {case['vocabulary']:,}, "
+        f"batch {case['batch']}, {machine['processor']}, {machine['cores']} cores",
+        file,
+    )
+
+
+def generation(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> None:
+    """Draw the first sampler and prompt of a run of ``generation.py`` as a PNG."""
+    own = [r for r in records if "median" in r]
+    case = own[0]
+    own = [r for r in own if r["sampler"] == case["sampler"] and r["prompt"] == case["prompt"]]
+    panels: dict[str, list[dict[str, Any]]] = {}
+    for r in own:
+        panels.setdefault(f"{r['model']}, batch {r['batch']}", []).append(r)
+    _draw(
+        panels,
+        {LIMIT: "--"},
+        f"Time of a step of generation: {case['sampler']}, prompt of {case['prompt']} tokens, "
+        f"{machine['processor']}, {machine['cores']} cores",
+        file,
+    )
+
+
+def _draw(
+    panels: dict[str, list[dict[str, Any]]], limits: dict[str, str], title: str, file: Path
+) -> None:
+    """Draw a panel for each list of records, with vertical lines for ``limits`` (name: style)."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    records = chosen(records)
-    names = list(dict.fromkeys(r["contender"] for r in records))
-    bars = [name for name in names if name not in (READ, SOFTMAX)]
-    panels = [name for name in PANELS if any(r["strategy"] == name for r in records)]
-    panels = panels or [records[0]["strategy"]]
+    names = dict.fromkeys(r["contender"] for records in panels.values() for r in records)
+    bars = [name for name in names if name not in limits]
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     figure, axes = pyplot.subplots(
@@ -53,7 +85,7 @@ def draw(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> 
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     for place, (axis, panel) in enumerate(zip(axes.flat, panels, strict=False)):
-        own = {r["contender"]: r for r in records if r["strategy"] == panel}
+        own = {r["contender"]: r for r in panels[panel]}
         for height, name in enumerate(bars):
             if name not in own:
                 where = axis.get_yaxis_transform()
@@ -64,7 +96,7 @@ def draw(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> 
             error = [[median - low], [high - median]]
             axis.barh(height, median, 0.72, color=colour, xerr=error, error_kw={"lw": 0.8})
             axis.text(1.15 * high, height, _time(median), va="center", fontsize=8, bbox=_PAPER)
-        for name, style in ((READ, ":"), (SOFTMAX, "--")):
+        for name, style in limits.items():
             axis.axvline(1e6 * own[name]["median"], color="#cf222e", lw=1, ls=style, label=name)
         axis.set_title(panel, fontsize=9, loc="left", fontweight="bold")
         axis.set_xscale("log")
@@ -77,12 +109,7 @@ def draw(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> 
     axes[0, 0].invert_yaxis()
     low, high = axes[0, 0].get_xlim()
     axes[0, 0].set_xlim(low, 6 * high)  # room for the numbers
-    case = records[0]
-    figure.suptitle(
-        f"Time of a draw from {case['rows']} rows: vocabulary {case['vocabulary']:,}, "
-        f"batch {case['batch']}, {machine['processor']}, {machine['cores']} cores",
-        fontsize=10,
-    )
+    figure.suptitle(title, fontsize=10)
     figure.legend(*handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.savefig(file, dpi=130)
     pyplot.close(figure)

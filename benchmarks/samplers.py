@@ -11,15 +11,8 @@ strategies are measured, which takes an hour or more; --quick takes some minutes
 """
 
 import argparse
-import contextlib
-import importlib.metadata
-import importlib.util
 import json
 import math
-import os
-import platform
-import re
-import sys
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -32,15 +25,8 @@ import strategies
 import targets
 from rich.console import Console
 from rich.table import Table
+from setting import installed, ratio, start
 from timing import Contender, Timing, measure, peak_memory
-
-MODULES = {  # peer -> what has to be installed
-    "keras_hub": ("keras_hub", "tensorflow"),
-    "transformers": ("transformers", "torch"),
-    "llama_cpp": ("llama_cpp",),
-}
-
-PACKAGES = ("numpy", "tensorflow", "keras-hub", "torch", "transformers", "llama-cpp-python")
 
 
 def arguments() -> argparse.Namespace:
@@ -53,7 +39,7 @@ def arguments() -> argparse.Namespace:
     add("--smollm2", type=Path, metavar="FOLDER", help="a KerasHub preset that gives real rows")
     add("--strategies", nargs="+", default=[], metavar="NAME", help="parts of names; default: all")
     add("--modes", nargs="*", choices=contenders.MODES, default=list(contenders.MODES))
-    add("--peers", nargs="*", choices=MODULES, default=list(MODULES))
+    add("--peers", nargs="*", choices=contenders.PEERS, default=list(contenders.PEERS))
     add("--rounds", type=int, default=15)
     add("--budget", type=float, default=0.5, help="seconds for each contender of a line")
     add("--json", type=Path, metavar="FILE", help="write all numbers")
@@ -150,46 +136,12 @@ def show(found: list[dict[str, Any]], size: float, console: Console) -> None:
             continue
         median = f"{1e6 * record['median']:,.0f}"
         spread = f"{1e6 * (record['high'] - record['low']) / 2:,.0f}"
-        ratios = [_short(record[key]) if key in record else "" for key in _RATIOS]
+        ratios = [ratio(record[key]) if key in record else "" for key in _RATIOS]
         shown.add_row(name, median, spread if record["rounds"] > 1 else "?", *ratios, style=style)
     console.print(shown)
 
 
 _RATIOS = ("per_read", "per_softmax", "per_ours", "memory")
-
-
-def _short(ratio: float) -> str:
-    return f"{ratio:.3g}" if ratio < 100 else f"{ratio:,.0f}"
-
-
-def installed(peers: list[str], console: Console) -> list[str]:
-    """Return the peers that are there; say which are not."""
-    found = []
-    for peer in peers:
-        missing = [m for m in MODULES[peer] if importlib.util.find_spec(m) is None]
-        if missing:
-            console.print(f"{peer} is left out, not installed: {', '.join(missing)}")
-        else:
-            found.append(peer)
-    return found
-
-
-def machine() -> dict[str, Any]:
-    """Return where it runs and with which versions."""
-    versions = {}
-    for name in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    info = Path("/proc/cpuinfo")
-    models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan,
-        "python": platform.python_version(),
-        "versions": versions,
-        "command": sys.argv[1:],
-    }
 
 
 def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any]]) -> None:
@@ -216,29 +168,20 @@ def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any
 
 def main() -> None:
     """Measure, print, and write what was asked for."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Threads of a contender that wait for more work must not slow down the next.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options, console = arguments(), Console()
-    where = machine()
-    console.print(f"{where['processor']}, {where['cores']} cores, load {where['load']:.1f}")
-    if where["load"] > 0.5:
-        console.print(
-            "[yellow]The machine is busy: what uses several threads suffers most.[/yellow]"
-        )
-    console.print(", ".join(f"{name} {version}" for name, version in where["versions"].items()))
+    where = start(console)
     found: list[dict[str, Any]] = []
     try:
         run(options, console, found)
     except KeyboardInterrupt:
         console.print("stopped: what follows is what was measured")
-    console.print(targets.table(found))
+    console.print(targets.table(targets.findings(found)))
     if options.json:
         options.json.write_text(json.dumps({"machine": where, "records": found}, indent=1))
     if options.plot and found:
         import plot
 
-        plot.draw(found, where, options.plot)
+        plot.samplers(found, where, options.plot)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What this library sets out to reach at a vocabulary of 128,256, as ratios within one run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,16 +44,17 @@ MEMORY = 2
 """Arrays of the size of the logits that a call may hold beside them."""
 
 
-def table(records: list[dict[str, Any]]) -> Table:
-    """Return what the ``records`` of a run tell about the targets."""
+def table(found: Iterable[tuple[str, float, float]]) -> Table:
+    """Return which targets are reached, from what they are, what was measured, and the limit."""
     shown = Table(title="\nTargets", title_justify="left", box=None, pad_edge=False)
-    for heading in ("", "ratio", "at most"):
+    for heading in ("", "measured", "at most"):
         shown.add_column(heading, justify="right")
     shown.add_column("what")
-    for what, ratio, limit in findings(records):
-        reached = round(ratio, 2) <= limit or ratio <= limit
-        verdict = "[green]reached[/green]" if reached else "[red]missed[/red]"
-        shown.add_row(verdict, f"{ratio:.3g}", f"{limit:.3g}", what)
+    for what, value, limit in found:
+        reached = round(value, 2) <= limit or value <= limit
+        excess = f" by {value / limit - 1:.0%}" if limit else ""
+        verdict = "[green]reached[/green]" if reached else f"[red]missed{excess}[/red]"
+        shown.add_row(verdict, f"{value:.3g}", f"{limit:.3g}", what)
     return shown
 
 

@@ -1,6 +1,7 @@
 """Times side by side: interleaved rounds, medians with quartiles."""
 
 import gc
+import math
 import random
 import time
 import tracemalloc
@@ -20,7 +21,7 @@ class Contender:
 
     name: str
     call: Callable[[Any, int], Any]
-    convert: Callable[[np.ndarray], Any] = lambda batch: batch  # float32 [batch, vocab] to an input
+    convert: Callable[[np.ndarray], Any] = lambda batch: batch  # array to an input
     prepare: Callable[[Any], Any] | None = None  # before each call, not timed
 
 
@@ -30,6 +31,7 @@ class Timing:
 
     seconds: list[float] = field(default_factory=list)
     calls: int = 1  # in each round
+    first: float = math.nan  # seconds of the first call, not among those above
     failure: str = ""
 
     def quartiles(self) -> tuple[float, float, float]:
@@ -56,27 +58,31 @@ def _sample(contender: Contender, inputs: Sequence[Any], first: int, calls: int)
     return total / calls
 
 
-def _warm_up(contender: Contender, inputs: Sequence[Any]) -> Timing:
-    """Call twice, and settle from the second how many calls a sample has."""
+def _warm_up(contender: Contender, inputs: Sequence[Any], calls: int) -> Timing:
+    """Call, and settle from the last call how many a sample has."""
     try:
-        _, once = (_sample(contender, inputs, i, 1) for i in range(2))
+        spent = [_sample(contender, inputs, i, 1) for i in range(calls)]
     except Exception as error:  # of whatever a peer or its compiler raises
         first_line = str(error).strip().partition("\n")[0]
         return Timing(failure=f"{type(error).__name__}: {first_line}")
-    return Timing(calls=max(1, round(SAMPLE / once)))
+    return Timing(calls=max(1, round(SAMPLE / spent[-1])), first=spent[0])
 
 
 def measure(
-    contenders: Sequence[Contender], batches: np.ndarray, rounds: int, budget: float
+    contenders: Sequence[Contender],
+    batches: np.ndarray,
+    rounds: int,
+    budget: float,
+    warm_up: int = 2,
 ) -> list[Timing]:
-    """Time each contender on ``batches`` [count, batch, vocab].
+    """Time each contender on ``batches`` [count, ...], of which a call gets one.
 
-    The first two calls, which compile, are not counted; an error in them is reported. A round runs
-    everyone once, in another order each time, so that what disturbs the machine disturbs all alike.
-    Whoever has used up its ``budget`` in seconds leaves out the rounds that remain.
+    The first ``warm_up`` calls, which compile, are not counted; an error in them is reported. A
+    round runs everyone once, in another order each time, so that what disturbs the machine disturbs
+    all alike. Whoever has used up its ``budget`` in seconds leaves out the rounds that remain.
     """
     inputs = [[c.convert(batch) for batch in batches] for c in contenders]
-    timings = [_warm_up(*pair) for pair in zip(contenders, inputs, strict=True)]
+    timings = [_warm_up(*pair, warm_up) for pair in zip(contenders, inputs, strict=True)]
     order = [place for place, timing in enumerate(timings) if not timing.failure]
     shuffle = random.Random(0).shuffle
     gc.collect()

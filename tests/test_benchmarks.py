@@ -5,9 +5,11 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -80,6 +82,152 @@ def test_history(run):
     assert "NumPy, 4" in out
     assert "graph, 32" in out
     assert "failed" not in out
+
+
+def test_generation(run, tmp_path):
+    data, picture = tmp_path / "all.json", tmp_path / "all.png"
+    chosen = ("--samplers", "greedy", "chain", "--contenders", "ours", "keras_hub")
+    out = run("generation.py", "--smoke", *chosen, "--json", str(data), "--plot", str(picture))
+    assert "tiny · batch 2, prompt 4 + 17 new tokens · greedy" in out
+    assert "greedy texts are equal: ours, KerasHub, XLA, KerasHub, graph" in out
+    written = json.loads(data.read_text())["records"]
+    records = {(r["sampler"], r["contender"]): r for r in written}
+    greedy = ("limit", "ours", "KerasHub, XLA", "KerasHub, graph")
+    assert set(records) == {("greedy", name) for name in greedy} | {
+        ("chain", name) for name in ("limit", "ours")
+    }
+    import generation
+
+    for (_, name), record in records.items():
+        if record.get("failure") == generation.NOISE:
+            continue  # a step of so small a model
+        assert "failure" not in record, record
+        assert 0 < record["low"] <= record["median"] <= record["high"]
+        if name != "limit":
+            assert record["first_call"] > 0
+            assert record["one_token"] > 0
+            limit = records[record["sampler"], "limit"]["median"]
+            assert record["per_limit"] == pytest.approx(record["median"] / limit)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_generation_leaves_out_what_takes_long(run):
+    import argparse
+
+    import generation
+
+    class Model:
+        context_length = 256
+
+    def cells(full):
+        options = argparse.Namespace(
+            prompts=[8, 512],
+            batches=[1, 64],
+            samplers=["greedy", "chain"],
+            new_tokens=None,
+            full=full,
+        )
+        found = generation.cells("shakespeare", Model(), options)
+        return {(cell.length, cell.batch, cell.sampler) for cell in found}
+
+    short = {(8, batch, sampler) for batch in (1, 64) for sampler in ("greedy", "chain")}
+    assert cells(full=False) == short | {(128, 1, "greedy")}
+    assert cells(full=True) == short | {(128, *rest) for _, *rest in short}
+
+
+def test_generation_refuses_smollm2_without_its_folder(run, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run("generation.py", "--models", "smollm2")
+    assert "the model smollm2 needs --smollm2 FOLDER" in capsys.readouterr().err
+
+
+def test_bytes_of_a_step(run):
+    import generators
+
+    layer = 4 * (16 * 16 + 16) + 2 * 2 * 16 + (16 * 64 + 64) + (64 * 16 + 16)
+    weights = 512 * 16 + 2 * layer + 2 * 16  # the table of tokens, the layers, the last norm
+    cache = 2 * 2 * 16  # keys and values of two layers, for a token
+    model = generators.MODELS["tiny"].load(None)
+    assert generators.bytes_of_step(model, 3, 10.5) == 4 * (weights + 3 * 10.5 * cache)
+
+
+def test_work_that_differs_is_named(run, capsys):
+    import same_work
+
+    prompts = np.array([[4, 5], [6, 7]])
+    own, near, far = np.array([[1, 2, 3], [1, 2, 3]]), np.array([1, 2, 0]), np.array([0, 2, 3])
+    texts = {"ours": own, "same": own.copy(), "near": own.copy(), "far": own.copy()}
+    texts["near"][1], texts["far"][0] = near, far
+    seen = []
+
+    def logits(ids):
+        seen.append(ids.tolist())
+        return np.array([[[9.0] * 4, [2.0, 7.0, 0.0, 2.0005]]])
+
+    found = list(same_work.differences(texts, prompts, logits))
+    assert [where for where, _ in found] == [
+        "near: row 1 differs from ours at new token 2",
+        "far: row 0 differs from ours at new token 0",
+    ]
+    assert [gap for _, gap in found] == pytest.approx([0.0005, 5.0])
+    assert seen == [[[6, 7, 1, 2]], [[4, 5]]]
+    same_work.agreement(texts, found, Console(width=200))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["rounding", "not the same work"]
+
+
+def test_targets_of_generation(run):
+    import generation_targets
+
+    def record(contender, seconds, sampler="greedy", **case):
+        case = {"model": "gpt2-124m", "prompt": 8, "batch": 1} | case
+        return case | {"sampler": sampler, "contender": contender, "median": seconds}
+
+    many = {"batch": 8}
+    run_of = [record("limit", 2.0), record("ours", 3.0), record("transformers", 4.0)]
+    run_of += [record("KerasHub, XLA", 6.0), record("KerasHub, graph", 5.0)]
+    run_of += [record("limit", 2.0, "chain"), record("ours", 3.6, "chain")]
+    run_of += [record("ours", 6.0, **many), record("KerasHub, XLA", 12.0, **many)]
+    run_of += [record("KerasHub, XLA", 1.0, model="smollm2") | {"failure": "it fell"}]
+    where = "gpt2-124m, batch 1, prompt 8"
+    assert list(generation_targets.findings(run_of)) == [
+        (f"{where}, greedy: ours / KerasHub, better mode", 0.6, 1 / 1.3),
+        (f"{where}, greedy: ours / transformers", 0.75, 1),
+        (f"{where}, greedy: ours / limit", 1.5, 1.3),
+        (f"{where}, chain: ours / its greedy", 1.2, 1.1),
+        (f"{where}, chain: ours / limit", 1.8, 1.3),
+        ("gpt2-124m, batch 8, prompt 8, greedy: ours / KerasHub, better mode", 0.5, 1 / 2.5),
+    ]
+
+
+def test_retracing(run):
+    out = run("generation.py", "--smoke", "--retracing")
+    assert re.search(r"the first call traced \d+ graphs", out)
+    assert re.search(r"retracing: graphs traced for prompt of 5, 20, 33, 64 tokens", out)
+
+
+def test_memory_of_a_long_text(run):
+    out = run("generation.py", "--smoke", "--memory")
+    assert re.search(r"60 tokens, .*: [\d.]+ MB after a quarter, [\d.]+ MB at the end", out)
+    import generation_modes
+
+    kept = []  # a leak
+    resident = generation_modes.watch(lambda: kept.append(np.ones(30_000_000)), seconds=0.001)
+    assert resident[-1] - resident[0] > 200e6
+
+
+def test_cold_start(run, monkeypatch):
+    # The programs run, but in this process, which has paid for the imports.
+    def run_here(command, **_):
+        assert command[:2] == [sys.executable, "-c"]
+        exec(command[2], {})
+
+    import generation_modes
+
+    monkeypatch.setattr(generation_modes, "subprocess", SimpleNamespace(run=run_here))
+    out = run("generation.py", "--smoke", "--cold")
+    assert re.search(r"first token: [\d.]+ s, .* at least", out)
+    assert "cold process: first token / TensorFlow, KerasHub and the weights" in out
 
 
 def test_targets_judge_what_a_run_measured(run):

@@ -1,0 +1,72 @@
+"""Where a benchmark runs: the machine, the versions, the peers that are installed."""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import math
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+MODULES = {  # peer -> what has to be installed
+    "keras_hub": ("keras_hub", "tensorflow"),
+    "transformers": ("transformers", "torch"),
+    "llama_cpp": ("llama_cpp",),
+}
+
+PACKAGES = ("numpy", "tensorflow", "keras-hub", "torch", "transformers", "llama-cpp-python")
+
+
+def installed(peers: list[str], console: Console) -> list[str]:
+    """Return the peers that are there; say which are not."""
+    found = []
+    for peer in peers:
+        missing = [m for m in MODULES[peer] if importlib.util.find_spec(m) is None]
+        if missing:
+            console.print(f"{peer} is left out, not installed: {', '.join(missing)}")
+        else:
+            found.append(peer)
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    """Return where it runs and with which versions."""
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    return {
+        "processor": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan,
+        "python": platform.python_version(),
+        "versions": versions,
+        "command": sys.argv[1:],
+    }
+
+
+def start(console: Console) -> dict[str, Any]:
+    """Settle what must be before the peers are imported; print and return where this runs."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Threads of a contender that wait for more work must not slow down the next.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    where = _machine()
+    console.print(f"{where['processor']}, {where['cores']} cores, load {where['load']:.1f}")
+    if where["load"] > 0.5:
+        console.print(
+            "[yellow]The machine is busy: what uses several threads suffers most.[/yellow]"
+        )
+    console.print(", ".join(f"{name} {version}" for name, version in where["versions"].items()))
+    return where
+
+
+def ratio(value: float) -> str:
+    """Return a ratio for a column of a table."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
