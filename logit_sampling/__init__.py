@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     )
     from logit_sampling.diagnostics.guard import LogitsGuard
     from logit_sampling.evaluation import compare
-    from logit_sampling.generation import generate, load_model
+    from logit_sampling.generation import generate, load_model, score, stream
     from logit_sampling.training import train
     from logit_sampling.training.metrics import BitsPerCharacter, Perplexity
     from logit_sampling.transforms import (
@@ -110,6 +110,8 @@ __all__ = [
     "guide",
     "load_model",
     "logits_from",
+    "score",
+    "stream",
     "train",
 ]
 
@@ -125,6 +127,8 @@ _LAZY = {
     "generate": "logit_sampling.generation",
     "load_model": "logit_sampling.generation",
     "logits_from": "logit_sampling.diagnostics",
+    "score": "logit_sampling.generation",
+    "stream": "logit_sampling.generation",
     "train": "logit_sampling.training",
 }
 

@@ -46,7 +46,7 @@ def explain(
         check_plot_path(plot)
     import_tensorflow()
     from logit_sampling.generation import load_model
-    from logit_sampling.generation.generate import encode_prompt
+    from logit_sampling.generation.prompts import encode_prompt
     from logit_sampling.generation.text import continuation
 
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result

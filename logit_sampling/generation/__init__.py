@@ -5,5 +5,18 @@ from logit_sampling.generation.generate import generate
 from logit_sampling.generation.language_model import LanguageModel
 from logit_sampling.generation.loading import load_model
 from logit_sampling.generation.result import GenerationResult
+from logit_sampling.generation.score import ScoreResult, score
+from logit_sampling.generation.stream import Stream, TextEvent, stream
 
-__all__ = ["CallableModel", "GenerationResult", "LanguageModel", "generate", "load_model"]
+__all__ = [
+    "CallableModel",
+    "GenerationResult",
+    "LanguageModel",
+    "ScoreResult",
+    "Stream",
+    "TextEvent",
+    "generate",
+    "load_model",
+    "score",
+    "stream",
+]

@@ -6,6 +6,8 @@ Decode = Callable[[list[int]], str]
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 _CONTEXT = 4  # tokens; a character of UTF-8 has at most so many bytes
+_TAIL = 16  # tokens behind which a stream goes on
+_MISREAD = 3  # bytes that a text cut in front of them may show otherwise
 
 
 def continuation(decode: Decode, prompt: list[int], ids: list[int]) -> str:
@@ -26,15 +28,15 @@ def continuation(decode: Decode, prompt: list[int], ids: list[int]) -> str:
 class TextStream:
     """The text of a growing list of token ids, in pieces of whole characters.
 
-    A character may span tokens: its first bytes alone decode to U+FFFD, so a piece never ends in
-    one before the text does. The pieces joined, with that of :meth:`finish`, are the text that
-    :func:`continuation` gives.
+    A character may span tokens: its first bytes alone decode to U+FFFD, so no piece ends in one.
+    The pieces joined are the text that :func:`continuation` gives, without such an end. A piece
+    costs the same however long the text is.
 
     >>> def decode(ids):
     ...     return bytes(ids).decode("utf-8", errors="replace")
     >>> stream = TextStream(decode)
-    >>> [stream.push(byte) for byte in "Oé".encode()] + [stream.finish()]
-    ['O', '', 'é', '']
+    >>> [stream.push(byte) for byte in "Oé".encode()]
+    ['O', '', 'é']
 
     Args:
         decode: token ids -> text; more ids only add to the text, but for U+FFFD at its end.
@@ -43,23 +45,27 @@ class TextStream:
 
     def __init__(self, decode: Decode, prompt: list[int] | None = None) -> None:
         self._decode = decode
-        self._prompt = prompt or []
-        self._ids: list[int] = []
-        self._sent = 0
+        self._ids = (prompt or [])[-_CONTEXT:]  # the latest
+        self._sent = len(decode(self._ids).rstrip(_INCOMPLETE))  # characters of their text
 
     def push(self, token_id: int) -> str:
         """Add a token and return the characters that are now complete."""
         self._ids.append(token_id)
-        return self._piece(self._text().rstrip(_INCOMPLETE))
-
-    def finish(self) -> str:
-        """Return what :meth:`push` held back."""
-        return self._piece(self._text())
-
-    def _text(self) -> str:
-        return continuation(self._decode, self._prompt, self._ids)
-
-    def _piece(self, text: str) -> str:
-        piece = text[self._sent :]
-        self._sent = max(self._sent, len(text))
+        text = self._decode(self._ids)
+        known = text.rstrip(_INCOMPLETE)
+        piece = known[self._sent :]
+        self._sent = max(self._sent, len(known))
+        if len(self._ids) >= 2 * _TAIL and len(text) == self._sent:
+            self._forget(text)
         return piece
+
+    def _forget(self, text: str) -> None:
+        """Go on with the last tokens alone, if they decode to the end of `text` by themselves.
+
+        They may begin within a character, or lose a space, and then show a little more or less at
+        their beginning, which was sent.
+        """
+        last = self._ids[-_TAIL:]
+        alone = self._decode(last)
+        if len(alone) > 2 * _MISREAD and text.endswith(alone[_MISREAD:]):
+            self._ids, self._sent = last, len(alone)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from logit_sampling.arrays import to_numpy
 from logit_sampling.checks import check_number
 from logit_sampling.engines import AUTOGRAPH_SKIPS, seeds_and_steps, take_in
 from logit_sampling.history import as_history, replay
@@ -113,6 +114,22 @@ class Transform:
                     f"{type(self).__name__} has {len(values)} values of `{name}` for {known} rows "
                     "of logits; give one value, or one per row"
                 )
+
+    def select(self, state: Any, rows: np.ndarray) -> Any:
+        """Return the state of some rows, int [n], which may be repeated or reordered.
+
+        The first axis of each array in ``state`` is taken for its rows; what is no array with an
+        axis belongs to all of them.
+        """
+        if isinstance(state, tuple):
+            parts = [self.select(part, rows) for part in state]
+            return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+        return to_numpy(state)[rows] if np.ndim(state) else state
+
+    def of_rows(self, rows: Sequence[int]) -> Self:
+        """Return the transform that some rows see, which may be repeated or reordered."""
+        own = {name: [values[row] for row in rows] for name, values in self.per_row().items()}
+        return dataclasses.replace(self, **own) if own else self
 
     def of_row(self, row: int) -> Self:
         """Return the transform that one row sees, with one value for each parameter."""

@@ -97,6 +97,10 @@ class Grammar(Transform):
         pairs = zip(state, to_numpy(ids).tolist(), strict=True)
         return tuple(self._accept(row, matcher, id) for row, (matcher, id) in enumerate(pairs))
 
+    def select(self, state: Any, rows: np.ndarray) -> tuple[Any, ...]:
+        """Return the matchers of some rows, int [n]."""
+        return tuple(state[row] for row in rows)
+
     def _accept(self, row: int, matcher: Any, id: int) -> Any:
         ends = matcher.is_stopped() and id in self.tokenizer.eos_tokens
         if id < 0 or ends:  # an ended row may go on ending while others are written

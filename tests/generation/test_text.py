@@ -10,7 +10,8 @@ def decode(ids: list[int]) -> str:
 
 def pieces(data: bytes) -> list[str]:
     stream = TextStream(decode)
-    return [*(stream.push(byte) for byte in data), stream.finish()]
+    given = [stream.push(byte) for byte in data]
+    return [*given, decode(list(data))[len("".join(given)) :]]
 
 
 def test_character_comes_with_its_last_byte() -> None:
@@ -43,7 +44,7 @@ def test_space_after_the_prompt_stays() -> None:
     assert continuation(decode_words, [1, 1, 1, 1, 1, 2], [3, 4]) == "s sat"
     assert continuation(decode_words, [0], [2, 3]) == "cats"
     stream = TextStream(decode_words, [0, 1])
-    assert [stream.push(2), stream.push(3), stream.finish()] == [" cat", "s", ""]
+    assert [stream.push(2), stream.push(3)] == [" cat", "s"]
 
 
 def test_character_that_begins_in_the_prompt_is_completed() -> None:

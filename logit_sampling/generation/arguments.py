@@ -1,0 +1,86 @@
+"""Arguments of `generate`, checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.generation.model import Model
+from logit_sampling.sampler import Sampler
+from logit_sampling.transforms import MinNewTokens
+
+Samplers = Sampler | Sequence[Sampler] | None
+"""One for all rows, or one for each prompt; None draws from the model's own distribution."""
+
+
+def check_at_least(least: int, **numbers: Any) -> None:
+    """Raise ValueError unless all of `numbers` are integers of at least `least`."""
+    for name, value in numbers.items():
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not whole or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def groups_of(
+    sampler: Samplers, prompts: int, n: int, min_new_tokens: int, end_ids: frozenset[int]
+) -> list[tuple[Sampler, list[int]]]:
+    """Return the samplers, each with the numbers of the rows that it draws for, `n` a prompt.
+
+    They remove the end tokens from what comes too early.
+
+    Raises:
+        ValueError: something else than a sampler or one for each prompt, or a parameter with a
+            value per row for another number of rows.
+    """
+    each = [Sampler() if sampler is None else sampler] * prompts
+    if isinstance(sampler, Sequence) and not isinstance(sampler, str):
+        each = list(sampler)
+        if len(each) != prompts:
+            raise ValueError(f"sampler lists {len(each)} for {prompts} prompts: give one for each")
+    members: dict[int, tuple[Sampler, list[int]]] = {}
+    for prompt, own in enumerate(each):
+        if not isinstance(own, Sampler):
+            raise ValueError(f"sampler must be a Sampler such as Sampler(TopK(50)), got {own!r}")
+        members.setdefault(id(own), (own, []))[1].extend(range(prompt * n, prompt * n + n))
+    groups = []
+    for own, rows in members.values():
+        for transform in own.transforms:
+            transform.check_rows(len(rows))
+        if min_new_tokens and end_ids:
+            least = MinNewTokens(min_new_tokens, tuple(sorted(end_ids)))
+            own = type(own)(least, *own.transforms)
+        groups.append((own, rows))
+    return groups
+
+
+def end_ids(stop_at_end: bool | Sequence[int], model: Model) -> frozenset[int]:
+    """Return the ids that end a text; raise ValueError if they are none of the model's."""
+    if isinstance(stop_at_end, bool):
+        return frozenset(model.end_ids if stop_at_end else ())
+    end, ids = model.vocab_size or np.inf, np.asarray(stop_at_end)
+    if (
+        ids.ndim != 1
+        or (ids.size and ids.dtype.kind not in "iu")
+        or ((ids < 0) | (ids >= end)).any()
+    ):
+        raise ValueError(
+            f"stop_at_end must be True, False, or a list of token ids in [0, {end}); "
+            f"got {stop_at_end!r}"
+        )
+    return frozenset(ids.tolist())
+
+
+def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the strings that end a text; raise ValueError if one is empty or no string."""
+    strings = (stop,) if isinstance(stop, str) else stop
+    if not isinstance(strings, Sequence) or not all(isinstance(s, str) and s for s in strings):
+        raise ValueError(f"stop must be a string or a list of strings, none empty; got {stop!r}")
+    return tuple(strings)
+
+
+def seconds(deadline: Any) -> float:
+    """Return a time in seconds; raise ValueError unless it is a number above 0."""
+    real = isinstance(deadline, int | float | np.number) and not isinstance(deadline, bool)
+    if not real or not deadline > 0:
+        raise ValueError(f"deadline must be seconds above 0, or None; got {deadline!r}")
+    return float(deadline)

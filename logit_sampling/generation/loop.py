@@ -1,0 +1,48 @@
+"""The generation loop."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from logit_sampling.generation.drawing import Drawer, log_totals, most_likely
+from logit_sampling.generation.reading import Reader
+from logit_sampling.generation.request import Request
+from logit_sampling.generation.row import Row
+
+
+def grow(request: Request, rows: Sequence[Row], ended_by: Callable[[int], str]) -> Iterator[int]:
+    """Write all rows to their ends, or to the deadline.
+
+    Args:
+        request: how.
+        rows: the texts.
+        ended_by: `ended_by(row)` is asked after each new token that is no end token; it returns
+            the reason why the text ends with it, or an empty string.
+
+    Yields:
+        the number of a row whenever it has got a token.
+    """
+    reader, drawer = Reader(request.model, rows, request.slide), None
+    active = list(range(len(rows)))
+    while active:
+        logits = reader.logits(active)
+        if drawer is None:
+            drawer = Drawer(request.groups, rows, logits.shape[-1], request.max_new_tokens)
+        ids, sampler_log_probs = drawer.draw(logits, active)
+        totals = log_totals(logits)
+        log_probs = logits[np.arange(len(ids)), ids] - totals
+        for place, i in enumerate(active):
+            top = None
+            if request.top_log_probs:
+                top = most_likely(logits[place], totals[place], request.top_log_probs)
+            row, token = rows[i], int(ids[place])
+            row.take(token, float(log_probs[place]), float(sampler_log_probs[place]), top)
+            row.finish_reason = "end_token" if token in request.end_ids else ended_by(i)
+            yield i
+        active = [i for i in active if not rows[i].finish_reason]
+        if request.deadline is not None and time.perf_counter() >= request.deadline:
+            for i in active:
+                rows[i].end("deadline")
+                yield i
+            return

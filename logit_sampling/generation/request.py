@@ -1,0 +1,190 @@
+"""A checked call of `generate`: what the loop and the searches run."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from logit_sampling.generation.arguments import (
+    Samplers,
+    check_at_least,
+    end_ids,
+    groups_of,
+    seconds,
+    stop_strings,
+)
+from logit_sampling.generation.language_model import as_model
+from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
+from logit_sampling.generation.prompts import Prompt, encode_prompt, listed
+from logit_sampling.generation.result import GenerationResult
+from logit_sampling.generation.row import Row
+from logit_sampling.generation.score import log_probs_of
+from logit_sampling.generation.text import continuation
+from logit_sampling.random import row_seeds
+from logit_sampling.sampler import Sampler
+
+
+class Search(Protocol):
+    """Another way to write texts than drawing token by token."""
+
+    def run(self, request: "Request") -> Sequence[Row]:
+        """Return the finished rows of the request: `n` for each prompt, in order.
+
+        Raises:
+            ValueError: the request asks for something that the search cannot do.
+        """
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked call of `generate`.
+
+    Attributes:
+        model, tokenizer: as the loop needs them.
+        given: the prompts as they were given.
+        prompts: the token ids of each.
+        n: rows for each prompt.
+        seeds: of each row.
+        groups: samplers, each with the numbers of its rows.
+        max_new_tokens, min_new_tokens: of a row.
+        end_ids: what ends a text.
+        stop: strings that end a text.
+        should_stop: `should_stop(row, ids)` ends a text.
+        started: when the call began, in seconds of `time.perf_counter`.
+        deadline: at which of these seconds it ends, or None.
+        slide: whether texts may outgrow the context.
+        top_log_probs: how many alternatives to tell for each token.
+        prompt_log_probs: with `echo`, for each prompt the log-probability of each of its tokens.
+    """
+
+    model: Model
+    tokenizer: Tokenizer | None
+    given: list[Prompt]
+    prompts: list[list[int]]
+    n: int
+    seeds: list[int]
+    groups: list[tuple[Sampler, list[int]]]
+    max_new_tokens: int
+    min_new_tokens: int
+    end_ids: frozenset[int]
+    stop: tuple[str, ...]
+    should_stop: Callable[[int, list[int]], bool] | None
+    started: float
+    deadline: float | None
+    slide: bool
+    top_log_probs: int
+    prompt_log_probs: list[list[float | None]] | None
+
+    @property
+    def echo(self) -> bool:
+        """Whether the prompts are told too."""
+        return self.prompt_log_probs is not None
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        prompts: Prompt | Sequence[Prompt],
+        *,
+        sampler: Samplers = None,
+        max_new_tokens: int = 100,
+        min_new_tokens: int = 0,
+        seed: int | Sequence[int] | None = None,
+        n: int = 1,
+        stop_at_end: bool | Sequence[int] = True,
+        stop: str | Sequence[str] = (),
+        should_stop: Callable[[int, list[int]], bool] | None = None,
+        deadline: float | None = None,
+        overflow: str = "error",
+        top_log_probs: int = 0,
+        echo: bool = False,
+        tokenizer: Tokenizer | None = None,
+    ) -> "Request":
+        """Check the arguments of `generate`; raise ValueError for what is wrong."""
+        started = time.perf_counter()
+        runner = as_model(model)
+        tokenizer = tokenizer or runner.tokenizer
+        check_at_least(1, max_new_tokens=max_new_tokens, n=n)
+        check_at_least(0, min_new_tokens=min_new_tokens, top_log_probs=top_log_probs)
+        if min_new_tokens > max_new_tokens:
+            raise ValueError(
+                f"min_new_tokens is {min_new_tokens}, more than max_new_tokens, {max_new_tokens}"
+            )
+        if overflow not in ("error", "slide"):
+            raise ValueError(f'overflow must be "error" or "slide", got {overflow!r}')
+        if should_stop is not None and not callable(should_stop):
+            raise ValueError(f"should_stop must be a function of row and ids, got {should_stop!r}")
+        stops, slide = stop_strings(stop), overflow == "slide"
+        if stops:
+            needed_tokenizer(tokenizer, runner.name)
+        given = listed(prompts)
+        encoded = [
+            encode_prompt(i, prompt, runner, tokenizer, max_new_tokens, slide)
+            for i, prompt in enumerate(given)
+        ]
+        ends = end_ids(stop_at_end, runner)
+        return cls(
+            model=runner,
+            tokenizer=tokenizer,
+            given=given,
+            prompts=encoded,
+            n=int(n),
+            seeds=[int(low) | int(high) << 32 for low, high in row_seeds(seed, n * len(given))],
+            groups=groups_of(sampler, len(given), int(n), int(min_new_tokens), ends),
+            max_new_tokens=int(max_new_tokens),
+            min_new_tokens=int(min_new_tokens),
+            end_ids=ends,
+            stop=stops,
+            should_stop=should_stop,
+            started=started,
+            deadline=None if deadline is None else started + seconds(deadline),
+            slide=slide,
+            top_log_probs=int(top_log_probs),
+            prompt_log_probs=[log_probs_of(runner, ids, slide) for ids in encoded]
+            if echo
+            else None,
+        )
+
+    def rows(self) -> list[Row]:
+        """Return the rows, with nothing written yet."""
+        return [Row(self.prompts[i // self.n], seed) for i, seed in enumerate(self.seeds)]
+
+    def text(self, row: Row) -> str:
+        """Return what a row adds to its prompt, without what ended it."""
+        decode = needed_tokenizer(self.tokenizer, self.model.name).decode
+        return continuation(decode, row.prompt, row.shown)[: row.text_length]
+
+    def prompt_text(self, row: int) -> str:
+        """Return the text of a row's prompt."""
+        prompt = self.given[row // self.n]
+        if isinstance(prompt, str):
+            return prompt
+        return needed_tokenizer(self.tokenizer, self.model.name).decode(list(prompt))
+
+    def result(self, rows: Sequence[Row]) -> GenerationResult:
+        """Return what finished rows say."""
+        owners = [i // self.n for i in range(len(rows))]
+        texts = []
+        if self.tokenizer is not None:
+            for i, row in enumerate(rows):
+                texts.append((self.prompt_text(i) if self.echo else "") + self.text(row))
+        scores = [row.score for row in rows if row.score is not None]
+        echoed = self.prompt_log_probs
+        return GenerationResult(
+            prompts=[
+                prompt if isinstance(prompt, str) else list(self.prompts[i])
+                for i, prompt in ((i, self.given[i]) for i in owners)
+            ],
+            texts=texts,
+            token_ids=[row.ids for row in rows],
+            log_probs=[row.log_probs for row in rows],
+            sampler_log_probs=[row.sampler_log_probs for row in rows],
+            finish_reasons=[row.finish_reason for row in rows],
+            seeds=self.seeds,
+            seconds=time.perf_counter() - self.started,
+            stop_strings=[row.stop_string for row in rows] if self.stop else None,
+            top_log_probs=[row.top_log_probs for row in rows] if self.top_log_probs else None,
+            prompt_ids=[self.prompts[i] for i in owners] if echoed else None,
+            prompt_log_probs=[echoed[i] for i in owners] if echoed else None,
+            scores=scores or None,
+        )

@@ -1,0 +1,56 @@
+"""One text in the making."""
+
+from dataclasses import dataclass, field
+
+Alternatives = list[tuple[int, float]]
+"""Token ids and their log-probabilities, the likeliest first."""
+
+
+@dataclass
+class Row:
+    """One text in the making.
+
+    Attributes:
+        prompt: its token ids.
+        seed: the seed of its draws.
+        ids: the new token ids.
+        log_probs: of each new token, under the model.
+        sampler_log_probs: of each new token, under the distribution it was drawn from.
+        top_log_probs: for each new token the likeliest at its place, if they are asked for.
+        finish_reason: empty while the text grows.
+        stop_string: the one that ended it.
+        text_length: at which character a stop string cut the text.
+        score: what a search ranks it by.
+    """
+
+    prompt: list[int]
+    seed: int
+    ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    sampler_log_probs: list[float] = field(default_factory=list)
+    top_log_probs: list[Alternatives] = field(default_factory=list)
+    finish_reason: str = ""
+    stop_string: str | None = None
+    text_length: int | None = None
+    score: float | None = None
+
+    @property
+    def shown(self) -> list[int]:
+        """The ids that become text: all but the end token."""
+        return self.ids[:-1] if self.finish_reason == "end_token" else self.ids
+
+    def take(
+        self, token: int, log_prob: float, sampler_log_prob: float, top: Alternatives | None
+    ) -> None:
+        """Take in a new token."""
+        self.log_probs.append(log_prob)
+        self.sampler_log_probs.append(sampler_log_prob)
+        if top is not None:
+            self.top_log_probs.append(top)
+        self.ids.append(token)  # the last, see `end`
+
+    def end(self, reason: str) -> None:
+        """Finish a text from outside, perhaps in the middle of `take`."""
+        for numbers in (self.log_probs, self.sampler_log_probs, self.top_log_probs):
+            del numbers[len(self.ids) :]
+        self.finish_reason = reason

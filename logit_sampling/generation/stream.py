@@ -1,0 +1,160 @@
+"""Texts while they grow."""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from logit_sampling.generation.loop import grow
+from logit_sampling.generation.model import needed_tokenizer
+from logit_sampling.generation.prompts import Prompt
+from logit_sampling.generation.request import Request
+from logit_sampling.generation.result import GenerationResult
+from logit_sampling.generation.row import Alternatives
+from logit_sampling.generation.stopping import StopStrings
+from logit_sampling.generation.text import TextStream
+
+
+@dataclass(frozen=True, slots=True)
+class TextEvent:
+    """What a new token added; `str(event)` is its text.
+
+    Attributes:
+        row: the number of the row.
+        text: whole characters, which may be none: a character may span tokens, and what could begin
+            a stop string waits until it is known. Those of a row together are its text.
+        token_id: the new token; None if the row ends without one (deadline, interrupted).
+        log_prob: its log-probability under the model.
+        sampler_log_prob: the same under the distribution that it was drawn from.
+        top_log_probs: the likeliest tokens at its place, if they were asked for.
+        finish_reason: why the row ends with this event, else None.
+    """
+
+    row: int
+    text: str
+    token_id: int | None = None
+    log_prob: float | None = None
+    sampler_log_prob: float | None = None
+    top_log_probs: Alternatives | None = None
+    finish_reason: str | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Stream(Iterator[TextEvent]):
+    """The events of a generation, which goes on as they are asked for.
+
+    An interruption (Ctrl-C) while the model runs ends the rows, and with them the stream.
+
+    Args:
+        request: what to generate.
+        with_text: whether events need text.
+    """
+
+    def __init__(self, request: Request, with_text: bool = True) -> None:
+        self._request, self._rows = request, request.rows()
+        self._told = [-1] * len(self._rows)  # tokens of which there was an event; -1: no event
+        self._pieces = [""] * len(self._rows)  # text that is known but not told
+        self._texts: list[tuple[TextStream, StopStrings]] = []
+        if with_text or request.stop:
+            decode = needed_tokenizer(request.tokenizer, request.model.name).decode
+            self._texts = [
+                (TextStream(decode, row.prompt), StopStrings(request.stop)) for row in self._rows
+            ]
+        self._events = self._run()
+
+    def __next__(self) -> TextEvent:
+        return next(self._events)
+
+    @property
+    def result(self) -> GenerationResult:
+        """All that was generated.
+
+        Raises:
+            ValueError: the stream has not ended.
+        """
+        if not all(row.finish_reason for row in self._rows):
+            raise ValueError("the stream has not ended: read it to its end, or close it")
+        return self._request.result(self._rows)
+
+    def close(self) -> list[TextEvent]:
+        """End the rows that still grow as interrupted, and return the events that tell so."""
+        self._events.close()
+        return list(self._interrupted())
+
+    def _run(self) -> Generator[TextEvent, None, None]:
+        try:
+            for i in grow(self._request, self._rows, self._ended_by):
+                yield self._event(i)
+        except KeyboardInterrupt:
+            yield from self._interrupted()
+
+    def _interrupted(self) -> Iterator[TextEvent]:
+        for i, row in enumerate(self._rows):
+            if not row.finish_reason:
+                row.end("interrupted")
+                yield self._event(i)
+
+    def _ended_by(self, i: int) -> str:
+        """Return why row `i` ends with its newest token, or an empty string."""
+        row, request = self._rows[i], self._request
+        if self._texts:
+            text, stops = self._texts[i]
+            look = len(row.ids) > request.min_new_tokens
+            self._pieces[i] += stops.push(text.push(row.ids[-1]), look)
+            if stops.found is not None:
+                row.stop_string, row.text_length = stops.found, stops.length
+                return "stop_string"
+        if len(row.ids) == request.max_new_tokens:
+            return "length"
+        if request.should_stop is not None and request.should_stop(i, list(row.ids)):
+            return "callback"
+        return ""
+
+    def _event(self, i: int) -> TextEvent:
+        row, request = self._rows[i], self._request
+        piece, self._pieces[i] = self._pieces[i], ""
+        if self._texts:
+            if self._told[i] < 0 and request.echo:
+                piece = request.prompt_text(i) + piece
+            if row.finish_reason:  # what was held back
+                piece += request.text(row)[self._texts[i][1].length :]
+        new, self._told[i] = len(row.ids) > max(self._told[i], 0), len(row.ids)
+        return TextEvent(
+            row=i,
+            text=piece,
+            token_id=row.ids[-1] if new else None,
+            log_prob=row.log_probs[-1] if new else None,
+            sampler_log_prob=row.sampler_log_probs[-1] if new else None,
+            top_log_probs=row.top_log_probs[-1] if new and request.top_log_probs else None,
+            finish_reason=row.finish_reason or None,
+        )
+
+
+def stream(model: Any, prompts: Prompt | Sequence[Prompt], **options: Any) -> Stream:
+    """Continue prompts, and give the text while it grows.
+
+    Args:
+        model: as for :func:`generate`, but it needs a tokenizer.
+        prompts: the same.
+        **options: those of :func:`generate` that tell how to draw and when to stop.
+
+    Returns:
+        an iterator of :class:`TextEvent`, one for each new token of each row; its `result` is that
+        of :func:`generate` once it has ended. Its `close()` ends it early and frees the memory.
+
+    Raises:
+        ValueError: as :func:`generate`.
+
+    Example, with a model that counts:
+
+    >>> import numpy as np
+    >>> class Digits:
+    ...     encode = staticmethod(lambda text: [int(digit) for digit in text])
+    ...     decode = staticmethod(lambda ids: "".join(map(str, ids)))
+    >>> events = stream(lambda ids: 9.0 * np.eye(5)[(ids[:, -1] + 1) % 5], "0",
+    ...                 tokenizer=Digits(), max_new_tokens=3, seed=0)
+    >>> [str(event) for event in events], events.result.texts
+    (['1', '2', '3'], ['123'])
+    """
+    return Stream(Request.of(model, prompts, **options))
