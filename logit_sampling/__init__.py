@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     )
     from logit_sampling.diagnostics.guard import LogitsGuard
     from logit_sampling.evaluation import compare
-    from logit_sampling.generation import generate, load_model, score, stream
+    from logit_sampling.generation import (
+        BeamSearch,
+        ContrastiveSearch,
+        generate,
+        load_model,
+        score,
+        stream,
+    )
     from logit_sampling.training import train
     from logit_sampling.training.metrics import BitsPerCharacter, Perplexity
     from logit_sampling.transforms import (
@@ -67,7 +74,9 @@ __all__ = [
     "AdaptiveP",
     "AllowTokens",
     "BadWords",
+    "BeamSearch",
     "BitsPerCharacter",
+    "ContrastiveSearch",
     "Detection",
     "DynamicTemperature",
     "Epsilon",
@@ -116,7 +125,9 @@ __all__ = [
 ]
 
 _LAZY = {
+    "BeamSearch": "logit_sampling.generation",
     "BitsPerCharacter": "logit_sampling.training.metrics",
+    "ContrastiveSearch": "logit_sampling.generation",
     "Detection": "logit_sampling.watermark_detector",
     "LogitsGuard": "logit_sampling.diagnostics.guard",
     "Perplexity": "logit_sampling.training.metrics",

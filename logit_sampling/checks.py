@@ -79,6 +79,18 @@ def _integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
+def check_real(owner: Any, name: str, *, ge: float = -math.inf, le: float = math.inf) -> None:
+    """Keep a field as a finite float in [ge, le], or raise ValueError."""
+    value = getattr(owner, name)
+    known = isinstance(value, int | float | np.integer | np.floating) and value is not True
+    if not known or value is False or not (math.isfinite(value) and ge <= value <= le):
+        raise ValueError(
+            f"{type(owner).__name__} needs `{name}` to be a finite number in "
+            f"{interval(ge=ge, gt=-math.inf, le=le, lt=math.inf)}; got {value!r}"
+        )
+    object.__setattr__(owner, name, float(value))
+
+
 def check_count(owner: Any, name: str, *, least: int, optional: bool = False) -> None:
     """Keep a field as an int of at least ``least`` (or None, if optional), or raise ValueError."""
     value = getattr(owner, name)

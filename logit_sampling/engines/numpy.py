@@ -15,7 +15,7 @@ from logit_sampling.random import threefry
 _MANY = 16  # rows from which random numbers come faster from arrays than one by one
 
 
-def _uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
+def uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
     """Return a number in [0, 1) for each row, a multiple of 2**-53.
 
     ``seeds`` and ``steps`` are uint32 [batch, 2] and int [batch], or lists of Python integers.
@@ -53,7 +53,7 @@ class Scores:
         forced: tuple[bool, ...] = (),
     ) -> None:
         self.rows, self.vocabulary = rows, vocabulary
-        self.seeds, self.steps = seeds, steps  # see _uniforms
+        self.seeds, self.steps = seeds, steps  # see uniforms
         self.coins_tossed = coins_tossed
         self.forced = forced  # how the next coins fall
 
@@ -82,10 +82,10 @@ class Scores:
         if self.forced:
             return np.full(count, self.forced[0]), after
         if self.seeds is None:
-            uniforms = np.random.default_rng().random(count)
+            numbers = np.random.default_rng().random(count)
         else:
-            uniforms = np.asarray(_uniforms(self.seeds, self.steps, tossed))
-        return uniforms < self.numbers(probability), after
+            numbers = np.asarray(uniforms(self.seeds, self.steps, tossed))
+        return numbers < self.numbers(probability), after
 
     def _each(self, method: Callable[..., Row], *parameters: Any) -> Self:
         if not any(isinstance(p, tuple | np.ndarray) for p in parameters):
@@ -355,9 +355,8 @@ class Scores:
         self._check_survivors()
         if self.rows and all(row.ids is not None and row.values.size == 1 for row in self.rows):
             return np.concatenate([row.ids for row in self.rows]).astype(np.int32)
-        uniforms = _uniforms(self.seeds, self.steps, 0)
-        drawn = [row.draw(uniform) for row, uniform in zip(self.rows, uniforms, strict=True)]
-        return np.asarray(drawn, np.int32)
+        drawn = map(Row.draw, self.rows, uniforms(self.seeds, self.steps, 0))
+        return np.asarray(list(drawn), np.int32)
 
     def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
         return np.stack(rows) if rows else np.empty((0, self.vocabulary), np.float32)

@@ -258,10 +258,17 @@ class Row:
                 return -math.inf
         return float(self.masses.logs(slice(place, place + 1))[0]) - self.masses.log_total
 
+    def leaders(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first ``count`` in order, or all above -inf: ids and log-probabilities."""
+        places = leading(self.values, min(count, self.values.size))
+        places = places[np.argsort(-self.values[places], kind="stable")]
+        log_probs = self.masses.logs_at(places) - self.masses.log_total
+        left = log_probs > -math.inf
+        return (places if self.ids is None else self.ids[places])[left], log_probs[left]
+
     def log_probs_in_order(self, count: int) -> np.ndarray:
         """Return the log-probabilities of the first ``count`` in order, padded with -inf."""
-        places = leading(self.values, min(count, self.values.size))
-        found = np.sort(self.masses.logs_at(places))[::-1] - self.masses.log_total
+        _, found = self.leaders(count)
         return np.pad(found, (0, count - found.size), constant_values=-np.inf)
 
     def draw(self, uniform: float) -> int:

@@ -31,6 +31,8 @@ def generate(
     tokenizer: Tokenizer | None = None,
     on_text: Callable[[int, str], None] | None = None,
     search: Search | None = None,
+    draft: Any = None,
+    num_draft: int | None = None,
 ) -> GenerationResult:
     """Continue prompts.
 
@@ -74,8 +76,13 @@ def generate(
         tokenizer: has `encode(text)` and `decode(ids)`, in place of the model's, if it has one.
         on_text: called as `on_text(row, piece)` while the texts grow. Pieces are whole characters,
             and those of a row together are its text. See also :func:`stream`.
-        search: another way to write texts than to draw token by token; it says what it takes of
-            the other arguments.
+        search: another way to write texts: a :class:`BeamSearch` or a :class:`ContrastiveSearch`.
+            The chain of `sampler` acts in it too; nothing is drawn.
+        draft: a smaller model with the same tokens, in any form that `model` may have. It drafts
+            `num_draft` tokens (4 by default) that `model` then reads in one call. The texts have
+            the distribution of `sampler` on `model` whatever the draft says, but other random
+            numbers make them; see :class:`~logit_sampling.generation.speculative.Speculation`.
+        num_draft: at least 1, with `draft` alone.
 
     Returns:
         a :class:`GenerationResult`.
@@ -110,13 +117,10 @@ def generate(
         top_log_probs=top_log_probs,
         echo=echo,
         tokenizer=tokenizer,
+        search=search,
+        draft=draft,
+        num_draft=num_draft,
     )
-    if search is not None:
-        if on_text is not None:
-            raise ValueError(
-                f"{search!r} knows its texts only at its end: leave on_text out, or the search"
-            )
-        return request.result(search.run(request))
     stream = Stream(request, with_text=on_text is not None)
     if on_text is None:
         deque(stream, maxlen=0)

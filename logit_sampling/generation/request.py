@@ -1,9 +1,9 @@
 """A checked call of `generate`: what the loop and the searches run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from logit_sampling.generation.arguments import (
     Samplers,
@@ -27,12 +27,32 @@ from logit_sampling.sampler import Sampler
 class Search(Protocol):
     """Another way to write texts than drawing token by token."""
 
-    def run(self, request: "Request") -> Sequence[Row]:
-        """Return the finished rows of the request: `n` for each prompt, in order.
+    streams: ClassVar[bool]
+    """Whether a row gets its tokens one after the other."""
+
+    def grow(
+        self, request: "Request", rows: Sequence[Row], ended_by: Callable[[int], str]
+    ) -> Iterator[int]:
+        """Write all rows to their ends; see `loop.grow`.
 
         Raises:
             ValueError: the request asks for something that the search cannot do.
         """
+
+
+def search_of(search: Any, draft: Any, num_draft: int | None) -> Search | None:
+    """Return how to write texts; raise ValueError for what does not go together."""
+    if draft is None:
+        if num_draft is not None:
+            raise ValueError(f"num_draft is {num_draft!r}, but there is no draft=, which it is for")
+        if search is not None and not hasattr(search, "grow"):
+            raise ValueError(f"search must be a BeamSearch or a ContrastiveSearch, got {search!r}")
+        return search
+    if search is not None:
+        raise ValueError(f"draft= speeds up drawing, and {search!r} draws nothing: leave one out")
+    from logit_sampling.generation.speculative import Speculation
+
+    return Speculation(draft) if num_draft is None else Speculation(draft, num_draft)
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,7 @@ class Request:
         deadline: at which of these seconds it ends, or None.
         slide: whether texts may outgrow the context.
         top_log_probs: how many alternatives to tell for each token.
+        search: how to write texts, if not token by token.
         prompt_log_probs: with `echo`, for each prompt the log-probability of each of its tokens.
     """
 
@@ -73,6 +94,7 @@ class Request:
     deadline: float | None
     slide: bool
     top_log_probs: int
+    search: Search | None
     prompt_log_probs: list[list[float | None]] | None
 
     @property
@@ -99,6 +121,9 @@ class Request:
         top_log_probs: int = 0,
         echo: bool = False,
         tokenizer: Tokenizer | None = None,
+        search: Search | None = None,
+        draft: Any = None,
+        num_draft: int | None = None,
     ) -> "Request":
         """Check the arguments of `generate`; raise ValueError for what is wrong."""
         started = time.perf_counter()
@@ -140,6 +165,7 @@ class Request:
             deadline=None if deadline is None else started + seconds(deadline),
             slide=slide,
             top_log_probs=int(top_log_probs),
+            search=search_of(search, draft, num_draft),
             prompt_log_probs=[log_probs_of(runner, ids, slide) for ids in encoded]
             if echo
             else None,
@@ -187,4 +213,7 @@ class Request:
             prompt_ids=[self.prompts[i] for i in owners] if echoed else None,
             prompt_log_probs=[echoed[i] for i in owners] if echoed else None,
             scores=scores or None,
+            accepted=[row.accepted / max(row.rounds, 1) for row in rows]
+            if any(row.rounds for row in rows)
+            else None,
         )

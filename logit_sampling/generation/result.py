@@ -33,7 +33,9 @@ class GenerationResult:
         prompt_ids: with `echo`, the token ids of each prompt.
         prompt_log_probs: with `echo`, their log-probabilities under the model; None for the first,
             which nothing predicts.
-        scores: of a search, what it ranks each row by.
+        scores: of a beam search, what it ranks each row by.
+        accepted: with `draft`, how many drafted tokens of each row were kept in a call of the
+            model, on average; each call adds one token to them.
     """
 
     prompts: list[str | list[int]]
@@ -49,6 +51,7 @@ class GenerationResult:
     prompt_ids: list[list[int]] | None = None
     prompt_log_probs: list[list[float | None]] | None = None
     scores: list[float] | None = None
+    accepted: list[float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what there is as lists, strings and numbers, ready for `json.dumps`."""

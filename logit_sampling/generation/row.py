@@ -21,6 +21,8 @@ class Row:
         stop_string: the one that ended it.
         text_length: at which character a stop string cut the text.
         score: what a search ranks it by.
+        rounds: how often the target checked a draft.
+        accepted: how many drafted tokens it kept.
     """
 
     prompt: list[int]
@@ -33,6 +35,8 @@ class Row:
     stop_string: str | None = None
     text_length: int | None = None
     score: float | None = None
+    rounds: int = 0
+    accepted: int = 0
 
     @property
     def shown(self) -> list[int]:

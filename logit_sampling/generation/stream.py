@@ -52,6 +52,10 @@ class Stream(Iterator[TextEvent]):
     """
 
     def __init__(self, request: Request, with_text: bool = True) -> None:
+        if with_text and request.search and not request.search.streams:
+            raise ValueError(
+                f"{request.search!r} knows its texts only at its end: call generate without on_text"
+            )
         self._request, self._rows = request, request.rows()
         self._told = [-1] * len(self._rows)  # tokens of which there was an event; -1: no event
         self._pieces = [""] * len(self._rows)  # text that is known but not told
@@ -84,7 +88,8 @@ class Stream(Iterator[TextEvent]):
 
     def _run(self) -> Generator[TextEvent, None, None]:
         try:
-            for i in grow(self._request, self._rows, self._ended_by):
+            search = self._request.search
+            for i in (search.grow if search else grow)(self._request, self._rows, self._ended_by):
                 yield self._event(i)
         except KeyboardInterrupt:
             yield from self._interrupted()

@@ -1,0 +1,275 @@
+"""Beam search, plain and diverse: the likeliest texts that a few hypotheses side by side find."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from logit_sampling.checks import check_count, check_flag, check_real
+from logit_sampling.generation.request import Request
+from logit_sampling.generation.row import Row
+from logit_sampling.generation.search import (
+    EndedBy,
+    TextReader,
+    check_request,
+    check_several,
+    most_likely,
+)
+from logit_sampling.sampler import Sampler
+from logit_sampling.stepping import Pending, State
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """Look for the likeliest texts: in each step the ``num_beams`` best beginnings go on.
+
+    A text is worth the sum of the log-probabilities of its tokens, its end token among them,
+    divided by ``length ** length_penalty``, its length in new tokens. They are log-probabilities
+    under the distribution that the chain of the sampler leaves, which sums to 1; the chain has a
+    state for each beam, and with no sampler it is the model's distribution. Of equals the earlier
+    beam and then the lower id is first. An end token among the ``num_beams`` best candidates
+    ends a text.
+
+    With groups, each keeps ``num_beams / num_groups`` beams, and they choose one after the other: a
+    token loses ``diversity_penalty`` for each time that an earlier group took it in the same step.
+    The penalty moves the choice alone, not the scores. Without it all groups find the same texts.
+
+    Args:
+        num_beams: at least 1, which is greedy.
+        length_penalty: any number; 0 compares sums, greater ones favour longer texts.
+        num_groups: at least 1; divides ``num_beams``.
+        diversity_penalty: at least 0, in nats.
+        early_stopping: whether to stop as soon as ``num_beams`` texts have ended, or else when no
+            other text can become better than the worst of them.
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Source:
+        Graves, Sequence Transduction with Recurrent Neural Networks, 2012, arXiv 1211.3711;
+        Vijayakumar et al., Diverse Beam Search, 2016, arXiv 1610.02424.
+
+    Example, where the likeliest first token does not begin the likeliest text:
+
+    >>> import numpy as np, logit_sampling as ls
+    >>> table = np.log([[0.2, 0.4, 0.4], [0.6, 0.3, 0.1], [0.01, 0.01, 0.98]])
+    >>> search = ls.BeamSearch(num_beams=2)
+    >>> result = ls.generate(lambda ids: table[ids[:, -1]], [[0]], search=search, max_new_tokens=2)
+    >>> result.token_ids, np.exp(2 * result.scores[0]).round(3)
+    ([[2, 2]], np.float64(0.392))
+    """
+
+    streams: ClassVar[bool] = False
+
+    num_beams: int = 4
+    length_penalty: float = 1.0
+    num_groups: int = 1
+    diversity_penalty: float = 0.0
+    early_stopping: bool = False
+
+    def __post_init__(self) -> None:
+        check_count(self, "num_beams", least=1)
+        check_count(self, "num_groups", least=1)
+        check_real(self, "length_penalty")
+        check_real(self, "diversity_penalty", ge=0)
+        check_flag(self, "early_stopping")
+        if self.num_beams % self.num_groups:
+            raise ValueError(
+                f"BeamSearch needs `num_groups` to divide `num_beams`, {self.num_beams}; got "
+                f"{self.num_groups}"
+            )
+
+    def grow(self, request: Request, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+        """Write the ``n`` best texts of each prompt, with falling scores.
+
+        Yields:
+            the number of each row, when all are written.
+
+        Raises:
+            ValueError: ``n`` above ``num_beams``, or more texts than the sampler allows; arguments
+                that need texts written one after the other; ``Greedy``; a parameter whose values
+                differ between the rows of a prompt; logits with NaN.
+        """
+        if request.n > self.num_beams:
+            raise ValueError(
+                f"n is {request.n}, but BeamSearch keeps {self.num_beams} texts of each prompt: "
+                "set num_beams to n or more"
+            )
+        check_request(
+            request,
+            "BeamSearch",
+            stop=bool(request.stop),
+            should_stop=request.should_stop is not None,
+            deadline=request.deadline is not None,
+        )
+        check_several(request, "BeamSearch")
+        hunts = [_Hunt(self, request, number) for number in range(len(request.prompts))]
+        reader = TextReader(request.model, request.prompts)
+        logits = reader.output.logits[:, -1]
+        while True:
+            for hunt in hunts:
+                hunt.step(logits)
+            beams = [beam for hunt in hunts for beam in hunt.beams()]
+            if not beams:
+                break
+            reader.select([beam.place for beam in beams])
+            for place, beam in enumerate(beams):
+                beam.place = place
+            logits = reader.read([beam.row.prompt + beam.row.ids for beam in beams]).logits[:, -1]
+        found = [row for hunt in hunts for row in hunt.best()]
+        for i, (row, own) in enumerate(zip(rows, found, strict=True)):
+            vars(row).update(vars(own))
+            yield i
+
+
+@dataclass
+class _Beam:
+    """One beginning of a text, or a whole one."""
+
+    row: Row
+    state: State
+    place: int  # where in the batch the logits are that follow it
+    total: float = 0.0  # the sum of the sampler's log-probabilities
+
+    @property
+    def score(self) -> float:
+        """What whole texts are compared by."""
+        assert self.row.score is not None
+        return self.row.score
+
+
+class _Hunt:
+    """The search for the texts of one prompt."""
+
+    def __init__(self, search: BeamSearch, request: Request, number: int) -> None:
+        self.search, self.request, self.number = search, request, number
+        self.sampler = _sampler_of(request, number)
+        self.width = search.num_beams // search.num_groups
+        self.length = 0
+        self.live: list[list[_Beam]] = []  # of each group
+        self.ended: list[list[_Beam]] = [[] for _ in range(search.num_groups)]  # the best first
+
+    def beams(self) -> list[_Beam]:
+        """Return the beams that go on."""
+        return [beam for group in self.live for beam in group]
+
+    def step(self, logits: np.ndarray) -> None:
+        """Give each beam a token; logits [places, vocab]."""
+        if not self.length:
+            first = Row(self.request.prompts[self.number], self.request.seeds[self._rows()[0]])
+            state = self.sampler.init([first.prompt], logits.shape[-1], seed=[first.seed])
+            self.live = [[_Beam(first, state, self.number)] for _ in self.ended]
+        self.length += 1
+        taken: Counter[int] = Counter()
+        for group, ended in zip(self.live, self.ended, strict=True):
+            try:
+                chosen = self._choose(group, logits, taken)
+            except ValueError as error:
+                problem = str(error).replace("row 0", "this beam")  # the sampler saw one
+                where = f"prompt {self.number}, new token {self.length - 1}"
+                raise ValueError(f"{where}: {problem}") from error
+            taken.update(beam.row.ids[-1] for beam in chosen)
+            self._sort_out(group, chosen, ended)
+
+    def _choose(self, group: list[_Beam], logits: np.ndarray, taken: Counter[int]) -> list[_Beam]:
+        """Return the best continuations: those that end the text, and as many that do not."""
+        ends, penalty = self.request.end_ids, self.search.diversity_penalty
+        # Of each beam no more can be chosen: all that end or are penalised may come first.
+        enough = self.width + len(ends) + (len(taken) if penalty else 0)
+        steps, candidates = [], []
+        for place, beam in enumerate(group):
+            pending = self.sampler.begin_step(logits[beam.place : beam.place + 1], beam.state)
+            steps.append(pending)
+            left = pending.stages[-1].rows[0]
+            if left.empty:  # nothing can follow this beam
+                continue
+            for token, log_prob in zip(*(a.tolist() for a in left.leaders(enough)), strict=True):
+                total = beam.total + log_prob
+                order = (penalty * taken[token] - total, place, token)
+                candidates.append((order, total, log_prob))
+        candidates.sort()
+        chosen: list[_Beam] = []
+        going_on = 0
+        for rank, ((_, place, token), total, log_prob) in enumerate(candidates):
+            if going_on == self.width:
+                break
+            if token in ends and rank >= self.width:
+                continue
+            going_on += token not in ends
+            row = self._longer(group[place].row, token, log_prob, steps[place], total)
+            state = steps[place].accept(np.array([token], np.int32))
+            chosen.append(_Beam(row, state, group[place].place, total))
+        return chosen
+
+    def _longer(self, row: Row, token: int, log_prob: float, pending: Pending, total: float) -> Row:
+        """Return a text with a token more."""
+        longer = replace(
+            row,
+            ids=[*row.ids],
+            log_probs=[*row.log_probs],
+            sampler_log_probs=[*row.sampler_log_probs],
+            top_log_probs=[*row.top_log_probs],
+        )
+        model = pending.stages[0].rows[0]
+        top = most_likely(model, self.request.top_log_probs)
+        longer.take(token, model.log_prob(token), log_prob, top)
+        longer.score = total / self.length**self.search.length_penalty
+        return longer
+
+    def _sort_out(self, group: list[_Beam], chosen: list[_Beam], ended: list[_Beam]) -> None:
+        """Part what has ended from what goes on, and end the group if it is done."""
+        last = self.length == self.request.max_new_tokens
+        group.clear()
+        for beam in chosen:
+            end = beam.row.ids[-1] in self.request.end_ids
+            beam.row.finish_reason = "end_token" if end else "length" if last else ""
+            (ended if beam.row.finish_reason else group).append(beam)
+        ended.sort(key=lambda beam: -beam.score)
+        del ended[self.width :]
+        if len(ended) == self.width and (
+            self.search.early_stopping or self._bound(group) <= ended[-1].score
+        ):
+            group.clear()
+
+    def _bound(self, group: list[_Beam]) -> float:
+        """Return what no text can exceed that a group may still find: one that loses no more."""
+        power = self.search.length_penalty
+        length = self.request.max_new_tokens if power > 0 else self.length + 1
+        return max((beam.total / length**power for beam in group), default=-math.inf)
+
+    def best(self) -> list[Row]:
+        """Return the best texts, one for each row of the prompt."""
+        found = sorted((beam for own in self.ended for beam in own), key=lambda beam: -beam.score)
+        if len(found) < self.request.n:
+            raise ValueError(
+                f"prompt {self.number}: n is {self.request.n}, but the search found {len(found)} "
+                "texts that the sampler allows: ask for fewer, or loosen its transforms"
+            )
+        return [beam.row for beam in found[: self.request.n]]
+
+    def _rows(self) -> range:
+        return _rows_of(self.request, self.number)
+
+
+def _rows_of(request: Request, number: int) -> range:
+    return range(number * request.n, (number + 1) * request.n)
+
+
+def _sampler_of(request: Request, number: int) -> Sampler:
+    """Return the sampler of a prompt; raise ValueError if its rows have different ones."""
+    rows = _rows_of(request, number)
+    sampler, members = next(pair for pair in request.groups if rows[0] in pair[1])
+    first = members.index(rows[0])
+    own = [
+        Sampler(*(transform.of_row(place) for transform in sampler.transforms))
+        for place in range(first, first + request.n)
+    ]
+    if any(other != own[0] for other in own):
+        raise ValueError(
+            f"the rows of prompt {number} have different parameters, but BeamSearch finds all in "
+            "one search: give them the same"
+        )
+    return own[0]

@@ -1,0 +1,149 @@
+"""Contrastive search: likely tokens that do not say again what the text has said."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from logit_sampling.checks import check_count, check_real
+from logit_sampling.generation.model import Output
+from logit_sampling.generation.request import Request
+from logit_sampling.generation.row import Row
+from logit_sampling.generation.search import (
+    EndedBy,
+    TextReader,
+    Writer,
+    check_request,
+    check_several,
+)
+
+_TOKENS = 256  # of the prompts that are read at once: the logits of each take memory
+
+
+@dataclass(frozen=True)
+class ContrastiveSearch:
+    """Take of the ``k`` likeliest tokens the one that is likely and says something new.
+
+    The one of the greatest ``(1 - alpha) * p - alpha * s`` is taken, with p its probability under
+    the distribution that the chain of the sampler leaves, and s the greatest cosine between the
+    hidden state behind it and those behind all tokens before it, the prompt's too. Of equals the
+    likelier one is taken, then the lower id. Nothing is drawn at random.
+
+    Args:
+        k: how many tokens to try, at least 1, which is greedy. A step costs as much as one of so
+            many rows.
+        alpha: in [0, 1]; 0 is greedy.
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Source:
+        Su et al., A Contrastive Framework for Neural Text Generation, 2022, arXiv 2202.06417.
+
+    Example, with a model that says token 0 again and again, and shows it:
+
+    >>> import numpy as np, logit_sampling as ls
+    >>> def model(ids):
+    ...     return np.log(np.full(ids.shape + (3,), [0.5, 0.3, 0.2])), np.eye(3)[ids]
+    >>> search = ls.ContrastiveSearch(k=2, alpha=0.5)
+    >>> ls.generate(model, [[0]], search=search, max_new_tokens=3).token_ids
+    [[1, 0, 0]]
+    """
+
+    streams: ClassVar[bool] = True
+
+    k: int = 5
+    alpha: float = 0.6
+
+    def __post_init__(self) -> None:
+        check_count(self, "k", least=1)
+        check_real(self, "alpha", ge=0, le=1)
+
+    def grow(self, request: Request, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+        """Write all rows to their ends, or to the deadline.
+
+        Yields:
+            the number of a row whenever it has got a token.
+
+        Raises:
+            ValueError: several texts a prompt, which would be equal; ``Greedy``; a model that tells
+                no hidden states; ``overflow="slide"``; logits with NaN or with nothing left.
+        """
+        check_request(request, "ContrastiveSearch")
+        check_several(request, "ContrastiveSearch")
+        if request.n != 1:
+            raise ValueError(
+                f"n is {request.n}, but ContrastiveSearch finds one text of each prompt: leave n "
+                "at 1"
+            )
+        writer, active = Writer(request, rows, ended_by), list(range(len(rows)))
+        reader, logits, directions = _read_prompts(request)
+        seen = np.pad(directions, [(0, 0), (0, request.max_new_tokens), (0, 0)])
+        tries = min(self.k, logits.shape[-1])
+        reader.select(np.repeat(active, tries).tolist())  # a text for each token to be tried
+        states, columns = writer.states(logits.shape[-1]), 1
+        while active:
+            step = writer.begin(logits, active, states)
+            leaders = [left.leaders(tries) for left in step.sampler_of_all(active)]
+            # Where fewer are left, the first are read twice.
+            texts = [
+                [*rows[i].prompt, *rows[i].ids, token]
+                for i, (ids, _) in zip(active, leaders, strict=True)
+                for token in np.resize(ids, tries).tolist()
+            ]
+            output = reader.read(texts, columns)
+            columns = 2  # from now on what was tried and not taken is to be forgotten
+            hidden = _directions(output)[:, -1].reshape(len(active), tries, -1)
+            best = []
+            for place, (ids, log_probs) in enumerate(leaders):
+                i = active[place]
+                length = len(rows[i].prompt) + len(rows[i].ids)
+                likeness = (hidden[place, : len(ids)] @ seen[i, :length].T).max(axis=1)
+                worth = (1 - self.alpha) * np.exp(log_probs) - self.alpha * likeness
+                best.append(int(worth.argmax()))
+                seen[i, length] = hidden[place, best[-1]]
+            tokens = {i: int(leaders[place][0][best[place]]) for place, i in enumerate(active)}
+            states = step.accept(tokens)
+            yield from writer.write(step, tokens)
+            yield from writer.stop_in_time()
+            places = [place for place, i in enumerate(active) if not rows[i].finish_reason]
+            logits = output.logits[[place * tries + best[place] for place in places], -1]
+            if len(places) < len(active):
+                active = [active[place] for place in places]
+                reader.select([place * tries + k for place in places for k in range(tries)])
+
+
+def _read_prompts(request: Request) -> tuple[TextReader, np.ndarray, np.ndarray]:
+    """Read the prompts, and tell the direction of the hidden state behind each of their tokens.
+
+    Returns:
+        the reader, the logits of what follows each prompt, [rows, vocab], and the directions,
+        [rows, length of the longest, width].
+    """
+    prompts = request.prompts
+    longest, width = max(map(len, prompts)), max(1, _TOKENS // len(prompts))
+    # What stands behind a shorter prompt changes nothing before it, and is forgotten later.
+    padded = [prompt + prompt[-1:] * (longest - len(prompt)) for prompt in prompts]
+    reader = TextReader(request.model, [prompt[:1] for prompt in prompts])
+    logits = reader.output.logits[:, -1].copy()
+    directions = [_directions(reader.output)]
+    for start in range(1, longest, width):
+        end = min(start + width, longest)
+        output = reader.read([prompt[:end] for prompt in padded])
+        directions.append(_directions(output))
+        for place, last in enumerate(len(prompt) - 1 for prompt in prompts):
+            if start <= last < end:
+                logits[place] = output.logits[place, last - start]
+    return reader, logits, np.concatenate(directions, axis=1)
+
+
+def _directions(output: Output) -> np.ndarray:
+    """Return the hidden states divided by their lengths; raise ValueError if there are none."""
+    if output.hidden is None:
+        raise ValueError(
+            "ContrastiveSearch compares hidden states, and the model tells none: let the function "
+            "return a pair, logits [batch, length, vocab] and hidden states [batch, length, width]"
+        )
+    lengths = np.linalg.norm(output.hidden, axis=-1, keepdims=True)
+    return output.hidden / np.maximum(lengths, np.finfo(np.float32).tiny)

@@ -1,0 +1,241 @@
+"""What the searches share: how they read a model, and the samplers of their rows."""
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from logit_sampling.engines.numpy import uniforms
+from logit_sampling.engines.numpy_row import Row as Scores
+from logit_sampling.generation.model import Model, Output
+from logit_sampling.generation.request import Request
+from logit_sampling.generation.row import Alternatives, Row
+from logit_sampling.sampler import Greedy
+from logit_sampling.stepping import Pending, State
+
+EndedBy = Callable[[int], str]
+"""Asked after each new token of a row: the reason why it ends with it, or an empty string."""
+
+
+class TextReader:
+    """A model that reads texts as they grow and shrink.
+
+    Args:
+        model: what reads.
+        prompts: one for each text; equal ones share their reading.
+
+    Attributes:
+        output: what follows the last token of each prompt, one column.
+    """
+
+    def __init__(self, model: Model, prompts: Sequence[Sequence[int]]) -> None:
+        keys = [tuple(prompt) for prompt in prompts]
+        distinct = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+        (logits, hidden), self._cache = model.prefill(list(distinct))
+        places = [distinct[key] for key in keys]
+        self.select(places)
+        self.output = Output(logits[places], None if hidden is None else hidden[places])
+
+    def select(self, places: Sequence[int]) -> None:
+        """Go on with the texts at these places, which may be repeated."""
+        if list(places) != list(range(len(self._cache.lengths))):
+            self._cache = self._cache.select(places)
+
+    def read(self, texts: Sequence[list[int]], columns: int = 1) -> Output:
+        """Read each text to its end.
+
+        What has been read of a text may differ from it in its last ``columns`` tokens and behind
+        them; that is forgotten. All texts are read by equally many tokens at once, so that the last
+        tokens of some are read again.
+
+        Returns:
+            what follows at least the last ``columns`` tokens, and all that had not been read.
+        """
+        held, lengths = self._cache.lengths, np.array([len(text) for text in texts])
+        columns = max(columns, int((lengths - held).max()))
+        surplus = held - (lengths - columns)
+        if surplus.any():
+            self._cache.drop(surplus)
+        return self._cache.append(np.array([text[-columns:] for text in texts], np.int32))
+
+
+class Step:
+    """What the samplers make of the logits of some rows, before a token of each is chosen.
+
+    Args:
+        pending: of each group of rows; None where none takes part.
+        states: of each group, before.
+        where: the group of each row, and its place there.
+        rows: the texts.
+    """
+
+    def __init__(
+        self,
+        pending: list[Pending | None],
+        states: list[State],
+        where: Sequence[tuple[int, int]],
+        rows: Sequence[Row],
+    ) -> None:
+        self._pending, self._states, self._where, self._rows = pending, states, where, rows
+        self._uniforms: dict[tuple[int, int], list[float]] = {}
+
+    def model(self, row: int) -> Scores:
+        """Return the distribution of the model."""
+        return self._stage(row, 0)
+
+    def sampler(self, row: int) -> Scores:
+        """Return the distribution that is left to draw from, which may be nothing.
+
+        Raises:
+            ValueError: the logits hold NaN.
+        """
+        left = self._stage(row, -1)
+        try:
+            left.look_for_nan()
+        except ValueError as error:
+            raise named(error, {self._where[row][1]: row}, self._rows) from error
+        return left
+
+    def sampler_of_all(self, rows: Sequence[int]) -> list[Scores]:
+        """Return the same of several rows; raise ValueError if nothing is left of one."""
+        found = [self.sampler(row) for row in rows]
+        for row, left in zip(rows, found, strict=True):
+            if left.empty:
+                raise ValueError(
+                    f"row {row}, new token {len(self._rows[row].ids)}: every token is at -inf: "
+                    "nothing is left to draw from"
+                )
+        return found
+
+    def uniform(self, row: int, stream: int) -> float:
+        """Return a number in [0, 1): of the row's seed, its position and a stream."""
+        group, place = self._where[row]
+        if (group, stream) not in self._uniforms:
+            seed, step, _ = self._states[group]
+            self._uniforms[group, stream] = uniforms(seed, step, stream)
+        return self._uniforms[group, stream][place]
+
+    def accept(self, tokens: Mapping[int, int]) -> list[State]:
+        """Return the states after a token for each of some rows."""
+        ids = [np.full(len(state.step), -1, np.int32) for state in self._states]
+        for row, token in tokens.items():
+            group, place = self._where[row]
+            ids[group][place] = token
+        return [
+            state if pending is None else pending._replace(resting=own < 0).accept(own)
+            for pending, state, own in zip(self._pending, self._states, ids, strict=True)
+        ]
+
+    def _stage(self, row: int, stage: int) -> Scores:
+        group, place = self._where[row]
+        pending = self._pending[group]
+        assert pending is not None
+        return pending.stages[stage].rows[place]
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Texts in the making, and the samplers of their rows.
+
+    Attributes:
+        request: what to write.
+        rows: the texts.
+        ended_by: see ``EndedBy``.
+    """
+
+    request: Request
+    rows: Sequence[Row]
+    ended_by: EndedBy
+
+    def states(self, vocabulary: int) -> list[State]:
+        """Return the state of each group of rows before its first token."""
+        return [
+            sampler.init(
+                [self.rows[i].prompt for i in members],
+                vocabulary,
+                seed=[self.rows[i].seed for i in members],
+                max_new_tokens=min(self.request.max_new_tokens, 1024),  # it grows
+            )
+            for sampler, members in self.request.groups
+        ]
+
+    def begin(self, logits: np.ndarray, members: Sequence[int], states: list[State]) -> Step:
+        """Apply the samplers of some rows to their logits, [members, vocab]."""
+        place_of = {row: place for place, row in enumerate(members)}
+        pending: list[Pending | None] = []
+        where = [(0, 0)] * len(self.rows)
+        for group, ((sampler, own), state) in enumerate(
+            zip(self.request.groups, states, strict=True)
+        ):
+            taking = [place for place, row in enumerate(own) if row in place_of]
+            given = logits[[place_of[own[place]] for place in taking]]
+            if len(taking) < len(own):  # the others rest, certain of token 0, which costs least
+                full = np.full((len(own), logits.shape[-1]), -np.inf, logits.dtype)
+                full[:, 0], full[taking] = 0, given
+                given = full
+            try:
+                pending.append(sampler.begin_step(given, state) if taking else None)
+            except ValueError as error:
+                raise named(error, dict(enumerate(own)), self.rows) from error
+            for place, row in enumerate(own):
+                where[row] = (group, place)
+        return Step(pending, states, where, self.rows)
+
+    def write(self, step: Step, tokens: Mapping[int, int]) -> Iterator[int]:
+        """Give some rows a token; yield the number of each."""
+        for i, token in tokens.items():
+            row, model = self.rows[i], step.model(i)
+            top = most_likely(model, self.request.top_log_probs)
+            row.take(token, model.log_prob(token), step.sampler(i).log_prob(token), top)
+            row.finish_reason = "end_token" if token in self.request.end_ids else self.ended_by(i)
+            yield i
+
+    def unfinished(self) -> list[int]:
+        """Return the rows that go on."""
+        return [i for i, row in enumerate(self.rows) if not row.finish_reason]
+
+    def stop_in_time(self) -> Iterator[int]:
+        """End all rows if the deadline is over; yield the number of each."""
+        deadline = self.request.deadline
+        if deadline is not None and time.perf_counter() >= deadline:
+            for i in self.unfinished():
+                self.rows[i].end("deadline")
+                yield i
+
+
+def most_likely(scores: Scores, count: int) -> Alternatives | None:
+    """Return the ``count`` likeliest tokens and their log-probabilities; None if ``count`` is 0."""
+    if not count:
+        return None
+    ids, log_probs = scores.leaders(count)
+    return list(zip(ids.tolist(), log_probs.tolist(), strict=True))
+
+
+def named(error: ValueError, rows: Mapping[int, int], texts: Sequence[Row]) -> ValueError:
+    """Return an error of a sampler, which counts its own rows, with the row of the batch."""
+    match = re.search(r"\brow (\d+)\b", str(error))
+    if match is None:
+        return error
+    row = rows[int(match[1])]
+    problem = str(error).replace(match[0], "this row")
+    return ValueError(f"row {row}, new token {len(texts[row].ids)}: {problem}")
+
+
+def check_request(request: Request, name: str, **refused: bool) -> None:
+    """Raise ValueError if a request asks for what a search cannot do, or for ``Greedy``."""
+    refused["overflow"] = request.slide
+    for argument, given in refused.items():
+        if given:
+            raise ValueError(f"{name} does not go together with {argument}=: leave one of them out")
+
+
+def check_several(request: Request, name: str) -> None:
+    """Raise ValueError for a sampler that leaves one token, where several are compared."""
+    for sampler, _ in request.groups:
+        if isinstance(sampler, Greedy):
+            raise ValueError(
+                f"{name} compares several tokens a step, and Greedy leaves one: pass its "
+                "transforms in a Sampler, or no sampler"
+            )
