@@ -31,7 +31,7 @@ class BeamSearch:
     under the distribution that the chain of the sampler leaves, which sums to 1; the chain has a
     state for each beam, and with no sampler it is the model's distribution. Of equals the earlier
     beam and then the lower id is first. An end token among the ``num_beams`` best candidates
-    ends a text.
+    ends a text, and the next best goes on in its place; a beam that is alone ends with its text.
 
     With groups, each keeps ``num_beams / num_groups`` beams, and they choose one after the other: a
     token loses ``diversity_penalty`` for each time that an earlier group took it in the same step.
@@ -229,9 +229,8 @@ class _Hunt:
             (ended if beam.row.finish_reason else group).append(beam)
         ended.sort(key=lambda beam: -beam.score)
         del ended[self.width :]
-        if len(ended) == self.width and (
-            self.search.early_stopping or self._bound(group) <= ended[-1].score
-        ):
+        early = self.search.early_stopping or self.width == 1
+        if len(ended) == self.width and (early or self._bound(group) <= ended[-1].score):
             group.clear()
 
     def _bound(self, group: list[_Beam]) -> float:

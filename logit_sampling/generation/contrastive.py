@@ -78,8 +78,7 @@ class ContrastiveSearch:
                 "at 1"
             )
         writer, active = Writer(request, rows, ended_by), list(range(len(rows)))
-        reader, logits, directions = _read_prompts(request)
-        seen = np.pad(directions, [(0, 0), (0, request.max_new_tokens), (0, 0)])
+        reader, logits, seen = _read_prompts(request)
         tries = min(self.k, logits.shape[-1])
         reader.select(np.repeat(active, tries).tolist())  # a text for each token to be tried
         states, columns = writer.states(logits.shape[-1]), 1
@@ -119,23 +118,21 @@ def _read_prompts(request: Request) -> tuple[TextReader, np.ndarray, np.ndarray]
 
     Returns:
         the reader, the logits of what follows each prompt, [rows, vocab], and the directions,
-        [rows, length of the longest, width].
+        [rows, places, width], with a place for each token that a row may get.
     """
     prompts = request.prompts
     longest, width = max(map(len, prompts)), max(1, _TOKENS // len(prompts))
-    # What stands behind a shorter prompt changes nothing before it, and is forgotten later.
-    padded = [prompt + prompt[-1:] * (longest - len(prompt)) for prompt in prompts]
     reader = TextReader(request.model, [prompt[:1] for prompt in prompts])
-    logits = reader.output.logits[:, -1].copy()
-    directions = [_directions(reader.output)]
+    output, first = reader.output, _directions(reader.output)
+    seen = np.zeros((len(prompts), longest + request.max_new_tokens, first.shape[-1]), np.float32)
+    seen[:, :1] = first
     for start in range(1, longest, width):
-        end = min(start + width, longest)
-        output = reader.read([prompt[:end] for prompt in padded])
-        directions.append(_directions(output))
-        for place, last in enumerate(len(prompt) - 1 for prompt in prompts):
-            if start <= last < end:
-                logits[place] = output.logits[place, last - start]
-    return reader, logits, np.concatenate(directions, axis=1)
+        output = reader.read([prompt[: start + width] for prompt in prompts])
+        directions = _directions(output)
+        for own, new, prompt in zip(seen, directions, prompts, strict=True):
+            count = len(prompt[start : start + width])
+            own[start : start + count] = new[len(new) - count :]
+    return reader, output.logits[:, -1], seen
 
 
 def _directions(output: Output) -> np.ndarray:

@@ -51,14 +51,23 @@ class TextReader:
         tokens of some are read again.
 
         Returns:
-            what follows at least the last ``columns`` tokens, and all that had not been read.
+            what follows at least the last ``columns`` tokens, and all that had not been read; the
+            last column belongs to the last token. Columns before the first token mean nothing.
         """
         held, lengths = self._cache.lengths, np.array([len(text) for text in texts])
         columns = max(columns, int((lengths - held).max()))
-        surplus = held - (lengths - columns)
+        surplus = held - np.maximum(lengths - columns, 0)
         if surplus.any():
             self._cache.drop(surplus)
-        return self._cache.append(np.array([text[-columns:] for text in texts], np.int32))
+        # What stands behind a text that is shorter than that is forgotten again.
+        parts = [text[-columns:] + text[-1:] * (columns - len(text)) for text in texts]
+        logits, hidden = self._cache.append(np.array(parts, np.int32))
+        short = np.maximum(columns - lengths, 0)
+        if short.any():
+            self._cache.drop(short)
+            places = np.arange(len(texts))[:, None], np.arange(columns) - short[:, None]
+            logits, hidden = logits[places], None if hidden is None else hidden[places]
+        return Output(logits, hidden)
 
 
 class Step:

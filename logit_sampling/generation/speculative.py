@@ -143,7 +143,8 @@ def _check(
     rows = writer.rows
     # What follows the last token that a text may get is not asked for.
     read = {i: drafts[i][: _room(writer, i) - 1] for i in active}
-    logits = target.read([rows[i].prompt + rows[i].ids + read[i] for i in active]).logits
+    texts = [rows[i].prompt + rows[i].ids + read[i] for i in active]
+    logits = target.read(texts, 1 + max(map(len, read.values()))).logits
     place_of = {i: place for place, i in enumerate(active)}
     for i in active:
         rows[i].rounds += 1
