@@ -1,7 +1,7 @@
 """Texts from a model, in one call."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from logit_sampling.generation.arguments import Samplers
@@ -9,7 +9,7 @@ from logit_sampling.generation.model import Tokenizer
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request, Search
 from logit_sampling.generation.result import GenerationResult
-from logit_sampling.generation.stream import Stream
+from logit_sampling.generation.stream import Stream, TextEvent
 
 
 def generate(
@@ -125,11 +125,14 @@ def generate(
     if on_text is None:
         deque(stream, maxlen=0)
         return stream.result
-    try:
-        for event in stream:
+
+    def tell(events: Iterable[TextEvent]) -> None:
+        for event in events:
             if event.text:
                 on_text(event.row, event.text)
+
+    try:
+        tell(stream)
     except KeyboardInterrupt:  # in on_text
-        for event in stream.close():
-            on_text(event.row, event.text)
+        tell(stream.close())
     return stream.result

@@ -1,0 +1,115 @@
+"""How likely texts are."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import logit_sampling as ls
+from tests.generation.models import Bytes, Windowed, counter
+from tests.generation.test_generate import plain_log_probs
+
+TEXTS = [[3, 1, 4, 1, 5, 9, 2, 6], [7], [20, 21, 20], [49, 0] * 20]
+
+
+def test_log_probs_are_those_of_a_forward_pass(tiny_llama: Any) -> None:
+    result = ls.score(tiny_llama, TEXTS)
+    assert result.token_ids == TEXTS
+    assert result.counts == [7, 0, 2, 39]
+    for ids, log_probs, total in zip(TEXTS, result.log_probs, result.totals, strict=True):
+        expected = plain_log_probs(tiny_llama, ids)[np.arange(len(ids) - 1), ids[1:]]
+        assert log_probs[0] is None
+        np.testing.assert_allclose(np.array(log_probs[1:], float), expected, atol=2e-5)
+        assert total == pytest.approx(expected.sum(), abs=1e-4)
+    by_token = np.exp(-sum(result.totals) / 48)
+    by_text = np.mean([np.exp(-result.totals[i] / result.counts[i]) for i in (0, 2, 3)])
+    assert result.perplexity == pytest.approx(by_token, rel=1e-12)
+    assert abs(result.perplexity - by_text) > 0.01 * by_text
+
+
+def test_strings_are_scored_behind_the_start_token(tiny_gpt2: Any) -> None:
+    tokenizer = tiny_gpt2.preprocessor.tokenizer
+    ids = [260, *(int(i) for i in tokenizer.tokenize("the cat"))]
+    text, alone = ls.score(tiny_gpt2, ["the cat", ids[:1] + ids[1:]]), ls.score(tiny_gpt2, [ids])
+    assert text.token_ids == [ids, ids]
+    assert text.log_probs[0] == text.log_probs[1] == alone.log_probs[0]
+    assert len(text.log_probs[0]) == len(ids)
+    assert ls.score(tiny_gpt2, "the cat").log_probs == alone.log_probs
+
+
+@pytest.mark.parametrize("length", [2, 8, 9, 10, 13, 40, 300])
+@pytest.mark.parametrize("context", [8, 9, 260])
+def test_a_long_text_slides_as_generation_does(length: int, context: int) -> None:
+    ids = np.random.default_rng(length).integers(0, 30, length).tolist()
+    model = Windowed(context)
+    result = ls.score(model, [ids], overflow="slide")
+    assert max(map(max, model.prefills)) <= context
+    assert max((columns for _, columns in model.steps), default=0) <= 128
+    expected = []
+    from logit_sampling.generation.window import window_start
+
+    for known in range(1, length):
+        row = model.row(ids[window_start(known, context) : known]).astype(np.float64)
+        expected.append(row[ids[known]] - np.log(np.exp(row).sum()))
+    np.testing.assert_allclose(np.array(result.log_probs[0][1:], float), expected, atol=1e-5)
+
+
+def test_a_function_is_scored_too() -> None:
+    likeliest = 9 - np.log(np.exp(9.0) + 9)
+    result = ls.score(counter, [[1, 2, 3], [1, 3]])
+    np.testing.assert_allclose(
+        np.array(result.log_probs[0][1:] + result.log_probs[1][1:], float),
+        [likeliest, likeliest, likeliest - 9],
+        atol=1e-5,
+    )
+
+
+def test_the_prompt_is_scored_by_echo(tiny_gpt2: Any) -> None:
+    options: dict[str, Any] = {"max_new_tokens": 5, "seed": 0, "n": 2}
+    result = ls.generate(tiny_gpt2, ["the cat", [5, 6]], echo=True, **options)
+    plain = ls.generate(tiny_gpt2, ["the cat", [5, 6]], **options)
+    scored = ls.score(tiny_gpt2, ["the cat", [5, 6]])
+    assert result.prompt_ids == [scored.token_ids[i] for i in (0, 0, 1, 1)]
+    assert result.prompt_log_probs == [scored.log_probs[i] for i in (0, 0, 1, 1)]
+    assert result.token_ids == plain.token_ids
+    decoded = tiny_gpt2.preprocessor.tokenizer.detokenize([5, 6])
+    before = ["the cat", "the cat", decoded, decoded]
+    assert result.texts == [b + t for b, t in zip(before, plain.texts, strict=True)]
+
+
+def test_one_number_to_json() -> None:
+    import json
+
+    result = ls.score(lambda ids: np.zeros((*ids.shape, 4), np.float32), [[0, 1, 2]])
+    half = -np.log(4)
+    loaded = json.loads(json.dumps(result.to_dict()))
+    assert loaded == {
+        "token_ids": [[0, 1, 2]],
+        "log_probs": [[None, pytest.approx(half), pytest.approx(half)]],
+        "totals": [pytest.approx(2 * half)],
+        "counts": [2],
+        "perplexity": pytest.approx(4.0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "message"),
+    [
+        ([], {}, "texts is empty: give at least one text"),
+        (["a", ""], {}, "text 1 is empty"),
+        ([1, 2], {}, "wrap a single one"),
+        ([[1, 300]], {}, r"text 0 must be a string or a list of integers in \[0, 261\)"),
+        ([[1], [2]], {}, "no text has a second token, so there is nothing to score"),
+        (["a" * 48], {}, r"text 0 has 49 tokens, but the context .* has 48: .*overflow=\"slide\""),
+        ("ab", {"overflow": None}, 'overflow must be "error" or "slide", got None'),
+    ],
+)
+def test_wrong_arguments(tiny_gpt2: Any, texts: Any, options: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ls.score(tiny_gpt2, texts, **options)
+
+
+def test_a_tokenizer_may_be_given() -> None:
+    result = ls.score(lambda ids: np.zeros((*ids.shape, 256), np.float32), "aé", tokenizer=Bytes())
+    assert result.token_ids == [list("aé".encode())]
+    assert result.perplexity == pytest.approx(256)
