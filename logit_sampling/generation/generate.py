@@ -44,9 +44,10 @@ def generate(
     An interruption (Ctrl-C) ends the texts that still grow and returns what there is.
 
     Args:
-        model: what :func:`load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, or
-            any function from int32 token ids [batch, length] to logits [batch, length, vocab] (or
-            [batch, vocab], those of the last position).
+        model: what :func:`load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, any
+            function or Keras model from int32 token ids [batch, length] to logits [batch, length,
+            vocab] (or [batch, vocab], those of the last position), or an object that is a
+            :class:`~logit_sampling.generation.model.Model`.
         prompts: a string, a list of strings, or a list of lists of token ids. A string is encoded
             as the model's preprocessor says (with its start token or without); ids are taken as
             they are.
