@@ -121,14 +121,16 @@ def arguments() -> argparse.Namespace:
 
 def cells(name: str, model: LanguageModel, options: argparse.Namespace) -> Iterator[Cell]:
     """Yield what is measured of a model."""
-    most = (model.context_length or math.inf) // 2
-    lengths = sorted({int(min(length, most)) for length in options.prompts})
-    new_tokens = min(options.new_tokens or MODELS[name].new_tokens, most)
+    context = model.context_length or math.inf
+    lengths = sorted({int(min(length, context // 2)) for length in options.prompts})
     for length, batch in itertools.product(lengths, options.batches):
+        # The time of a long prompt is subtracted: its noise asks for more steps.
+        usual = MODELS[name].new_tokens * (1 if length == lengths[0] else 2)
+        new_tokens = int(min(options.new_tokens or usual, context - length))
         for sampler in options.samplers:
             wanted = length == lengths[0] or sampler == options.samplers[0]
             if options.full or (wanted and length * batch <= MODELS[name].prompt_tokens):
-                yield Cell(model, name, length, batch, sampler, int(new_tokens))
+                yield Cell(model, name, length, batch, sampler, new_tokens)
 
 
 def generators(cell: Cell, makers: dict[str, Make], options: argparse.Namespace) -> list[Generator]:

@@ -127,7 +127,8 @@ def test_generation_leaves_out_what_takes_long(run):
             new_tokens=None,
             full=full,
         )
-        found = generation.cells("shakespeare", Model(), options)
+        found = list(generation.cells("shakespeare", Model(), options))
+        assert {(cell.length, cell.new_tokens) for cell in found} == {(8, 65), (128, 128)}
         return {(cell.length, cell.batch, cell.sampler) for cell in found}
 
     short = {(8, batch, sampler) for batch in (1, 64) for sampler in ("greedy", "chain")}
