@@ -2,8 +2,9 @@
 
 KerasHub's own step takes its cache as one array and returns a new one: it copies the cache several
 times a token. Its attention layers can also hand queries, keys and values to whoever serves the
-model (`keras_hub.src.vllm`); :class:`Steps` takes them there, writes keys and values into variables
-in place, and attends with two batched matrix products that read each of them once.
+model (`keras_hub.src.vllm`); :class:`Steps` takes them there, writes keys and values into arrays in
+place, and attends with two batched matrix products that read each of them once. (Variables would
+not do: TensorFlow copies one that was written in part whenever it is read.)
 
 A row's tokens lie in the columns of the cache that say so: `positions` [rows, columns] holds the
 position in the text of the token in each column, -1 where there is none. So rows of different
@@ -23,6 +24,7 @@ from logit_sampling.generation.model import Output
 
 _TOKENS = 2048  # that go through the model at once: enough for the speed of long matrix products
 _COLUMNS = 32  # by which a cache grows at least
+_BLOCK = 16  # columns of keys that are written at once where they can be
 _LOCK = threading.Lock()
 
 
@@ -47,10 +49,13 @@ class Steps:
         import tensorflow as tf
 
         ids = tf.TensorSpec([None, None], tf.int32)
-        handles = [tf.TensorSpec([], tf.resource)] * self.layers
         scalar = tf.TensorSpec([], tf.int32)
+        keys, values = (
+            [tf.TensorSpec([None, self.heads, *shape], self.dtype)] * self.layers
+            for shape in ([self.size, None], [None, self.size])
+        )
 
-        @tf.function(input_signature=[ids, ids, ids, scalar, scalar, handles, handles])
+        @tf.function(input_signature=[ids, ids, ids, scalar, scalar, keys, values])
         def step(
             token_ids: Any, places: Any, seen: Any, column: Any, wanted: Any, keys: Any, values: Any
         ) -> tuple[Any, Any]:
@@ -80,10 +85,9 @@ class Steps:
         """Return an empty cache of `rows` texts with room for `columns` tokens each."""
         import tensorflow as tf
 
-        free = (None, self.heads, None, None)
         shape = [rows, self.heads, self.size, columns]
         keys, values = (
-            [tf.Variable(tf.zeros(s, self.dtype), False, shape=free) for _ in range(self.layers)]
+            [tf.zeros(s, self.dtype) for _ in range(self.layers)]
             for s in (shape, [*shape[:2], *shape[:1:-1]])
         )
         return KeyValueCache(self, keys, values, np.full((rows, columns), -1, np.int32), 0)
@@ -106,9 +110,9 @@ class KeyValueCache:
 
     Args:
         steps: what runs the model.
-        keys: a variable for each layer, [rows, heads, size, columns]: the last axis is the one that
-            the product with the queries runs along fastest.
-        values: a variable for each layer, [rows, heads, columns, size].
+        keys: an array for each layer, [rows, heads, size, columns]: the product with the queries is
+            faster this way round.
+        values: an array for each layer, [rows, heads, columns, size].
         positions: int32 [rows, columns].
         column: the first column that is free in every row.
     """
@@ -118,7 +122,6 @@ class KeyValueCache:
     ) -> None:
         self.steps, self.keys, self.values = steps, keys, values
         self.positions, self.column = positions, column
-        self._handles = [[v.handle for v in variables] for variables in (keys, values)]
 
     @property
     def lengths(self) -> np.ndarray:
@@ -147,7 +150,13 @@ class KeyValueCache:
         places = (self.lengths[:, None] + np.arange(count)).astype(np.int32)
         self.positions[:, self.column : self.column + count] = places
         logits, hidden = self.steps.compiled(
-            token_ids.astype(np.int32), places, self.positions, self.column, wanted, *self._handles
+            token_ids.astype(np.int32),
+            places,
+            self.positions,
+            self.column,
+            wanted,
+            self.keys,
+            self.values,
         )
         self.column += count
         return Output(logits.numpy(), hidden.numpy())
@@ -184,10 +193,9 @@ class KeyValueCache:
             self._replace(lambda array, axis: _lengthened(array, axis, more))
 
     def _replace(self, change: Callable[[Any, int], Any]) -> None:
-        """Replace each variable by `change(variable, axis of its columns)`."""
-        for variables, axis in ((self.keys, 3), (self.values, 2)):
-            for variable in variables:
-                variable.assign(change(variable, axis))
+        """Replace each array by `change(array, axis of its columns)`."""
+        self.keys = [change(array, 3) for array in self.keys]
+        self.values = [change(array, 2) for array in self.values]
 
 
 def serves(causal_lm: Any) -> bool:
@@ -212,8 +220,14 @@ class _Attention:
     """
 
     def __init__(self, places: Any, seen: Any, column: Any) -> None:
+        import tensorflow as tf
+
         self._places, self._seen, self._column = places[:, :, None], seen[:, None], column
         self._biases: dict[int | None, Any] = {}
+        self._lines: tuple[Any, Any] | None = None
+        # Keys are written in whole blocks where they begin with one: the columns behind are free.
+        blocks = (column % _BLOCK == 0) & (tf.shape(places)[1] > 1)
+        self._width = tf.where(blocks, _BLOCK, 1)
         self.calls = 0
 
     def __call__(
@@ -232,7 +246,7 @@ class _Attention:
         """Attend.
 
         Args:
-            cache: the resource handles of this layer's keys and values.
+            cache: this layer's keys and values.
             query: [rows * count, query_heads * size].
             key: [rows * count, heads * size].
             value: the same.
@@ -255,8 +269,15 @@ class _Attention:
         def by_head(x: Any, order: list[int], *shape: Any) -> Any:
             return tf.transpose(tf.reshape(x, [rows, count, heads, *shape]), order)
 
-        keys = _written(cache[0], by_head(key, [0, 2, 3, 1], size), self._column, axis=3)
-        values = _written(cache[1], by_head(value, [0, 2, 1, 3], size), self._column, axis=2)
+        if self._lines is None:  # the same in every layer
+            columns = tf.shape(cache[0])[3]
+            self._lines = (
+                _lines(rows * heads * size, columns, self._column, count, self._width),
+                _lines(rows * heads, columns, self._column, count, 1),
+            )
+        key = tf.pad(by_head(key, [0, 2, 3, 1], size), [(0, 0)] * 3 + [(0, -count % self._width)])
+        keys = _write(cache[0], key, self._lines[0], self._width)
+        values = _write(cache[1], by_head(value, [0, 2, 1, 3], size), self._lines[1], size)
         query = by_head(query * tf.cast(scale, query.dtype), [0, 2, 3, 1, 4], group, size)
         scores = tf.matmul(tf.reshape(query, [rows, heads, group * count, size]), keys)
         scores = tf.cast(scores, tf.float32)
@@ -281,25 +302,29 @@ class _Attention:
         return self._biases[sliding_window]
 
 
-def _written(handle: Any, new: Any, column: Any, axis: int) -> Any:
-    """Write `new` into the columns of a variable from `column` on; return all of the variable."""
+def _lines(tables: Any, columns: Any, first: Any, count: Any, width: Any) -> Any:
+    """Return which lines of tables that lie under one another to write, int32 [lines].
+
+    Args:
+        tables: how many there are.
+        columns: of each table; a line holds `width` of them.
+        first: the first column to write.
+        count: how many to write.
+        width: how many columns a line holds.
+    """
     import tensorflow as tf
 
-    begin = [column if i == axis else 0 for i in range(4)]
-    others = 0b1111 & ~(1 << axis)  # axes that are taken whole
-    tf.raw_ops.ResourceStridedSliceAssign(
-        ref=handle,
-        begin=begin,
-        end=[column + tf.shape(new)[axis] if i == axis else 0 for i in range(4)],
-        strides=[1] * 4,
-        value=new,
-        begin_mask=others,
-        end_mask=others,
-    )
-    whole = tf.raw_ops.ReadVariableOp(resource=handle, dtype=new.dtype)
-    shape = new.shape.as_list()
-    shape[axis] = None
-    return tf.ensure_shape(whole, shape)
+    own = tf.range(first // width, first // width + (count + width - 1) // width)
+    return tf.reshape(tf.range(tables)[:, None] * (columns // width) + own, [-1])
+
+
+def _write(array: Any, new: Any, lines: Any, width: Any) -> Any:
+    """Write `new` in place into lines of `width` numbers of `array`, and return it."""
+    import tensorflow as tf
+
+    flat, new = tf.reshape(array, [-1, width]), tf.reshape(tf.cast(new, array.dtype), [-1, width])
+    written = tf.raw_ops.InplaceUpdate(x=flat, i=lines, v=new)
+    return tf.ensure_shape(tf.reshape(written, tf.shape(array)), array.shape)
 
 
 @contextlib.contextmanager
@@ -325,8 +350,8 @@ def _serving(
 
 
 def _room(tokens: int) -> int:
-    """How many columns to make for so many tokens."""
-    return int(tokens + max(_COLUMNS, tokens // 8))
+    """How many columns to make for so many tokens: whole blocks."""
+    return -(-(tokens + max(_COLUMNS, tokens // 8)) // _BLOCK) * _BLOCK
 
 
 def _lengthened(array: Any, axis: int, more: int) -> Any:
@@ -345,14 +370,15 @@ def _join(caches: list[KeyValueCache]) -> KeyValueCache:
     columns = max(cache.positions.shape[1] for cache in caches)
     mores = [columns - cache.positions.shape[1] for cache in caches]
 
-    for variables, axis in (("keys", 3), ("values", 2)):
-        for layer, target in enumerate(getattr(first, variables)):
-            arrays = [getattr(cache, variables)[layer] for cache in caches]
-            target.assign(
-                tf.concat(
-                    [_lengthened(a, axis, more) for a, more in zip(arrays, mores, strict=True)], 0
-                )
+    first.keys, first.values = (
+        [
+            tf.concat(
+                [_lengthened(a, axis, more) for a, more in zip(arrays, mores, strict=True)], 0
             )
+            for arrays in zip(*per_cache, strict=True)
+        ]
+        for per_cache, axis in (([c.keys for c in caches], 3), ([c.values for c in caches], 2))
+    )
     first.positions = np.concatenate(
         [
             np.pad(cache.positions, [(0, 0), (0, more)], constant_values=-1)

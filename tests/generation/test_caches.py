@@ -154,6 +154,30 @@ def test_gaps_are_closed_before_a_cache_grows() -> None:
     assert cache.positions.shape[1] == room
 
 
+def test_a_step_writes_into_its_arrays() -> None:
+    _, cache = LanguageModel(built("GPT2", IN_PLACE["GPT2"])).prefill([[1, 2], [3, 4]])
+    arrays = [(array, 3) for array in cache.keys] + [(array, 2) for array in cache.values]
+    before = [np.array(array) for array, _ in arrays]
+    cache.append(np.array([[5], [6]]))
+    for (array, axis), old, now in zip(arrays, before, [*cache.keys, *cache.values], strict=True):
+        assert now is array
+        changed = (np.array(array) != old).any(axis=tuple({0, 1, 2, 3} - {axis}))
+        np.testing.assert_array_equal(np.flatnonzero(changed), [2])
+
+
+def test_a_prefill_reads_each_prompt_once_and_nothing_else() -> None:
+    steps = LanguageModel(built("GPT2", IN_PLACE["GPT2"]))._stepper()
+    compiled, read = steps.compiled, []
+
+    def counting(token_ids: np.ndarray, *rest: Any) -> Any:
+        read.append(token_ids.tolist())
+        return compiled(token_ids, *rest)
+
+    steps.compiled = counting
+    steps.prefill([[1, 2, 3], [4], [5, 6, 7]])
+    assert read == [[[4]], [[1, 2, 3], [5, 6, 7]]]
+
+
 @pytest.mark.parametrize("wrong", ["a stale column", "an unmasked gap"])
 def test_the_checks_see_a_fault(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     causal_lm = built("GPT2", IN_PLACE["GPT2"])
