@@ -9,6 +9,7 @@ from logit_sampling.arrays import all_to_numpy, in_graph
 from logit_sampling.chain import Chain
 from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, seeds_and_steps, take_in
 from logit_sampling.history import as_history, with_room
+from logit_sampling.integrations import Integrations
 from logit_sampling.random import row_seeds
 from logit_sampling.stepping import Pending, State
 from logit_sampling.transforms.base import Transform
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from logit_sampling.explain import Decode
 
 
-class Sampler(Chain):
+class Sampler(Chain, Integrations):
     """Logits in, token ids out: transforms applied left to right, then one draw.
 
     Equal logits, seed and step give the same token in any batch, on any engine and in any process.

@@ -13,13 +13,16 @@ from logit_sampling.params.systems import SYSTEMS, System
 from logit_sampling.transforms.base import Transform
 
 
-def chain_of(given: Mapping[str, Any], order: str = "default", defaults: bool = False) -> list[Any]:
+def chain_of(
+    given: Mapping[str, Any], order: str = "default", defaults: bool = False, surplus: bool = False
+) -> list[Any]:
     """Return the transforms for ``given`` parameters, in the order of a system.
 
     Args:
         given: values by name; None counts as not given.
         order: which system's chain, a key of ``SYSTEMS``.
         defaults: whether what that system has on by default acts where nothing is given.
+        surplus: whether parameters without effect are passed over.
 
     Raises:
         ValueError: an unknown name, one without effect, or a value out of range.
@@ -39,7 +42,7 @@ def chain_of(given: Mapping[str, Any], order: str = "default", defaults: bool = 
         chain.append(_build(strategy, arguments, system))
         used.update(taken.values())
     for name in passed:
-        if name in on and name not in used:
+        if name in on and name not in used and not surplus:
             raise ValueError(f"`{spelled[name]}` has no effect {_why(name, on, idle, system)}")
     return chain
 

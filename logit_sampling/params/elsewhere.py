@@ -2,7 +2,7 @@
 
 _CALL = "give it to the call, or to `init` or `generate`"
 _GENERATE = "give it to `generate`"
-_BEAMS = "beams are no sampling"
+_BEAMS = "beams are no sampling; use generate(..., search=BeamSearch(num_beams))"
 _ENDS = "it ends a text and changes no distribution; give it to `generate`"
 _ORDER = "write the chain in the order that you want: ls.Sampler(ls.TopK(50), ls.TopP(0.9))"
 _KEEP = "every transform keeps one token at least"
@@ -25,6 +25,12 @@ ELSEWHERE = {
     "length_penalty": _BEAMS,
     "early_stopping": _BEAMS,
     "best_of": _BEAMS,
+    "constraints": _BEAMS,
+    "force_words_ids": _BEAMS,
+    "penalty_alpha": "use generate(..., search=ContrastiveSearch(k, alpha))",
+    "dola_layers": "a sampler sees the logits of the last layer alone",
+    "assistant_ensemble_weight": "drafts change no distribution here",
+    "token_healing": "it changes the prompt; do so before the call",
     "samplers": _ORDER,
     "sampler_seq": _ORDER,
     "min_keep": _KEEP,

@@ -1,0 +1,207 @@
+"""A sampler in KerasHub's generation loop, and KerasHub's samplers as chains."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import keras_hub
+import numpy as np
+from keras import ops
+
+from logit_sampling.arrays import in_graph
+from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written
+from logit_sampling.random import row_seeds
+from logit_sampling.sampler import Greedy, Sampler
+
+
+@keras.saving.register_keras_serializable("logit_sampling")
+class KerasHubSampler(keras_hub.samplers.Sampler):
+    """What ``Sampler.for_keras_hub`` returns: for ``causal_lm.compile(sampler=...)``.
+
+    Args:
+        sampler: one of ours, or its configuration.
+        seed: see ``seed``.
+
+    Attributes:
+        sampler: ours.
+    """
+
+    def __init__(self, sampler: Any, seed: Any = None) -> None:
+        super().__init__()
+        self.sampler = Sampler.from_config(sampler) if isinstance(sampler, dict) else sampler
+        self._goes_on, self._single = seed is None, np.ndim(seed) == 0
+        words = row_seeds(seed, 1 if self._single else np.size(seed))
+        # A variable, so that another seed needs no new graph.
+        self._words = keras.Variable(words, dtype="uint32", trainable=False, name="seed")
+
+    @property
+    def seed(self) -> int | list[int]:
+        """The seed of the next ``generate``: an integer s (row i uses s + i), or one for each row.
+
+        Constructed without one, it is random, and each ``generate`` of n rows adds n to it. It can
+        be set, to an integer or to as many as there were, and nothing is compiled again.
+        """
+        seeds = [int(low) | int(high) << 32 for low, high in ops.convert_to_numpy(self._words)]
+        return seeds[0] if self._single else seeds
+
+    @seed.setter
+    def seed(self, seed: int | Sequence[int]) -> None:
+        if seed is None or (np.ndim(seed) == 0) is not self._single:
+            wanted = "an integer" if self._single else f"{self._words.shape[0]} integers"
+            raise ValueError(f"seed must be {wanted}, as it was; got {seed!r}")
+        self._words.assign(row_seeds(seed, self._words.shape[0]))
+
+    @property
+    def variables(self) -> list[Any]:
+        """What compiled code reads and changes."""
+        return [self._words]
+
+    @as_written
+    def __call__(
+        self,
+        next: Callable,
+        prompt: Any,
+        cache: Any = None,
+        index: Any = 0,
+        mask: Any = None,
+        stop_token_ids: Sequence[int] | None = None,
+        hidden_states: Any = None,
+        model: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Write the rows of ``prompt`` to their ends: what a KerasHub model calls.
+
+        Args:
+            next: ``(prompt, cache, index) -> (logits [batch, vocab], hidden states, cache)``, the
+                logits of the column ``index``.
+            prompt: int [batch, length], with room for what is written.
+            cache: what ``next`` takes and returns.
+            index: the first column that is not in all prompts.
+            mask: bool [batch, length], where a prompt is; by default before ``index``.
+            stop_token_ids: tokens that end a row.
+            hidden_states: not looked at.
+            model: the model whose variables ``next`` reads.
+            **kwargs: not looked at.
+
+        Returns:
+            int [batch, length]; behind its end a row is as it was. From where nothing could be
+            drawn a row holds -1.
+
+        Raises:
+            ValueError: in eager code (``run_eagerly=True``), a row that nothing can be drawn from;
+                seeds for another number of rows.
+        """
+        prompt, cache = ops.convert_to_tensor(prompt), () if cache is None else cache
+        rows, length = ops.shape(prompt)
+        index = ops.cast(index, "int32")
+        mask = ops.zeros_like(prompt, "bool") if mask is None else ops.cast(mask, "bool")
+        given = ops.logical_or(mask, ops.arange(length, dtype="int32")[None] < index)
+        # Only the width of these logits is used, so that compiled code does not compute them.
+        vocabulary = next(prompt, cache, index)[0].shape[-1]
+        history = ops.where(given, prompt, -1)
+        # In a graph a state has room for as many tokens as the history has columns.
+        room = 0 if in_graph(history) else length - int(index)
+        state = self.sampler.init(history, vocabulary, seed=0, max_new_tokens=room)
+        state = state._replace(seed=self._row_words(rows))
+        if not all(hasattr(leaf, "dtype") for leaf in keras.tree.flatten(state)):
+            raise ValueError(
+                f"{self.sampler!r} carries what no tensor can hold, so it cannot be part of "
+                "KerasHub's loop; use logit_sampling.generate"
+            )
+
+        def goes_on(prompt: Any, cache: Any, index: Any, done: Any, state: Any) -> Any:
+            return ops.logical_not(ops.all(done))
+
+        def write(prompt: Any, cache: Any, index: Any, done: Any, state: Any) -> tuple:
+            logits, _, cache = next(ops.maximum(prompt, 0), cache, index)  # -1 is no input
+            resting = ops.logical_or(mask[:, index], done)
+            pending = self.sampler.begin_step(logits, state, resting)
+            ids = pending.draw()
+            tokens = ops.where(resting, prompt[:, index], ops.cast(ids, prompt.dtype))
+            prompt = ops.slice_update(prompt, [0, index], tokens[:, None])
+            ends = tokens < 0
+            for stop in () if stop_token_ids is None else stop_token_ids:
+                ends = ops.logical_or(ends, tokens == stop)
+            ends = ops.logical_and(ends, ops.logical_not(resting))
+            return prompt, cache, index + 1, ops.logical_or(done, ends), pending.accept(ids)
+
+        prompt, *_ = self.run_loop(
+            goes_on,
+            write,
+            loop_vars=(prompt, cache, index, ops.zeros((rows,), "bool"), state),
+            maximum_iterations=length - index,
+            model=model,
+        )
+        if self._goes_on:
+            self._words.assign(_plus(self._words, ops.cast(rows, "uint32")))
+        lost = ops.cumsum(ops.cast(prompt < 0, "int32"), axis=-1) > 0
+        return ops.where(lost, -1, prompt)
+
+    def _row_words(self, rows: Any) -> Any:
+        """Return the words of each row's seed, uint32 [rows, 2]."""
+        if self._single:
+            return _plus(self._words, ops.cast(ops.arange(rows), "uint32"))
+        if rows != self._words.shape[0]:
+            raise ValueError(
+                f"seed has {self._words.shape[0]} values for {rows} rows; give one per row"
+            )
+        return ops.convert_to_tensor(self._words)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the chain and the seed, if one was given, as data that JSON can hold."""
+        seed = None if self._goes_on else self.seed
+        return {"sampler": self.sampler.get_config(), "seed": seed}
+
+
+setattr(KerasHubSampler, AUTOGRAPH_SKIPS, {})
+
+
+def _plus(words: Any, number: Any) -> Any:
+    """Return a seed, uint32 [1, 2], plus numbers below 2**32."""
+    low = words[:, 0] + number
+    return ops.stack([low, words[:, 1] + ops.cast(low < number, "uint32")], axis=-1)
+
+
+def from_keras_hub(sampler: Any) -> Sampler:
+    """Return our sampler for one of KerasHub's (see ``Sampler.from_keras_hub``)."""
+    named = keras_hub.samplers
+    try:
+        theirs = named.get(sampler)
+    except (KeyError, TypeError, ValueError):  # whatever the name or the configuration lacks
+        theirs = None
+    theirs = theirs() if isinstance(theirs, type) else theirs
+    if not isinstance(theirs, named.Sampler):
+        raise ValueError(
+            f"{sampler!r} is no KerasHub sampler: give one, its configuration, or its name, such "
+            "as 'top_k'"
+        )
+    kind = type(theirs)
+    if kind is KerasHubSampler:
+        return theirs.sampler
+    if kind is named.GreedySampler:
+        return Greedy()
+    if kind not in _SETTINGS:
+        own = "write its rule as a Transform, and put that into Sampler(...)"
+        instead = _SEARCHES.get(kind, own).format(**vars(theirs))
+        raise ValueError(f"no chain of transforms does what {kind.__name__} does: {instead}")
+    settings = {ours: getattr(theirs, name) for ours, name in _SETTINGS[kind].items()}
+    return Sampler.from_params(order="keras_hub", **settings)
+
+
+_SETTINGS: dict[type, dict[str, str]] = {
+    keras_hub.samplers.RandomSampler: {"temperature": "temperature"},
+    keras_hub.samplers.TopKSampler: {"temperature": "temperature", "top_k": "k"},
+    keras_hub.samplers.TopPSampler: {"temperature": "temperature", "top_p": "p", "top_k": "k"},
+}
+"""Our names of the settings of each, and theirs."""
+
+_SEARCHES: dict[type, str] = {
+    keras_hub.samplers.BeamSampler: "use generate(..., search=BeamSearch(num_beams={num_beams}))",
+    keras_hub.samplers.ContrastiveSampler: (
+        "use generate(..., search=ContrastiveSearch(k={k}, alpha={alpha}))"
+    ),
+    keras_hub.samplers.SpeculativeSampler: (
+        "use generate(..., search=Speculative(draft_model)), with any sampler"
+    ),
+}
+"""What does the same here, for those that search or draft."""

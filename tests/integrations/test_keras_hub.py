@@ -1,0 +1,274 @@
+"""A sampler in KerasHub's loop writes what our `generate` writes, in each of its modes."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import keras_hub
+import numpy as np
+import pytest
+
+import logit_sampling as ls
+from tests.peers.rows import ROWS, assert_same, softmax
+from tests.peers.test_keras_hub import distribution
+
+PROMPTS = [[7], [3, 1, 4, 1, 5, 9, 2, 6], [20, 21], [30, 31, 32]]
+LENGTH, STOPS, SEED = 20, [5, 6], 2**33 + 3
+HISTORY = ls.Sampler(
+    ls.RepetitionPenalty(1.3), ls.PresencePenalty(0.5), ls.NoRepeatNGram(2), ls.TopP(0.9)
+)
+FEEDBACK = ls.Sampler(
+    ls.MinNewTokens(3, STOPS),
+    ls.DRY(0.8),
+    ls.XTC(0.5, 0.05),
+    ls.Temperature([0.6, 1.0, 1.5, 0.9]),
+    ls.Mirostat(tau=3.0),
+)
+XLA, GRAPH, EAGER = {"jit_compile": True}, {"jit_compile": False}, {"run_eagerly": True}
+
+
+def padded(prompts: list[list[int]] = PROMPTS, length: int = LENGTH) -> dict[str, np.ndarray]:
+    ids, mask = np.zeros((2, len(prompts), length), np.int32)
+    for row, prompt in enumerate(prompts):
+        ids[row, : len(prompt)], mask[row, : len(prompt)] = prompt, 1
+    return {"token_ids": ids, "padding_mask": mask}
+
+
+def written(causal_lm: Any, sampler: Any, mode: dict[str, bool], stops: Any = STOPS) -> np.ndarray:
+    causal_lm.compile(sampler=sampler, **mode)
+    return causal_lm.generate(padded(), stop_token_ids=stops)["token_ids"]
+
+
+def ours(causal_lm: Any, sampler: ls.Sampler, seed: Any = SEED, stops: Any = STOPS) -> np.ndarray:
+    result = ls.generate(
+        causal_lm,
+        PROMPTS,
+        sampler=sampler,
+        seed=seed,
+        stop_at_end=stops,
+        max_new_tokens=LENGTH - 1,
+    )
+    rows = [(p + ids)[:LENGTH] for p, ids in zip(PROMPTS, result.token_ids, strict=True)]
+    return np.array([row + [0] * (LENGTH - len(row)) for row in rows])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "mode"),
+    [
+        *((s, XLA) for s in (HISTORY, FEEDBACK)),
+        *((s, GRAPH) for s in (ls.Greedy(), ls.Sampler(ls.TopK(10)), HISTORY)),
+        *((s, EAGER) for s in (ls.Greedy(ls.BadWords([[7, 10]])), HISTORY, FEEDBACK)),
+    ],
+    ids=str,
+)
+def test_it_writes_the_tokens_of_generate(tiny_llama, sampler, mode):
+    expected = ours(tiny_llama, sampler)
+    assert written(tiny_llama, sampler.for_keras_hub(seed=SEED), mode).tolist() == expected.tolist()
+    assert (expected[:, -1] == 0).any() and (expected[:, -1] > 0).any()  # some rows stop early
+    if not isinstance(sampler, ls.Greedy):
+        assert (ours(tiny_llama, sampler, seed=SEED + 1) != expected).any()
+
+
+def test_texts(tiny_gpt2):
+    prompts = ["the cat", "a", "you and the other"]
+    sampler = ls.Sampler(ls.FrequencyPenalty(0.4), ls.TopK(40))
+    tiny_gpt2.compile(sampler=sampler.for_keras_hub(seed=5))  # by default XLA
+    texts = tiny_gpt2.generate(prompts, max_length=40, strip_prompt=True)
+    for row, prompt in enumerate(prompts):
+        room = 40 - 1 - len(tiny_gpt2.preprocessor.tokenizer.tokenize(prompt))
+        alone = ls.generate(tiny_gpt2, prompt, sampler=sampler, seed=5 + row, max_new_tokens=room)
+        assert len(alone.token_ids[0]) > 5
+        assert alone.texts == [texts[row]]
+
+
+def test_a_seed_for_each_row_and_another_one_without_tracing_again(tiny_llama):
+    seeds = [4, 9, 2**63, 1]
+    adapter = HISTORY.for_keras_hub(seed=seeds)
+    first = written(tiny_llama, adapter, GRAPH)
+    assert first.tolist() == ours(tiny_llama, HISTORY, seeds).tolist()
+    assert adapter.seed == seeds
+    adapter.seed = [9, 4, 1, 2**64 - 1]
+    second = tiny_llama.generate(padded(), stop_token_ids=STOPS)["token_ids"]
+    assert second.tolist() == ours(tiny_llama, HISTORY, adapter.seed).tolist()
+    assert tiny_llama.generate_function.experimental_get_tracing_count() == 1
+    with pytest.raises(ValueError, match="seed must be 4 integers"):
+        adapter.seed = 7
+    with pytest.raises(ValueError, match="seed has 3 values for 4 rows"):
+        written(tiny_llama, HISTORY.for_keras_hub(seed=[1, 2, 3]), GRAPH)
+    with pytest.raises(ValueError, match="seed must be an integer"):
+        HISTORY.for_keras_hub(seed=0.5)
+
+
+def test_without_a_seed_each_call_goes_on_from_one_that_is_told(tiny_llama):
+    adapter = HISTORY.for_keras_hub()
+    assert adapter.seed != HISTORY.for_keras_hub().seed
+    adapter.seed = start = 2**32 - 2  # the lower word overflows within the batch
+    first = written(tiny_llama, adapter, GRAPH)
+    assert first.tolist() == ours(tiny_llama, HISTORY, start).tolist()
+    assert adapter.seed == start + 4
+    second = tiny_llama.generate(padded(), stop_token_ids=STOPS)["token_ids"]
+    assert second.tolist() == ours(tiny_llama, HISTORY, start + 4).tolist()
+    assert second.tolist() != first.tolist()
+
+
+def test_padding_that_is_a_stop_token_stops_nothing(tiny_llama):
+    # KerasHub's own samplers see the padding behind the prompts, and write nothing at all.
+    assert (written(tiny_llama, "greedy", GRAPH, stops=[0]) == padded()["token_ids"]).all()
+    free = written(tiny_llama, HISTORY.for_keras_hub(seed=1), GRAPH, stops=None)
+    bound = tiny_llama.generate(padded(), stop_token_ids=[0])["token_ids"]
+    for row, prompt in zip(free, PROMPTS, strict=True):
+        row[len(prompt) :][np.cumsum(row[len(prompt) :] == 0) > 0] = 0
+    assert bound.tolist() == free.tolist()
+
+
+ONCE = ls.Sampler(ls.AllowTokens([2]), ls.NoRepeatNGram(1))
+
+
+def test_a_row_with_nothing_to_draw_is_told(tiny_llama):
+    out = written(tiny_llama, ONCE.for_keras_hub(seed=0), XLA, stops=None)
+    for row, prompt in zip(out.tolist(), PROMPTS, strict=True):
+        start = prompt if 2 in prompt else [*prompt, 2]
+        assert row == start + [-1] * (LENGTH - len(start))
+    with pytest.raises(ValueError, match="every token of row 0 is at -inf"):
+        written(tiny_llama, ONCE.for_keras_hub(seed=0), EAGER, stops=None)
+
+
+def test_a_row_that_has_stopped_needs_nothing_to_draw(tiny_llama):
+    prompts = [prompt for prompt in PROMPTS if 2 not in prompt]
+    tiny_llama.compile(sampler=ONCE.for_keras_hub(seed=0), **EAGER)
+    out = tiny_llama.generate(padded(prompts), stop_token_ids=[2])["token_ids"]
+    assert out.tolist() == [p + [2] + [0] * (LENGTH - 1 - len(p)) for p in prompts]
+
+
+def test_the_text_of_a_row_with_nothing_to_draw_is_refused(tiny_gpt2):
+    tiny_gpt2.compile(sampler=ONCE.for_keras_hub(seed=0), jit_compile=False)
+    with pytest.raises(OverflowError):
+        tiny_gpt2.generate("the cat", max_length=20)
+
+
+@dataclass(frozen=True)
+class Unheard(ls.Transform):
+    """Carries what is no number."""
+
+    def init(self, history: Any, vocab_size: int) -> Any:
+        return ("text",)
+
+    def apply(self, logits: Any, state: Any) -> Any:
+        return logits
+
+
+def test_a_state_that_no_tensor_holds(tiny_llama):
+    with pytest.raises(ValueError, match=r"Sampler\(Unheard\(\)\) carries what no tensor can hold"):
+        written(tiny_llama, ls.Sampler(Unheard()).for_keras_hub(), EAGER)
+
+
+def test_a_loop_without_model_or_mask():
+    logits = np.log(np.array([[0.1, 0.6, 0.3], [0.5, 0.2, 0.3]], np.float32))
+    prompt = np.array([[1, 0, 0], [2, 0, 0]], np.int32)
+    chain = ls.Sampler(ls.NoRepeatNGram(1), ls.Temperature(0))
+    out = chain.for_keras_hub()(lambda p, c, i: (logits, None, c), prompt, index=1)
+    # What stands before the index is the prompt.
+    assert np.asarray(out).tolist() == [[1, 2, 0], [2, 0, 1]]
+
+
+def test_serializing():
+    adapter = ls.Sampler(ls.TopK(3), ls.TopP(0.5)).for_keras_hub(seed=[3, 4])
+    again = keras_hub.samplers.deserialize(keras_hub.samplers.serialize(adapter))
+    assert again.sampler == adapter.sampler and again.seed == [3, 4]
+    assert ls.Greedy().for_keras_hub().get_config()["seed"] is None
+    assert ls.Sampler.from_keras_hub(adapter) is adapter.sampler
+
+
+def test_jax():
+    code = """if True:
+        import numpy as np, keras, logit_sampling as ls
+        from tests.integrations.test_keras_hub import HISTORY, SEED
+        logits = np.random.default_rng(0).normal(0, 3, (30, 30)).astype("float32")
+        def next(prompt, cache, index):
+            return keras.ops.take(logits, prompt[:, index - 1], axis=0), None, cache
+        prompt, mask = np.zeros((2, 2, 12), "int32")
+        prompt[0, :1], prompt[1, :3] = 7, [1, 2, 3]
+        mask[0, :1] = mask[1, :3] = 1
+        adapter = HISTORY.for_keras_hub(seed=SEED)
+        def run(words, *arrays):
+            with keras.StatelessScope([(adapter.variables[0], words)]):
+                return adapter(next, arrays[0], index=1, mask=arrays[1])
+        import jax
+        compiled = jax.jit(run)(adapter.variables[0].value, prompt, mask)
+        by_hand = ls.generate(lambda ids: logits[ids], [[7], [1, 2, 3]], sampler=HISTORY,
+                              seed=SEED, max_new_tokens=11).token_ids
+        for row, start, new in zip(np.asarray(compiled), (1, 3), by_hand):
+            assert row[start:].tolist() == new[:12 - start], (row, new)
+        print(keras.config.backend(), len(set(by_hand[0])))
+    """
+    env = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split()[0] == "jax" and int(done.stdout.split()[1]) > 6
+
+
+# KerasHub's samplers as ours.
+
+SAME = [
+    ("random", ls.Sampler()),
+    ("top_k", ls.Sampler(ls.TopK(5))),
+    ("top_p", ls.Sampler(ls.TopP(0.1))),
+    (keras_hub.samplers.TopPSampler, ls.Sampler(ls.TopP(0.1))),
+    (
+        keras_hub.samplers.RandomSampler(temperature=0.7, seed=3),
+        ls.Sampler(ls.Temperature(0.7)),
+    ),
+    (
+        keras_hub.samplers.TopKSampler(k=3, temperature=2.0),
+        ls.Sampler(ls.Temperature(2.0), ls.TopK(3)),
+    ),
+    (
+        keras_hub.samplers.serialize(keras_hub.samplers.TopPSampler(p=0.52, k=3, temperature=0.9)),
+        ls.Sampler(ls.Temperature(0.9), ls.TopP(0.52), ls.TopK(3)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("theirs", "expected"), SAME, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize("row", [2, 3])
+def test_a_sampler_of_theirs_as_ours(theirs, expected, row):
+    mine = ls.Sampler.from_keras_hub(theirs)
+    assert mine == expected
+    sampler = keras_hub.samplers.get(theirs)
+    sampler = sampler() if isinstance(sampler, type) else sampler
+    assert_same(mine.probabilities(ROWS[row]), distribution(sampler, ROWS[row]), mine)
+    assert np.abs(mine.probabilities(ROWS[row]) - softmax(ROWS[row] / 1.3)).max() > 1e-3
+
+
+def test_greedy_there_and_back(tiny_llama):
+    mine = ls.Sampler.from_keras_hub("greedy")
+    assert mine == ls.Greedy()
+    theirs = written(tiny_llama, "greedy", GRAPH, stops=None)
+    assert written(tiny_llama, mine.for_keras_hub(), GRAPH, stops=None).tolist() == theirs.tolist()
+
+
+class OfTheirOwn(keras_hub.samplers.TopKSampler):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        ("beam", r"BeamSampler does: use generate\(\.\.\., search=BeamSearch\(num_beams=5\)\)"),
+        (keras_hub.samplers.BeamSampler(num_beams=3), r"BeamSearch\(num_beams=3\)"),
+        ("contrastive", r"search=ContrastiveSearch\(k=5, alpha=0.6\)"),
+        ("speculative", "draft"),
+        (OfTheirOwn(), "OfTheirOwn does: write its rule as a Transform"),
+        ("Greedy", "'Greedy' is no KerasHub sampler"),
+        ("nonsense", "'nonsense' is no KerasHub sampler"),
+        (None, "None is no KerasHub sampler"),
+        (keras_hub.samplers.RandomSampler(temperature=0.0), "no `temperature` of 0.0"),
+        (keras_hub.samplers.TopKSampler(k=-1), "TopK needs `k`"),
+    ],
+    ids=str,
+)
+def test_refusals(theirs, message):
+    with pytest.raises(ValueError, match=message):
+        ls.Sampler.from_keras_hub(theirs)

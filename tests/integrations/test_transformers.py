@@ -1,0 +1,215 @@
+"""A sampler in the loop of transformers' `generate`, on a small model with random weights."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import logit_sampling as ls
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+transformers.logging.set_verbosity_error()
+
+END, PAD = 3, 0
+ALONE = {"temperature": 1.0, "top_k": 0, "top_p": 1.0}
+SEEDS = {"seed": 11, "pad_token_id": PAD, "eos_token_id": END}
+PROMPTS = [[7, 9], [30, 1, 4, 1, 5], [20]]
+CHAINS = [
+    ls.Greedy(),
+    ls.Sampler(ls.Temperature(0.8), ls.TopK(20)),
+    ls.Sampler(ls.RepetitionPenalty(1.3), ls.NoRepeatNGram(2), ls.TopP(0.9)),
+    ls.Sampler(ls.PresencePenalty(0.7), ls.MinNewTokens(4, END), ls.XTC(0.5, 0.05), ls.MinP(0.02)),
+    ls.Sampler(ls.DRY(0.8), ls.Mirostat(tau=3.0)),
+    ls.Sampler(ls.AdaptiveP(0.3)),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=60,
+        n_positions=64,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        initializer_range=0.4,
+        bos_token_id=1,
+        eos_token_id=END,
+        pad_token_id=PAD,
+    )
+    return transformers.GPT2LMHeadModel(config).eval()
+
+
+def run(model: Any, prompts: list[list[int]], *processors: Any, **settings: Any) -> list[list[int]]:
+    """Return what `generate` writes behind prompts, without what fills a row up."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[PAD] * (width - len(p)) + p for p in prompts])
+    out = model.generate(
+        input_ids=ids,
+        attention_mask=(ids != PAD).long(),
+        logits_processor=list(processors),
+        **{"max_new_tokens": 15, **settings},
+    )[:, width:]
+    rows = [row.tolist() for row in out]
+    return [row[: row.index(END) + 1] if END in row else row for row in rows]
+
+
+def ours(model: Any, prompts: list[list[int]], sampler: ls.Sampler, **settings: Any) -> Any:
+    def logits(ids: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return model(torch.tensor(ids).long()).logits.numpy()
+
+    rows = [
+        ls.generate(
+            logits, [prompt], sampler=sampler, max_new_tokens=15, stop_at_end=[END], seed=11 + i
+        ).token_ids[0]
+        for i, prompt in enumerate(prompts)
+    ]
+    return rows
+
+
+def test_it_is_one_of_their_processors():
+    entry = ls.Sampler(ls.TopK(2)).for_transformers()
+    assert isinstance(entry, transformers.LogitsProcessor)
+    scores = torch.tensor([[1.0, 3.0, 2.0, 0.0]])
+    masked = entry(torch.tensor([[5]]), scores)
+    assert masked.dtype == torch.float32
+    assert masked.tolist() == [[-np.inf, 3.0, 2.0, -np.inf]]
+    assert scores.tolist() == [[1.0, 3.0, 2.0, 0.0]]
+    half = ls.Sampler(ls.TopK(2)).for_transformers()(torch.tensor([[5]]), scores.bfloat16())
+    assert half.tolist() == masked.tolist()
+
+
+@pytest.mark.parametrize("do_sample", [True, False])
+@pytest.mark.parametrize("sampler", CHAINS, ids=repr)
+def test_a_draw_of_ours_writes_what_our_generate_writes(model, sampler, do_sample):
+    entry = sampler.for_transformers(draw=True, **SEEDS)
+    written = run(model, PROMPTS, entry, do_sample=do_sample)
+    assert written == ours(model, PROMPTS, sampler)
+    assert len({len(row) for row in written}) > 1 or len(written[0]) == 15
+    assert run(model, PROMPTS, entry, do_sample=do_sample) == written  # it begins anew
+    other = sampler.for_transformers(draw=True, **{**SEEDS, "seed": 12})
+    different = run(model, PROMPTS, other, do_sample=do_sample) != written
+    assert different is not isinstance(sampler, ls.Greedy)
+
+
+def test_greedy_with_masks_alone(model):
+    chain = [ls.RepetitionPenalty(1.4), ls.NoRepeatNGram(3), ls.PresencePenalty(0.3)]
+    masked = run(
+        model, PROMPTS, ls.Sampler(*chain).for_transformers(**SEEDS), do_sample=False, **ALONE
+    )
+    assert masked == ours(model, PROMPTS, ls.Greedy(*chain))
+    assert masked == run(
+        model, PROMPTS, ls.Greedy(*chain).for_transformers(**SEEDS), do_sample=True, **ALONE
+    )
+
+
+def test_the_distribution_that_their_draw_sees(model):
+    sampler = ls.Sampler(ls.FrequencyPenalty(0.5), ls.Temperature(0.7), ls.TopP(0.8))
+    torch.manual_seed(3)
+    ids = torch.tensor([[7, 9, 4]])
+    out = model.generate(
+        input_ids=ids,
+        logits_processor=[sampler.for_transformers()],
+        do_sample=True,
+        max_new_tokens=12,
+        return_dict_in_generate=True,
+        output_scores=True,
+        output_logits=True,
+        **ALONE,
+    )
+    history = out.sequences[0].tolist()
+    for step, (scores, logits) in enumerate(zip(out.scores, out.logits, strict=True)):
+        expected = sampler.probabilities(
+            logits[0].numpy(), history=history[: 3 + step], prompt_length=3
+        )
+        np.testing.assert_allclose(torch.softmax(scores[0], -1), expected, atol=1e-6)
+        assert 0 < (expected > 0).sum() < 60
+    assert step >= 5
+
+
+def test_mirostat_learns_from_the_tokens_that_they_drew(model):
+    sampler = ls.Sampler(ls.Mirostat(tau=2.0, eta=0.5))
+    torch.manual_seed(1)
+    ids = torch.tensor([[7, 9, 4]])
+    out = model.generate(
+        input_ids=ids,
+        logits_processor=[sampler.for_transformers()],
+        do_sample=True,
+        max_new_tokens=12,
+        return_dict_in_generate=True,
+        output_scores=True,
+        output_logits=True,
+        **ALONE,
+    )
+    state = sampler.init(ids.numpy(), 60, seed=0)
+    for scores, logits, token in zip(
+        out.scores, out.logits, out.sequences[0, 3:].tolist(), strict=True
+    ):
+        pending = sampler.begin_step(logits.numpy(), state)
+        np.testing.assert_allclose(scores.numpy(), pending.logits(), rtol=1e-6)
+        state = pending.accept(np.array([token], np.int32))
+
+
+def test_what_they_apply_behind_it(model):
+    entry = ls.Sampler(ls.TopK(20)).for_transformers()
+    settings = {"do_sample": True, "output_scores": True, "return_dict_in_generate": True}
+    ids = torch.tensor([[7, 9, 4]])
+    out = model.generate(
+        input_ids=ids, logits_processor=[entry], max_new_tokens=1, top_k=5, **settings
+    )
+    assert (out.scores[0] > -np.inf).sum() == 5
+    entry = ls.Sampler(ls.TopK(55)).for_transformers()
+    out = model.generate(input_ids=ids, logits_processor=[entry], max_new_tokens=1, **settings)
+    assert (out.scores[0] > -np.inf).sum() == 50  # their default
+
+
+def test_beam_search_gets_the_masks(model):
+    settings = {"num_beams": 3}
+    chain = [ls.NoRepeatNGram(2), ls.SuppressTokens([8, 12])]
+    prompts = [[7, 9, 4], [30, 1, 4]]
+    theirs = run(model, prompts, no_repeat_ngram_size=2, suppress_tokens=[8, 12], **settings)
+    entry = ls.Sampler(*chain).for_transformers(eos_token_id=END)
+    assert run(model, prompts, entry, **settings) == theirs
+    assert theirs != run(model, prompts, **settings)
+    with pytest.raises(ValueError, match="Mirostat needs the probability"):
+        run(model, prompts, ls.Sampler(ls.Mirostat()).for_transformers(), **settings)
+
+
+def test_a_row_with_nothing_left(model):
+    nothing = ls.Sampler(ls.SuppressTokens([5]), ls.AllowTokens([5]))
+    for draw in (False, True):
+        with pytest.raises(ValueError, match="every token of row 0 is at -inf"):
+            run(model, PROMPTS, nothing.for_transformers(draw=draw), do_sample=False)
+
+
+def test_nothing_raises_behind_the_end():
+    # A second token is forbidden, but the row has ended by then.
+    once = ls.Sampler(ls.SuppressTokens([2]), ls.ForcedTokens({0: END}), ls.NoRepeatNGram(1))
+    entry = once.for_transformers(eos_token_id=END, seed=1)
+    scores = torch.full((1, 4), -np.inf)
+    scores[0, END] = 0.0
+    assert entry(torch.tensor([[1]]), scores).tolist() == [[-np.inf] * 3 + [0.0]]
+    assert entry(torch.tensor([[1, END]]), scores).tolist() == scores.tolist()
+    assert entry(torch.tensor([[1, END, PAD]]), scores).tolist() == scores.tolist()
+    unaware = once.for_transformers(seed=1)
+    unaware(torch.tensor([[1]]), scores)
+    with pytest.raises(ValueError, match="every token of row 0"):
+        unaware(torch.tensor([[1, END]]), scores)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"eos_token_id": "end"}, "eos_token_id"),
+        ({"seed": [1, 2]}, "seed has 2 values for 3 rows"),
+        ({"seed": 1.5}, "seed must be an integer"),
+    ],
+    ids=str,
+)
+def test_refusals(model, settings, message):
+    with pytest.raises(ValueError, match=message):
+        run(model, PROMPTS, ls.Sampler().for_transformers(**settings), do_sample=True)
