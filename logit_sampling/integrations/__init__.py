@@ -10,10 +10,12 @@ class Integrations:
     def for_keras_hub(self, *, seed: int | Sequence[int] | None = None) -> Any:
         """Return the chain as a KerasHub sampler, for ``causal_lm.compile(sampler=...)``.
 
-        It writes the tokens that ``generate`` writes here with the same seed: each row draws by its
-        own seed, and what counts as its history and its prompt is its own, also where prompts of
-        different lengths share a batch. All of KerasHub's modes serve (``jit_compile`` True or
-        False, ``run_eagerly``), with TensorFlow and JAX. A stopped row is not written further.
+        It writes the tokens that ``generate`` writes here after the same ids with the same seed:
+        each row draws by its own seed, and what counts as its history and its prompt is its own,
+        also where prompts of different lengths share a batch. All of KerasHub's modes serve
+        (``jit_compile`` True or False, ``run_eagerly``), with TensorFlow and JAX. A row that has
+        stopped is not written further. (From a string KerasHub makes ids with a start token, even
+        where the preprocessor has ``add_start_token=False``, which we follow.)
 
         Nothing can raise in compiled code. A row that nothing can be drawn from holds the id -1
         from there to its end, and the model is not fed with it: look for -1 in ids; asked for

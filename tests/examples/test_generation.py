@@ -32,3 +32,12 @@ def test_own_loop(capsys: pytest.CaptureFixture) -> None:
     # The model has learned the text, so that greedy repeats it.
     assert lines[1].strip().startswith("the cat sat on") or "the dog sat on the" in lines[1]
     assert all(len(line) == 4 + 8 + 40 for i, line in enumerate(lines) if i % 3)
+
+
+def test_in_other_loops(tiny_preset: Path, capsys: pytest.CaptureFixture) -> None:
+    main_of("in_other_loops.py")[1]["main"](str(tiny_preset))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("KerasHub: ") and len(lines[0]) > 20
+    assert lines[1] == "the same here: True"
+    assert "Sampler(TopK(k=5))" in lines
+    assert "Sampler(Temperature(temperature=0.6), TopK(k=50), TopP(p=0.9))" in lines

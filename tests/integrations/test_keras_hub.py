@@ -16,6 +16,7 @@ from tests.peers.test_keras_hub import distribution
 
 PROMPTS = [[7], [3, 1, 4, 1, 5, 9, 2, 6], [20, 21], [30, 31, 32]]
 LENGTH, STOPS, SEED = 20, [5, 6], 2**33 + 3
+PLAIN = ls.Sampler(ls.TopK(10))
 HISTORY = ls.Sampler(
     ls.RepetitionPenalty(1.3), ls.PresencePenalty(0.5), ls.NoRepeatNGram(2), ls.TopP(0.9)
 )
@@ -58,7 +59,7 @@ def ours(causal_lm: Any, sampler: ls.Sampler, seed: Any = SEED, stops: Any = STO
     ("sampler", "mode"),
     [
         *((s, XLA) for s in (HISTORY, FEEDBACK)),
-        *((s, GRAPH) for s in (ls.Greedy(), ls.Sampler(ls.TopK(10)), HISTORY)),
+        *((s, GRAPH) for s in (ls.Greedy(), PLAIN, HISTORY)),
         *((s, EAGER) for s in (ls.Greedy(ls.BadWords([[7, 10]])), HISTORY, FEEDBACK)),
     ],
     ids=str,
@@ -85,38 +86,38 @@ def test_texts(tiny_gpt2):
 
 def test_a_seed_for_each_row_and_another_one_without_tracing_again(tiny_llama):
     seeds = [4, 9, 2**63, 1]
-    adapter = HISTORY.for_keras_hub(seed=seeds)
+    adapter = PLAIN.for_keras_hub(seed=seeds)
     first = written(tiny_llama, adapter, GRAPH)
-    assert first.tolist() == ours(tiny_llama, HISTORY, seeds).tolist()
+    assert first.tolist() == ours(tiny_llama, PLAIN, seeds).tolist()
     assert adapter.seed == seeds
     adapter.seed = [9, 4, 1, 2**64 - 1]
     second = tiny_llama.generate(padded(), stop_token_ids=STOPS)["token_ids"]
-    assert second.tolist() == ours(tiny_llama, HISTORY, adapter.seed).tolist()
+    assert second.tolist() == ours(tiny_llama, PLAIN, adapter.seed).tolist()
     assert tiny_llama.generate_function.experimental_get_tracing_count() == 1
     with pytest.raises(ValueError, match="seed must be 4 integers"):
         adapter.seed = 7
     with pytest.raises(ValueError, match="seed has 3 values for 4 rows"):
-        written(tiny_llama, HISTORY.for_keras_hub(seed=[1, 2, 3]), GRAPH)
+        written(tiny_llama, PLAIN.for_keras_hub(seed=[1, 2, 3]), GRAPH)
     with pytest.raises(ValueError, match="seed must be an integer"):
-        HISTORY.for_keras_hub(seed=0.5)
+        PLAIN.for_keras_hub(seed=0.5)
 
 
 def test_without_a_seed_each_call_goes_on_from_one_that_is_told(tiny_llama):
-    adapter = HISTORY.for_keras_hub()
-    assert adapter.seed != HISTORY.for_keras_hub().seed
+    adapter = PLAIN.for_keras_hub()
+    assert adapter.seed != PLAIN.for_keras_hub().seed
     adapter.seed = start = 2**32 - 2  # the lower word overflows within the batch
     first = written(tiny_llama, adapter, GRAPH)
-    assert first.tolist() == ours(tiny_llama, HISTORY, start).tolist()
+    assert first.tolist() == ours(tiny_llama, PLAIN, start).tolist()
     assert adapter.seed == start + 4
     second = tiny_llama.generate(padded(), stop_token_ids=STOPS)["token_ids"]
-    assert second.tolist() == ours(tiny_llama, HISTORY, start + 4).tolist()
+    assert second.tolist() == ours(tiny_llama, PLAIN, start + 4).tolist()
     assert second.tolist() != first.tolist()
 
 
 def test_padding_that_is_a_stop_token_stops_nothing(tiny_llama):
     # KerasHub's own samplers see the padding behind the prompts, and write nothing at all.
     assert (written(tiny_llama, "greedy", GRAPH, stops=[0]) == padded()["token_ids"]).all()
-    free = written(tiny_llama, HISTORY.for_keras_hub(seed=1), GRAPH, stops=None)
+    free = written(tiny_llama, PLAIN.for_keras_hub(seed=1), GRAPH, stops=None)
     bound = tiny_llama.generate(padded(), stop_token_ids=[0])["token_ids"]
     for row, prompt in zip(free, PROMPTS, strict=True):
         row[len(prompt) :][np.cumsum(row[len(prompt) :] == 0) > 0] = 0
@@ -259,7 +260,7 @@ class OfTheirOwn(keras_hub.samplers.TopKSampler):
         ("beam", r"BeamSampler does: use generate\(\.\.\., search=BeamSearch\(num_beams=5\)\)"),
         (keras_hub.samplers.BeamSampler(num_beams=3), r"BeamSearch\(num_beams=3\)"),
         ("contrastive", r"search=ContrastiveSearch\(k=5, alpha=0.6\)"),
-        ("speculative", "draft"),
+        ("speculative", r"search=Speculation\(draft_model, num_draft=5\)"),
         (OfTheirOwn(), "OfTheirOwn does: write its rule as a Transform"),
         ("Greedy", "'Greedy' is no KerasHub sampler"),
         ("nonsense", "'nonsense' is no KerasHub sampler"),
