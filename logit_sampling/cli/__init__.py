@@ -12,16 +12,17 @@ from logit_sampling.cli.compare import compare
 from logit_sampling.cli.explain import explain
 from logit_sampling.cli.generate import generate
 from logit_sampling.cli.samplers import samplers
+from logit_sampling.cli.score import score
 from logit_sampling.cli.train import train
 
 app = typer.Typer(
     name="logit-sampling",
-    help="Turn raw vocabulary logits into tokens: generate, explain, compare, train, check.",
+    help="Turn raw vocabulary logits into tokens: generate, score, explain, compare, train, check.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (generate, explain, samplers, compare, train, check):
+for command in (generate, score, explain, samplers, compare, train, check):
     app.command()(command)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from logit_sampling.cli.options import ModelOption
 from logit_sampling.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ GAP = 3  # " │ "
 
 def compare(
     prompts: Annotated[list[str], typer.Argument(help="Texts to continue, one or more.")],
-    model: Annotated[
-        str, typer.Option(help="A shipped model, a folder, or a KerasHub preset.")
-    ] = "shakespeare",
+    model: ModelOption = "shakespeare",
     seeds: Annotated[int, typer.Option(help="Runs of each random sampler: seeds 0, 1, ...")] = 3,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of every text.")] = 120,
     temperature: Annotated[float, typer.Option(help="For all samplers but greedy.")] = 1.0,

@@ -11,6 +11,7 @@ import typer
 from logit_sampling.cli.options import (
     GreedyOption,
     MinPOption,
+    ModelOption,
     TemperatureOption,
     TopKOption,
     TopPOption,
@@ -21,9 +22,7 @@ from logit_sampling.cli.quiet import import_tensorflow
 
 def explain(
     prompt: Annotated[str, typer.Argument(help="The text before the token.")],
-    model: Annotated[
-        str, typer.Option(help="A shipped model, a folder, or a KerasHub preset.")
-    ] = "shakespeare",
+    model: ModelOption = "shakespeare",
     temperature: TemperatureOption = None,
     top_k: TopKOption = None,
     top_p: TopPOption = None,

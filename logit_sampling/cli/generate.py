@@ -11,6 +11,8 @@ import typer
 from logit_sampling.cli.options import (
     GreedyOption,
     MinPOption,
+    ModelOption,
+    OverflowOption,
     TemperatureOption,
     TopKOption,
     TopPOption,
@@ -21,15 +23,24 @@ from logit_sampling.cli.quiet import import_tensorflow
 
 def generate(
     prompts: Annotated[list[str], typer.Argument(help="The texts to continue.")],
-    model: Annotated[
-        str, typer.Option(help="A shipped model, a folder, or a KerasHub preset.")
-    ] = "shakespeare",
+    model: ModelOption = "shakespeare",
     temperature: TemperatureOption = None,
     top_k: TopKOption = None,
     top_p: TopPOption = None,
     min_p: MinPOption = None,
     greedy: GreedyOption = False,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens that a text gets at most.")] = 100,
+    min_new_tokens: Annotated[
+        int, typer.Option(help="Tokens before an end token or a stop string may end a text.")
+    ] = 0,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(help="End a text before this string; may be given several times."),
+    ] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="End all texts after so many seconds.")
+    ] = None,
+    overflow: OverflowOption = "error",
     n: Annotated[int, typer.Option("--n", "-n", help="Texts for each prompt.")] = 1,
     seed: Annotated[
         int | None, typer.Option(help="The same seed gives the same texts; text i uses seed + i.")
@@ -37,8 +48,19 @@ def generate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead, with log-probabilities.")
     ] = False,
+    top_log_probs: Annotated[
+        int, typer.Option(help="With --json: so many of the likeliest tokens at each place.")
+    ] = 0,
+    echo: Annotated[
+        bool, typer.Option("--echo", help="With --json: the prompts' log-probabilities too.")
+    ] = False,
 ) -> None:
-    """Continue prompts with a language model, and print the text as it is made."""
+    """Continue prompts with a language model, and print the text as it is made.
+
+    Ctrl-C prints what there is and ends with status 130.
+    """
+    if (top_log_probs or echo) and not as_json:
+        raise ValueError("--top-log-probs and --echo add to what --json prints: add --json")
     sampler = build_sampler(temperature, top_k, top_p, min_p, greedy)
     seed = secrets.randbits(32) if seed is None else seed
     import_tensorflow()
@@ -68,15 +90,23 @@ def generate(
         prompts,
         sampler=sampler,
         max_new_tokens=max_new_tokens,
+        min_new_tokens=min_new_tokens,
+        stop=stop or (),
+        deadline=deadline,
+        overflow=overflow,
         seed=seed,
         n=n,
+        top_log_probs=top_log_probs,
+        echo=echo,
         on_text=None if as_json else show,
     )
     if as_json:
         print(json.dumps({"model": loaded.name, "sampler": repr(sampler), **result.to_dict()}))
-        return
-    for row, text in enumerate(result.texts):
-        if row or not begun:
-            begin(row)
-            print(text, end="")
-        print()
+    else:
+        for row, text in enumerate(result.texts):
+            if row or not begun:
+                begin(row)
+                print(text, end="")
+            print()
+    if "interrupted" in result.finish_reasons:
+        raise typer.Exit(130)

@@ -21,6 +21,14 @@ TopPOption = Annotated[
 MinPOption = Annotated[
     float | None, typer.Option(help="Keep tokens with this share of the greatest probability.")
 ]
+ModelOption = Annotated[str, typer.Option(help="A shipped model, a folder, or a KerasHub preset.")]
+OverflowOption = Annotated[
+    str,
+    typer.Option(
+        help="What to do with texts longer than the model's context: error, or slide on with the "
+        "latest part."
+    ),
+]
 GreedyOption = Annotated[bool, typer.Option("--greedy", help="Always take the likeliest token.")]
 
 

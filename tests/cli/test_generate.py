@@ -69,9 +69,92 @@ def test_without_a_seed_texts_differ(capsys: pytest.CaptureFixture, model: list[
     assert run(capsys, "the", *model)[0] != run(capsys, "the", *model)[0]
 
 
+def test_options_that_end_a_text(
+    capsys: pytest.CaptureFixture, model: list[str], tiny_gpt2: Any
+) -> None:
+    plain = ls.generate(tiny_gpt2, "the", max_new_tokens=20, seed=7).texts[0]
+    stop, other = plain[4:6], "no such text"
+    out, _, status = run(capsys, "the", *model, "--seed", "7", "--stop", stop, "--stop", other)
+    assert (out, status) == (f"the{plain[: plain.index(stop)]}\n", 0)
+    late = ["--min-new-tokens", "19", "--stop", stop, "--deadline", "1000"]
+    longer = ls.generate(tiny_gpt2, "the", max_new_tokens=20, min_new_tokens=19, seed=7).texts[0]
+    assert stop in longer  # too early
+    out, _, _ = run(capsys, "the", *model, "--seed", "7", *late)
+    assert out == f"the{longer}\n"
+    out, _, _ = run(capsys, "the", *model, "--seed", "7", "--deadline", "1e-9")
+    assert plain.startswith(out.removeprefix("the").removesuffix("\n").rstrip("\ufffd"))
+    assert len(out) < len(plain)
+
+
+def test_a_long_text_slides(
+    capsys: pytest.CaptureFixture, model: list[str], tiny_gpt2: Any
+) -> None:
+    sampler = ls.Greedy()
+    options = ["--greedy", "--overflow", "slide", "--max-new-tokens", "70"]
+    text = ls.generate(tiny_gpt2, "the", sampler=sampler, max_new_tokens=70, overflow="slide")
+    out, _, status = run(capsys, "the", *model, *options)
+    assert (out, status) == (f"the{text.texts[0]}\n", 0)
+
+
+def test_json_tells_of_prompts_and_alternatives(
+    capsys: pytest.CaptureFixture, model: list[str], tiny_gpt2: Any
+) -> None:
+    expected = ls.generate(
+        tiny_gpt2, ["the"], max_new_tokens=20, seed=1, echo=True, top_log_probs=2, stop="zz"
+    )
+    options = ["--seed", "1", "--json", "--echo", "--top-log-probs", "2", "--stop", "zz"]
+    data = json.loads(run(capsys, "the", *model, *options)[0])
+    wanted = json.loads(json.dumps(expected.to_dict()))
+    assert set(wanted) == set(data) - {"model", "sampler"}
+    assert data["prompt_log_probs"][0][0] is None
+    assert data["prompt_log_probs"][0][1:] == pytest.approx(wanted["prompt_log_probs"][0][1:])
+    assert data["stop_strings"] == [None]
+    ids = [[pair[0] for pair in top] for top in data["top_log_probs"][0]]
+    assert ids == [[pair[0] for pair in top] for top in wanted["top_log_probs"][0]]
+    assert data["texts"] == wanted["texts"]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_prints_what_there_is(
+    capsys: pytest.CaptureFixture,
+    model: list[str],
+    tiny_gpt2: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    as_json: bool,
+) -> None:
+    import sys
+
+    module = sys.modules["logit_sampling.generation.stream"]
+    grow = module.grow  # type: ignore[attr-defined]
+
+    def interrupted(*arguments: Any) -> Any:
+        for count, row in enumerate(grow(*arguments)):
+            yield row
+            if count == 11:  # six tokens of each of two rows
+                raise KeyboardInterrupt
+
+    texts = ls.generate(tiny_gpt2, ["the", "a"], max_new_tokens=6, seed=3).texts
+    monkeypatch.setattr(module, "grow", interrupted)
+    options = ["--json"] if as_json else []
+    out, err, status = run(capsys, "the", "a", *model, "--seed", "3", *options)
+    assert (err, status) == ("", 130)
+    if as_json:
+        data = json.loads(out)
+        assert (data["texts"], data["finish_reasons"]) == (texts, ["interrupted"] * 2)
+    else:
+        assert out == (
+            f"--- prompt 0, sample 0, seed 3 ---\nthe{texts[0]}\n"
+            f"--- prompt 1, sample 0, seed 4 ---\na{texts[1]}\n"
+        )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["a", "--echo"], "--top-log-probs and --echo add to what --json prints: add --json"),
+        (["a", "--stop", ""], "stop must be a string or a list of strings, none empty"),
+        (["a", "--overflow", "cut"], 'overflow must be "error" or "slide", got \'cut\''),
+        (["a", "--deadline", "-1"], "deadline must be seconds above 0"),
         (["a", "--top-k", "0"], "TopK needs `k` to be a finite integer in [1, inf)"),
         (["a", "--top-p", "1.2"], "TopP needs `p` to be a finite number in (0, 1]"),
         (["a", "--temperature", "-1"], "Temperature needs `temperature` to be a finite number"),

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import subprocess
 import sys
 import weakref
@@ -191,6 +190,8 @@ import os, signal, time
 import numpy as np
 from logit_sampling.generation.generate import generate
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+
 def model(ids):
     if ids.shape[1] == 5:
         os.kill(os.getpid(), signal.SIGINT)
@@ -209,7 +210,6 @@ print(len(result.token_ids[0]), result.finish_reasons)
         timeout=50,
     )
     assert (done.stdout, done.returncode) == ("4 ['interrupted']\n", 0), done.stderr
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,0 +1,44 @@
+"""The command ``logit-sampling score``."""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from logit_sampling.cli.options import ModelOption, OverflowOption
+from logit_sampling.cli.quiet import import_tensorflow
+
+
+def score(
+    texts: Annotated[list[str] | None, typer.Argument(help="The texts.")] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file that is a text; may be given several times."),
+    ] = None,
+    model: ModelOption = "shakespeare",
+    overflow: OverflowOption = "error",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead, token by token.")
+    ] = False,
+) -> None:
+    """Tell how likely a language model finds texts."""
+    named = [(repr(text), text) for text in texts or []]
+    named += [(str(path), path.read_text(encoding="utf-8")) for path in file or []]
+    if not named:
+        raise ValueError("nothing to score: give texts, or --file with a path")
+    import_tensorflow()
+    from logit_sampling.generation import load_model, score
+
+    with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
+        loaded = load_model(model)
+    result = score(loaded, [text for _, text in named], overflow=overflow)
+    if as_json:
+        print(json.dumps({"model": loaded.name, **result.to_dict()}))
+        return
+    for (name, _), total, count in zip(named, result.totals, result.counts, strict=True):
+        shown = name if len(name) <= 60 else f"{name[:57]}..."
+        print(f"{total:.2f} nats in {count} tokens: {shown}")
+    print(f"perplexity {result.perplexity:.2f} over {sum(result.counts)} tokens")
