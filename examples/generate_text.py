@@ -22,16 +22,18 @@ def main(name: str = "shakespeare") -> None:
             f"{sum(log_probs) / len(log_probs):.2f} nats a token]\n"
         )
 
-    # Text as it is made: on_text gets each piece with the number of its row.
+    # Text as it is made, up to the end of a sentence.
     print("ROMEO:", end="")
-    ls.generate(
-        model,
-        "ROMEO:",
-        sampler=ls.Greedy(),
-        max_new_tokens=40,
-        on_text=lambda row, piece: print(piece, end="", flush=True),
-    )
-    print()
+    ends = [".", "!", "?"]
+    stream = ls.stream(model, "ROMEO:", sampler=sampler, stop=ends, max_new_tokens=40, seed=8)
+    for event in stream:
+        print(event, end="", flush=True)
+    print(f"\n  [{stream.result.finish_reasons[0]}]\n")
+
+    # How likely the model finds a text.
+    scored = ls.score(model, ["To be, or not to be", "To bee, oar knot two bee"])
+    for total, count in zip(scored.totals, scored.counts, strict=True):
+        print(f"{total:.1f} nats in {count} tokens")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ def test_generate_text(tiny_preset: Path, capsys: pytest.CaptureFixture) -> None
     assert "seed 7, 40 tokens, length" in out
     assert "seed 8" in out
     assert out.rindex("ROMEO:") > out.index("To be")
+    assert out.count("nats in") == 2
 
 
 def test_own_loop(capsys: pytest.CaptureFixture) -> None:

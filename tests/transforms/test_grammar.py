@@ -290,3 +290,19 @@ def test_without_the_package_the_extra_is_named(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "llguidance", None)
     with pytest.raises(ValueError, match=r"pip install 'logit-sampling\[grammar\]'"):
         ls.Grammar.regex("a", tiny)
+
+
+def test_rows_of_a_batch_that_end_at_different_steps_stay_valid(tiny):
+    grammar = ls.Grammar.regex("(ab|b){1,6}1", tiny)
+    sampler = ls.Sampler(grammar)
+
+    def flat(ids):
+        return np.zeros((len(ids), VOCABULARY), np.float32)
+
+    options = {"sampler": sampler, "max_new_tokens": 20, "stop_at_end": [END]}
+    batch = ls.generate(flat, [[0]] * 8, seed=3, **options)
+    assert len({len(ids) for ids in batch.token_ids}) > 2
+    for row, ids in enumerate(batch.token_ids):
+        text = "".join(TOKENS[i] for i in ids[:-1])
+        assert re.fullmatch("(ab|b){1,6}1", text) and ids[-1] == END
+        assert ids == ls.generate(flat, [[0]], seed=3 + row, **options).token_ids[0]
