@@ -86,7 +86,8 @@ class Masses:
     def total(self) -> float:
         """The sum of the masses."""
         if self._total is None:
-            self._total = float(self.blocks().sum())
+            few = self.values.size <= BLOCK  # most often by far, and one block is soon summed up
+            self._total = float((self.of() if few else self.blocks()).sum())
         return self._total
 
     @property

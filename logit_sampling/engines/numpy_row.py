@@ -256,6 +256,8 @@ class Row:
             place = int(self.ids.searchsorted(token))
             if place == self.ids.size or self.ids[place] != token:
                 return -math.inf
+        if self.values.size == 1 and not self.empty:
+            return 0.0
         return float(self.masses.logs(slice(place, place + 1))[0]) - self.masses.log_total
 
     def leaders(self, count: int) -> tuple[np.ndarray, np.ndarray]:
