@@ -1,5 +1,6 @@
 """A step of a sampler in a loop: what it carries, and what lies between logits and tokens."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +65,17 @@ class Pending(NamedTuple):
         if self.resting is not None:
             following = self.stages[0].xp.where(self.resting, step, following)
         return State(seed, following, updated)
+
+    def select(self, rows: Sequence[int]) -> "Pending":
+        """Return the step of some rows, which may be repeated or reordered; in eager code alone."""
+        places = np.asarray(rows, np.intp)
+        seed, step, states = self.state
+        own = (t.select(s, places) for t, s in zip(self.transforms, states, strict=True))
+        return self._replace(
+            stages=tuple(stage.select(rows) for stage in self.stages),
+            state=State(seed[places], step[places], tuple(own)),
+            resting=None if self.resting is None else self.resting[places],
+        )
 
     def restore(self, result: Any) -> Any:
         """Return a result in the array type of the logits, without a batch axis of ours."""

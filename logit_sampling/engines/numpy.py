@@ -1,7 +1,7 @@
 """The eager engine: NumPy arrays, one row at a time (see ``numpy_row``)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -97,6 +97,10 @@ class Scores:
         return type(self)(
             rows, self.vocabulary, self.seeds, self.steps, self.coins_tossed, self.forced
         )
+
+    def select(self, rows: Sequence[int]) -> Self:
+        """Return the scores of some rows, for what needs no random numbers."""
+        return type(self)(tuple([self.rows[row] for row in rows]), self.vocabulary)
 
     def numbers(self, parameter: Any) -> np.ndarray:
         """Return a parameter, one number or one for each row, as [batch]."""

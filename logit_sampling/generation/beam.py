@@ -1,14 +1,16 @@
 """Beam search, plain and diverse: the likeliest texts that a few hypotheses side by side find."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
 from logit_sampling.checks import check_count, check_flag, check_real
+from logit_sampling.engines.numpy_row import Row as Scores
 from logit_sampling.generation.request import Request
 from logit_sampling.generation.row import Row
 from logit_sampling.generation.search import (
@@ -19,7 +21,7 @@ from logit_sampling.generation.search import (
     most_likely,
 )
 from logit_sampling.sampler import Sampler
-from logit_sampling.stepping import Pending, State
+from logit_sampling.stepping import State
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,6 @@ class _Beam:
     """One beginning of a text, or a whole one."""
 
     row: Row
-    state: State
     place: int  # where in the batch the logits are that follow it
     total: float = 0.0  # the sum of the sampler's log-probabilities
 
@@ -141,6 +142,15 @@ class _Beam:
         return self.row.score
 
 
+@dataclass
+class _Group:
+    """Beams that are compared with each other."""
+
+    live: list[_Beam]  # those that go on
+    state: State  # of the sampler, a row for each of them
+    ended: list[_Beam] = field(default_factory=list)  # whole texts, the best first
+
+
 class _Hunt:
     """The search for the texts of one prompt."""
 
@@ -149,41 +159,43 @@ class _Hunt:
         self.sampler = _sampler_of(request, number)
         self.width = search.num_beams // search.num_groups
         self.length = 0
-        self.live: list[list[_Beam]] = []  # of each group
-        self.ended: list[list[_Beam]] = [[] for _ in range(search.num_groups)]  # the best first
+        self.groups: list[_Group] = []
 
     def beams(self) -> list[_Beam]:
         """Return the beams that go on."""
-        return [beam for group in self.live for beam in group]
+        return [beam for group in self.groups for beam in group.live]
 
     def step(self, logits: np.ndarray) -> None:
         """Give each beam a token; logits [places, vocab]."""
-        if not self.length:
-            first = Row(self.request.prompts[self.number], self.request.seeds[self._rows()[0]])
+        if not self.groups:
+            first = Row(
+                self.request.prompts[self.number],
+                self.request.seeds[_rows_of(self.request, self.number)[0]],
+            )
             state = self.sampler.init([first.prompt], logits.shape[-1], seed=[first.seed])
-            self.live = [[_Beam(first, state, self.number)] for _ in self.ended]
+            for _ in range(self.search.num_groups):
+                self.groups.append(_Group([_Beam(first, self.number)], state))
         self.length += 1
         taken: Counter[int] = Counter()
-        for group, ended in zip(self.live, self.ended, strict=True):
-            try:
-                chosen = self._choose(group, logits, taken)
-            except ValueError as error:
-                problem = str(error).replace("row 0", "this beam")  # the sampler saw one
-                where = f"prompt {self.number}, new token {self.length - 1}"
-                raise ValueError(f"{where}: {problem}") from error
-            taken.update(beam.row.ids[-1] for beam in chosen)
-            self._sort_out(group, chosen, ended)
+        for group in self.groups:
+            if group.live:
+                try:
+                    chosen = self._choose(group, logits, taken)
+                except ValueError as error:
+                    problem = re.sub(r"\brow \d+\b", "this beam", str(error))
+                    where = f"prompt {self.number}, new token {self.length - 1}"
+                    raise ValueError(f"{where}: {problem}") from error
+                taken.update(beam.row.ids[-1] for beam in chosen)
+                self._sort_out(group, chosen)
 
-    def _choose(self, group: list[_Beam], logits: np.ndarray, taken: Counter[int]) -> list[_Beam]:
+    def _choose(self, group: _Group, logits: np.ndarray, taken: Counter[int]) -> list[_Beam]:
         """Return the best continuations: those that end the text, and as many that do not."""
         ends, penalty = self.request.end_ids, self.search.diversity_penalty
         # Of each beam no more can be chosen: all that end or are penalised may come first.
         enough = self.width + len(ends) + (len(taken) if penalty else 0)
-        steps, candidates = [], []
-        for place, beam in enumerate(group):
-            pending = self.sampler.begin_step(logits[beam.place : beam.place + 1], beam.state)
-            steps.append(pending)
-            left = pending.stages[-1].rows[0]
+        pending = self.sampler.begin_step(logits[[b.place for b in group.live]], group.state)
+        candidates = []
+        for place, (beam, left) in enumerate(zip(group.live, pending.stages[-1].rows, strict=True)):
             if left.empty:  # nothing can follow this beam
                 continue
             for token, log_prob in zip(*(a.tolist() for a in left.leaders(enough)), strict=True):
@@ -192,19 +204,24 @@ class _Hunt:
                 candidates.append((order, total, log_prob))
         candidates.sort()
         chosen: list[_Beam] = []
-        going_on = 0
+        parents: list[int] = []  # of those that go on
+        tokens: list[int] = []
         for rank, ((_, place, token), total, log_prob) in enumerate(candidates):
-            if going_on == self.width:
+            if len(parents) == self.width:
                 break
-            if token in ends and rank >= self.width:
+            if token not in ends:
+                parents.append(place)
+                tokens.append(token)
+            elif rank >= self.width:
                 continue
-            going_on += token not in ends
-            row = self._longer(group[place].row, token, log_prob, steps[place], total)
-            state = steps[place].accept(np.array([token], np.int32))
-            chosen.append(_Beam(row, state, group[place].place, total))
+            beam, model = group.live[place], pending.stages[0].rows[place]
+            row = self._longer(beam.row, token, model, log_prob, total)
+            chosen.append(_Beam(row, beam.place, total))
+        if parents:
+            group.state = pending.select(parents).accept(np.array(tokens, np.int32))
         return chosen
 
-    def _longer(self, row: Row, token: int, log_prob: float, pending: Pending, total: float) -> Row:
+    def _longer(self, row: Row, token: int, model: Scores, log_prob: float, total: float) -> Row:
         """Return a text with a token more."""
         longer = replace(
             row,
@@ -213,44 +230,42 @@ class _Hunt:
             sampler_log_probs=[*row.sampler_log_probs],
             top_log_probs=[*row.top_log_probs],
         )
-        model = pending.stages[0].rows[0]
         top = most_likely(model, self.request.top_log_probs)
         longer.take(token, model.log_prob(token), log_prob, top)
         longer.score = total / self.length**self.search.length_penalty
         return longer
 
-    def _sort_out(self, group: list[_Beam], chosen: list[_Beam], ended: list[_Beam]) -> None:
+    def _sort_out(self, group: _Group, chosen: list[_Beam]) -> None:
         """Part what has ended from what goes on, and end the group if it is done."""
         last = self.length == self.request.max_new_tokens
-        group.clear()
+        group.live, ended = [], group.ended
         for beam in chosen:
             end = beam.row.ids[-1] in self.request.end_ids
             beam.row.finish_reason = "end_token" if end else "length" if last else ""
-            (ended if beam.row.finish_reason else group).append(beam)
+            (ended if beam.row.finish_reason else group.live).append(beam)
         ended.sort(key=lambda beam: -beam.score)
         del ended[self.width :]
         early = self.search.early_stopping or self.width == 1
         if len(ended) == self.width and (early or self._bound(group) <= ended[-1].score):
-            group.clear()
+            group.live = []
 
-    def _bound(self, group: list[_Beam]) -> float:
+    def _bound(self, group: _Group) -> float:
         """Return what no text can exceed that a group may still find: one that loses no more."""
         power = self.search.length_penalty
         length = self.request.max_new_tokens if power > 0 else self.length + 1
-        return max((beam.total / length**power for beam in group), default=-math.inf)
+        return max((beam.total / length**power for beam in group.live), default=-math.inf)
 
     def best(self) -> list[Row]:
         """Return the best texts, one for each row of the prompt."""
-        found = sorted((beam for own in self.ended for beam in own), key=lambda beam: -beam.score)
+        found = sorted(
+            (beam for group in self.groups for beam in group.ended), key=lambda beam: -beam.score
+        )
         if len(found) < self.request.n:
             raise ValueError(
                 f"prompt {self.number}: n is {self.request.n}, but the search found {len(found)} "
                 "texts that the sampler allows: ask for fewer, or loosen its transforms"
             )
         return [beam.row for beam in found[: self.request.n]]
-
-    def _rows(self) -> range:
-        return _rows_of(self.request, self.number)
 
 
 def _rows_of(request: Request, number: int) -> range:
