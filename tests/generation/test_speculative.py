@@ -237,10 +237,10 @@ def test_the_target_as_its_own_draft_writes_what_it_writes_alone() -> None:
     sampler = ls.Sampler(ls.Temperature(0.9), ls.FrequencyPenalty(0.3), ls.TopP(0.95))
     options: dict[str, Any] = {"sampler": sampler, "max_new_tokens": 16, "seed": 5, "n": 4}
     plain = ls.generate(target, PROMPTS, **options)
-    calls = []
+    sizes = []
 
     def counted(ids: np.ndarray) -> np.ndarray:
-        calls.append(ids.shape)
+        sizes.append(ids.shape[1])
         return target(ids)
 
     ours = ls.generate(counted, PROMPTS, **options, draft=target, num_draft=4)
@@ -248,7 +248,24 @@ def test_the_target_as_its_own_draft_writes_what_it_writes_alone() -> None:
     np.testing.assert_allclose(ours.log_probs, plain.log_probs, atol=1e-6)
     np.testing.assert_allclose(ours.sampler_log_probs, plain.sampler_log_probs, atol=1e-6)
     assert ours.accepted == [4.0] * 8  # after the first token three rounds of five
-    assert len(calls) == 2 * (1 + 3)  # once for each length of prompt
+    # Once for each length of prompt; what follows the last token is not asked for.
+    assert sizes == [1, 2, 6, 7, 11, 12, 16, 17]
+
+
+def test_no_model_reads_more_than_a_text_can_have() -> None:
+    sizes: dict[str, list[int]] = {"target": [], "draft": []}
+
+    def counted(name: str, model: Callable) -> Callable:
+        def function(ids: np.ndarray) -> np.ndarray:
+            sizes[name].append(ids.shape[1])
+            return model(ids)
+
+        return function
+
+    models = counted("target", target), counted("draft", wrong)
+    ls.generate(models[0], [[0]], n=9, max_new_tokens=8, seed=0, draft=models[1], num_draft=5)
+    assert max(sizes["target"]) == 8  # the prompt, and all but the last token
+    assert max(sizes["draft"]) == 9  # a row that waits for others is read to its end
 
 
 @pytest.mark.parametrize("draft", [uniform, wrong])
@@ -332,28 +349,35 @@ def test_texts_stream_and_stop_as_without_a_draft() -> None:
 
 
 def test_where_the_chain_leaves_the_draft_nothing_the_target_goes_on() -> None:
-    """The draft repeats the last token, which the chain forbids the second time."""
-    chain = ls.Sampler(ls.TopK(1), ls.NoRepeatNGram(1))
-    follow = 9.0 * np.eye(4, dtype=np.float32)[[1, 2, 3, 0]]
-    repeat = 9.0 * np.eye(4, dtype=np.float32)
-    result = ls.generate(
-        lambda ids: follow[ids],
-        [[0]],
-        sampler=chain,
-        max_new_tokens=3,
-        draft=lambda ids: repeat[ids],
-        num_draft=2,
-    )
-    assert result.token_ids == [[1, 2, 3]]
-    assert result.accepted == [0.0]
+    """The draft can but repeat the last token, which the chain forbids."""
+    chain = ls.Sampler(ls.NoRepeatNGram(1))
+    options: dict[str, Any] = {"sampler": chain, "max_new_tokens": 3, "n": 8, "seed": 4}
+    with np.errstate(divide="ignore"):
+        repeat = np.log(np.eye(4, dtype=np.float32))
+    plain = ls.generate(target, [[0]], **options)
+    result = ls.generate(target, [[0]], draft=lambda ids: repeat[ids], num_draft=2, **options)
+    assert result.token_ids == plain.token_ids
+    assert len(set(map(tuple, result.token_ids))) > 1
+    assert result.accepted == [0.0] * 8
     with pytest.raises(ValueError, match=r"row 0, new token 3: every token is at -inf"):
-        ls.generate(
-            lambda ids: follow[ids],
-            [[0]],
-            sampler=chain,
-            max_new_tokens=4,
-            draft=lambda ids: repeat[ids],
-        )
+        options["max_new_tokens"] = 4
+        ls.generate(target, [[0]], draft=lambda ids: repeat[ids], **options)
+
+
+def test_nothing_is_drafted_behind_an_end_token() -> None:
+    sizes = []
+
+    def draft(ids: np.ndarray) -> np.ndarray:
+        sizes.append(ids.shape[1])
+        return 30.0 * np.eye(4, dtype=np.float32)[np.full_like(ids, 3)]
+
+    def never(ids: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(4) == 3, -np.inf, uniform(ids))
+
+    options: dict[str, Any] = {"max_new_tokens": 4, "stop_at_end": [3], "num_draft": 4}
+    result = ls.generate(never, [[0]], seed=0, draft=draft, **options)
+    assert result.finish_reasons == ["length"]
+    assert sizes == [1, 2, 3, 4]  # the prompt, and one token a round
 
 
 def test_refusals(tiny_gpt2: Any, tiny_llama: Any) -> None:
