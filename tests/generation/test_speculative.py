@@ -109,7 +109,11 @@ CASES: list[tuple[ls.Sampler, Callable, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("sampler", "draft", "num_draft"), CASES, ids=repr)
+@pytest.mark.parametrize(
+    ("sampler", "draft", "num_draft"),
+    CASES,
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
 def test_texts_have_the_distribution_of_the_target(
     sampler: ls.Sampler, draft: Callable, num_draft: int
 ) -> None:
