@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import ClassVar
 
 import numpy as np
@@ -19,8 +20,9 @@ from logit_sampling.generation.search import (
     check_request,
     check_several,
     most_likely,
+    past_deadline,
+    sampler_of_prompt,
 )
-from logit_sampling.sampler import Sampler
 from logit_sampling.stepping import State
 
 
@@ -88,7 +90,7 @@ class BeamSearch:
         """Write the ``n`` best texts of each prompt, with falling scores.
 
         Yields:
-            the number of each row, when all are written.
+            the number of each row, when all are written, or when the deadline has passed.
 
         Raises:
             ValueError: ``n`` above ``num_beams``, or more texts than the sampler allows; arguments
@@ -105,26 +107,41 @@ class BeamSearch:
             "BeamSearch",
             stop=bool(request.stop),
             should_stop=request.should_stop is not None,
-            deadline=request.deadline is not None,
         )
         check_several(request, "BeamSearch")
         hunts = [_Hunt(self, request, number) for number in range(len(request.prompts))]
-        reader = TextReader(request.model, request.prompts)
-        logits = reader.output.logits[:, -1]
-        while True:
-            for hunt in hunts:
-                hunt.step(logits)
-            beams = [beam for hunt in hunts for beam in hunt.beams()]
-            if not beams:
-                break
-            reader.select([beam.place for beam in beams])
-            for place, beam in enumerate(beams):
-                beam.place = place
-            logits = reader.read([beam.row.prompt + beam.row.ids for beam in beams]).logits[:, -1]
-        found = [row for hunt in hunts for row in hunt.best()]
-        for i, (row, own) in enumerate(zip(rows, found, strict=True)):
-            vars(row).update(vars(own))
-            yield i
+        stopped = ""
+        try:
+            for _ in _steps(request, hunts):
+                if past_deadline(request):
+                    stopped = "deadline"
+                    break
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        for i, hunt in enumerate(hunts):
+            for row, own in zip_longest(rows[i * request.n :][: request.n], hunt.best(stopped)):
+                if own is None:  # stopped before there were so many
+                    row.end(stopped)
+                else:
+                    vars(row).update(vars(own))
+        yield from range(len(rows))
+
+
+def _steps(request: Request, hunts: "list[_Hunt]") -> Iterator[None]:
+    """Give all beams of all prompts a token at a time, and yield between."""
+    reader = TextReader(request.model, request.prompts)
+    logits = reader.output.logits[:, -1]
+    while True:
+        for hunt in hunts:
+            hunt.step(logits)
+        yield
+        beams = [beam for hunt in hunts for beam in hunt.beams()]
+        if not beams:
+            return
+        reader.select([beam.place for beam in beams])
+        for place, beam in enumerate(beams):
+            beam.place = place
+        logits = reader.read([beam.row.prompt + beam.row.ids for beam in beams]).logits[:, -1]
 
 
 @dataclass
@@ -156,7 +173,7 @@ class _Hunt:
 
     def __init__(self, search: BeamSearch, request: Request, number: int) -> None:
         self.search, self.request, self.number = search, request, number
-        self.sampler = _sampler_of(request, number)
+        self.sampler = sampler_of_prompt(request, number)
         self.width = search.num_beams // search.num_groups
         self.length = 0
         self.groups: list[_Group] = []
@@ -168,10 +185,8 @@ class _Hunt:
     def step(self, logits: np.ndarray) -> None:
         """Give each beam a token; logits [places, vocab]."""
         if not self.groups:
-            first = Row(
-                self.request.prompts[self.number],
-                self.request.seeds[_rows_of(self.request, self.number)[0]],
-            )
+            seed = self.request.seeds[self.number * self.request.n]
+            first = Row(self.request.prompts[self.number], seed, score=-math.inf)
             state = self.sampler.init([first.prompt], logits.shape[-1], seed=[first.seed])
             for _ in range(self.search.num_groups):
                 self.groups.append(_Group([_Beam(first, self.number)], state))
@@ -255,35 +270,21 @@ class _Hunt:
         length = self.request.max_new_tokens if power > 0 else self.length + 1
         return max((beam.total / length**power for beam in group.live), default=-math.inf)
 
-    def best(self) -> list[Row]:
-        """Return the best texts, one for each row of the prompt."""
-        found = sorted(
-            (beam for group in self.groups for beam in group.ended), key=lambda beam: -beam.score
-        )
-        if len(found) < self.request.n:
+    def best(self, stopped: str) -> list[Row]:
+        """Return the best texts; those that would go on too if the search was ``stopped``.
+
+        Raises:
+            ValueError: there are fewer than ``n``, and the search was not stopped.
+        """
+        found = [beam for group in self.groups for beam in group.ended]
+        if stopped:
+            for beam in self.beams():
+                beam.row.finish_reason = stopped
+                found.append(beam)
+        elif len(found) < self.request.n:
             raise ValueError(
                 f"prompt {self.number}: n is {self.request.n}, but the search found {len(found)} "
                 "texts that the sampler allows: ask for fewer, or loosen its transforms"
             )
+        found.sort(key=lambda beam: -beam.score)
         return [beam.row for beam in found[: self.request.n]]
-
-
-def _rows_of(request: Request, number: int) -> range:
-    return range(number * request.n, (number + 1) * request.n)
-
-
-def _sampler_of(request: Request, number: int) -> Sampler:
-    """Return the sampler of a prompt; raise ValueError if its rows have different ones."""
-    rows = _rows_of(request, number)
-    sampler, members = next(pair for pair in request.groups if rows[0] in pair[1])
-    first = members.index(rows[0])
-    own = [
-        Sampler(*(transform.of_row(place) for transform in sampler.transforms))
-        for place in range(first, first + request.n)
-    ]
-    if any(other != own[0] for other in own):
-        raise ValueError(
-            f"the rows of prompt {number} have different parameters, but BeamSearch finds all in "
-            "one search: give them the same"
-        )
-    return own[0]

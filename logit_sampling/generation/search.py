@@ -12,7 +12,7 @@ from logit_sampling.engines.numpy_row import Row as Scores
 from logit_sampling.generation.model import Model, Output
 from logit_sampling.generation.request import Request
 from logit_sampling.generation.row import Alternatives, Row
-from logit_sampling.sampler import Greedy
+from logit_sampling.sampler import Greedy, Sampler
 from logit_sampling.stepping import Pending, State
 
 EndedBy = Callable[[int], str]
@@ -207,8 +207,7 @@ class Writer:
 
     def stop_in_time(self) -> Iterator[int]:
         """End all rows if the deadline is over; yield the number of each."""
-        deadline = self.request.deadline
-        if deadline is not None and time.perf_counter() >= deadline:
+        if past_deadline(self.request):
             for i in self.unfinished():
                 self.rows[i].end("deadline")
                 yield i
@@ -248,3 +247,24 @@ def check_several(request: Request, name: str) -> None:
                 f"{name} compares several tokens a step, and Greedy leaves one: pass its "
                 "transforms in a Sampler, or no sampler"
             )
+
+
+def past_deadline(request: Request) -> bool:
+    """Tell whether the time is over."""
+    return request.deadline is not None and time.perf_counter() >= request.deadline
+
+
+def sampler_of_prompt(request: Request, number: int) -> Sampler:
+    """Return the sampler of a prompt; raise ValueError if its rows have different ones."""
+    sampler, members = next(pair for pair in request.groups if number * request.n in pair[1])
+    first = members.index(number * request.n)
+    own = [
+        type(sampler)(*(transform.of_row(place) for transform in sampler.transforms))
+        for place in range(first, first + request.n)
+    ]
+    if any(other != own[0] for other in own):
+        raise ValueError(
+            f"the rows of prompt {number} have different parameters, but one search finds them "
+            "all: give them the same"
+        )
+    return own[0]

@@ -391,7 +391,6 @@ def test_refusals(tiny_gpt2: Any) -> None:
     generate("only at its end", on_text=print)
     with pytest.raises(ValueError, match="only at its end"):
         ls.stream(tiny_gpt2, "a", search=ls.BeamSearch(2), max_new_tokens=3)
-    generate("BeamSearch does not go together with deadline=", deadline=1.0)
     generate("BeamSearch does not go together with should_stop=", should_stop=lambda row, ids: True)
     generate("BeamSearch does not go together with overflow=", overflow="slide")
     generate("BeamSearch does not go together with stop=", model=tiny_gpt2, prompts="a", stop="b")
@@ -419,6 +418,31 @@ def test_refusals(tiny_gpt2: Any) -> None:
 def test_numbers_out_of_range(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ls.BeamSearch(**options)
+
+
+def test_a_search_that_is_stopped_returns_the_best_so_far() -> None:
+    table, calls = Table.of(4, 5), []
+
+    def interrupted(ids: np.ndarray) -> np.ndarray:
+        calls.append(ids.shape)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return table(ids)
+
+    options: dict[str, Any] = {"n": 3, "search": ls.BeamSearch(3)}
+    short = ls.generate(table, [[0], [1]], max_new_tokens=3, **options)
+    result = ls.generate(interrupted, [[0], [1]], max_new_tokens=9, **options)
+    assert result.token_ids == short.token_ids
+    assert result.scores == short.scores
+    assert result.finish_reasons == ["interrupted"] * 6
+    result = ls.generate(table, [[0], [1]], max_new_tokens=9, deadline=1e-9, **options)
+    assert result.finish_reasons == ["deadline"] * 6
+    first = ls.generate(table, [[0], [1]], max_new_tokens=1, **options)
+    assert found(result) == [(ids, score, "deadline") for ids, score, _ in found(first)]
+    calls[:] = [(0, 0)] * 3  # in the prompt
+    result = ls.generate(interrupted, [[0], [1]], max_new_tokens=9, **options)
+    assert result.token_ids == [[]] * 6 and result.scores is None
+    assert result.finish_reasons == ["interrupted"] * 6
 
 
 def test_numbers_for_each_prompt() -> None:
