@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logit_sampling.engines.select import leading
-from logit_sampling.generation.row import Alternatives, Row
+from logit_sampling.generation.row import Row
 from logit_sampling.sampler import Sampler, State
 
 
@@ -103,31 +102,3 @@ class Drawer:
             mine = logits if own == list(range(len(logits))) else logits[own]
             ids[own], log_probs[own] = group.draw(mine, self._rows)
         return ids, log_probs
-
-
-def log_totals(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the sum of the exponentials of each row, float64 [rows].
-
-    >>> log_totals(np.log(np.array([[0.5, 0.25], [2.0, 6.0]], np.float32))).round(6)
-    array([-0.287682,  2.079442])
-    """
-    totals = np.empty(len(logits))
-    work = np.empty(logits.shape[-1], logits.dtype)
-    for row, own in enumerate(logits):  # a row at a time stays in the processor's cache
-        peak = own.max()
-        if np.isinf(peak):
-            totals[row] = peak
-            continue
-        np.exp(np.subtract(own, peak, out=work), out=work)
-        totals[row] = float(peak) + np.log(work.sum(dtype=np.float64))
-    return totals
-
-
-def most_likely(logits: np.ndarray, total: float, count: int) -> Alternatives:
-    """Return the `count` likeliest tokens of a row [vocab], of equals the lower id first.
-
-    `total` is the row's :func:`log_totals`.
-    """
-    places = leading(logits, min(count, logits.size))
-    places = places[np.argsort(-logits[places], kind="stable")]
-    return [(int(i), float(logits[i] - total)) for i in places]

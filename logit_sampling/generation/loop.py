@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
-from logit_sampling.generation.drawing import Drawer, log_totals, most_likely
+from logit_sampling.generation.drawing import Drawer
+from logit_sampling.generation.log_probs import LogProbs
 from logit_sampling.generation.reading import Reader
 from logit_sampling.generation.request import Request
 from logit_sampling.generation.row import Row
@@ -26,20 +25,21 @@ def grow(request: Request, rows: Sequence[Row], ended_by: Callable[[int], str]) 
     reader, drawer = Reader(request.model, rows, request.slide), None
     active = list(range(len(rows)))
     while active:
+        # The model reads what is new, and each row gets a token from its sampler.
         logits = reader.logits(active)
         if drawer is None:
             drawer = Drawer(request.groups, rows, logits.shape[-1], request.max_new_tokens)
         ids, sampler_log_probs = drawer.draw(logits, active)
-        totals = log_totals(logits)
-        log_probs = logits[np.arange(len(ids)), ids] - totals
+        # Each takes it in, with what the model thinks of it, and may end.
+        model, count = LogProbs(logits), request.top_log_probs
+        tokens, log_probs = ids.tolist(), model.of(ids).tolist()
         for place, i in enumerate(active):
-            top = None
-            if request.top_log_probs:
-                top = most_likely(logits[place], totals[place], request.top_log_probs)
-            row, token = rows[i], int(ids[place])
-            row.take(token, float(log_probs[place]), float(sampler_log_probs[place]), top)
+            row, token = rows[i], tokens[place]
+            top = model.likeliest(place, count) if count else None
+            row.take(token, log_probs[place], float(sampler_log_probs[place]), top)
             row.finish_reason = "end_token" if token in request.end_ids else ended_by(i)
             yield i
+        # The others go on, if there is time.
         active = [i for i in active if not rows[i].finish_reason]
         if request.deadline is not None and time.perf_counter() >= request.deadline:
             for i in active:

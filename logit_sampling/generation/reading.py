@@ -47,6 +47,8 @@ class Reader:
         return logits[~ended]
 
     def _start(self, i: int, before: int = 0) -> int:
+        if self._context is None:
+            return 0
         row = self._rows[i]
         return window_start(len(row.prompt) + len(row.ids) - before, self._context)
 

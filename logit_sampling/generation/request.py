@@ -166,7 +166,7 @@ class Request:
             slide=slide,
             top_log_probs=int(top_log_probs),
             search=search_of(search, draft, num_draft),
-            prompt_log_probs=[log_probs_of(runner, ids, slide) for ids in encoded]
+            prompt_log_probs=[log_probs_of(i, runner, ids, slide) for i, ids in enumerate(encoded)]
             if echo
             else None,
         )

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.generation.drawing import log_totals
 from logit_sampling.generation.language_model import as_model
+from logit_sampling.generation.log_probs import LogProbs
 from logit_sampling.generation.model import Model, Tokenizer
 from logit_sampling.generation.prompts import Prompt, listed, token_ids
 from logit_sampling.generation.window import window_start
@@ -63,8 +63,8 @@ def score(
         a :class:`ScoreResult`.
 
     Raises:
-        ValueError: an empty text, one that does not fit the context, ids outside the vocabulary, or
-            no text with a second token.
+        ValueError: an empty text, one that does not fit the context, ids outside the vocabulary, no
+            text with a second token, or logits that hold NaN or no token above -inf.
 
     Example, with a model that finds each of two tokens equally likely:
 
@@ -87,7 +87,8 @@ def score(
     counts = [len(own) - 1 for own in ids]
     if not any(counts):
         raise ValueError("no text has a second token, so there is nothing to score")
-    log_probs = [log_probs_of(runner, own, overflow == "slide") for own in ids]
+    slide = overflow == "slide"
+    log_probs = [log_probs_of(i, runner, own, slide, "text") for i, own in enumerate(ids)]
     totals = [math.fsum(p for p in own if p is not None) for own in log_probs]
     return ScoreResult(
         token_ids=ids,
@@ -98,23 +99,33 @@ def score(
     )
 
 
-def log_probs_of(model: Model, ids: list[int], slide: bool) -> list[float | None]:
-    """Return the log-probability of each token given those before, None for the first."""
+def log_probs_of(
+    index: int, model: Model, ids: list[int], slide: bool, name: str = "prompt"
+) -> list[float | None]:
+    """Return the log-probability of each token given those before, None for the first.
+
+    Raises:
+        ValueError: the logits hold NaN, or no token above -inf.
+    """
     context = model.context_length if slide else None
     log_probs: list[float | None] = [None]
+
+    def take(logits: np.ndarray) -> None:
+        known, found = len(log_probs), LogProbs(logits)
+        if not found.defined.all():
+            raise ValueError(
+                f"{name} {index}: after its first {known + int(found.defined.argmin())} tokens the "
+                "logits hold NaN, or -inf for every token; look at the model"
+            )
+        log_probs.extend(found.of(np.asarray(ids[known : known + len(logits)])).tolist())
+
     while len(log_probs) < len(ids):
         known = len(log_probs)  # so many tokens are read before the next is scored
         start = window_start(known, context)
         output, cache = model.prefill([ids[start:known]])
-        log_probs += _at(output.logits[0], ids[known : known + 1])
+        take(output.logits[0])
         end = len(ids) if context is None else min(len(ids), start + context + 1)
         for first in range(known, end - 1, _COLUMNS):
             read = ids[first : min(first + _COLUMNS, end - 1)]
-            logits = cache.append(np.array([read], np.int32)).logits[0]
-            log_probs += _at(logits, ids[first + 1 : first + 1 + len(read)])
+            take(cache.append(np.array([read], np.int32)).logits[0])
     return log_probs
-
-
-def _at(logits: np.ndarray, ids: list[int]) -> list[float]:
-    """Return the log-probability of each of `ids` in its row of `logits` [rows, vocab]."""
-    return (logits[np.arange(len(ids)), ids] - log_totals(logits)).tolist()

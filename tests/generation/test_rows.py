@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.generation.drawing import log_totals, most_likely, select_rows
+from logit_sampling.generation.drawing import select_rows
+from logit_sampling.generation.log_probs import LogProbs
 from logit_sampling.generation.reading import Reader
 from logit_sampling.generation.row import Row
 from tests.generation.models import Windowed, counter
@@ -154,22 +155,36 @@ def test_rows_of_a_state_are_selected() -> None:
     assert per_row == ls.Sampler(ls.Temperature([1.5, 0.5, 0.5, 0.0]), ls.TopK([2, 3, 3, 5]))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("size", [1, 7, 5000])
-def test_log_totals_and_the_likeliest(size: int) -> None:
+def test_log_probs_of_logits(size: int, dtype: Any) -> None:
     rng = np.random.default_rng(size)
-    logits = rng.normal(0, 6, (3, size)).astype(np.float32)
+    logits = rng.normal(0, 6, (3, size)).astype(dtype)
     logits[1, size // 2 :] = logits[1].max()  # ties
     logits[2, 1:] = -np.inf
-    exact = np.log(np.exp(logits.astype(np.float64)).sum(axis=1))
-    totals = log_totals(logits)
-    np.testing.assert_allclose(totals, exact, atol=2e-6)
+    wide = logits.astype(np.float64)
+    exact = wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    log_probs, ids = LogProbs(logits), np.array([size - 1, size // 2, 0])
+    np.testing.assert_allclose(log_probs.of(ids), exact[range(3), ids], atol=2e-6)
+    assert log_probs.defined.tolist() == [True] * 3
     for row in range(3):
         order = sorted(range(size), key=lambda i: (-logits[row, i], i))[:4]
-        likeliest = most_likely(logits[row], totals[row], 4)
+        likeliest = log_probs.likeliest(row, 4)
         assert [i for i, _ in likeliest] == order
-        np.testing.assert_allclose(
-            [p for _, p in likeliest], logits[row, order] - exact[row], atol=2e-6
-        )
+        np.testing.assert_allclose([p for _, p in likeliest], exact[row, order], atol=2e-6)
+
+
+def test_log_probs_of_rows_with_infinities() -> None:
+    inf = np.inf
+    log_probs = LogProbs(
+        np.array([[inf, 1, inf, 9], [0, 0, -inf, -inf], [-inf] * 4, [np.nan, 0, 0, 0]], np.float32)
+    )
+    assert log_probs.defined.tolist() == [True, True, False, False]
+    expected = [-np.log(2), -np.log(2), np.nan, np.nan]
+    np.testing.assert_allclose(log_probs.of(np.array([2, 0, 0, 0])), expected)
+    assert log_probs.likeliest(0, 3) == [(0, -np.log(2)), (2, -np.log(2)), (1, -inf)]
+    with pytest.raises(ValueError, match=r"logits must be floating point .*, got int64"):
+        LogProbs(np.zeros((1, 3), np.int64))
 
 
 def test_the_likeliest_are_those_of_the_model(tiny_llama: Any) -> None:

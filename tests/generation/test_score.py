@@ -109,6 +109,17 @@ def test_wrong_arguments(tiny_gpt2: Any, texts: Any, options: Any, message: str)
         ls.score(tiny_gpt2, texts, **options)
 
 
+def test_logits_without_a_distribution_are_named() -> None:
+    def broken(ids: np.ndarray) -> np.ndarray:
+        return np.where(ids[..., None] == 7, np.nan, np.zeros(9)).astype(np.float32)
+
+    with pytest.raises(ValueError, match=r"text 1: after its first 3 tokens the logits hold NaN"):
+        ls.score(broken, [[1, 2], [1, 2, 7, 3]])
+    with pytest.raises(ValueError, match=r"prompt 1: after its first 2 tokens the logits hold"):
+        ls.generate(broken, [[1, 2], [1, 7, 3]], echo=True)
+    assert ls.score(broken, [[1, 2, 7]]).perplexity == pytest.approx(9)
+
+
 def test_a_tokenizer_may_be_given() -> None:
     result = ls.score(lambda ids: np.zeros((*ids.shape, 256), np.float32), "aé", tokenizer=Bytes())
     assert result.token_ids == [list("aé".encode())]
