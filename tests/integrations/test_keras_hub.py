@@ -128,10 +128,11 @@ ONCE = ls.Sampler(ls.AllowTokens([2]), ls.NoRepeatNGram(1))
 
 
 def test_a_row_with_nothing_to_draw_is_told(tiny_llama):
-    out = written(tiny_llama, ONCE.for_keras_hub(seed=0), XLA, stops=None)
-    for row, prompt in zip(out.tolist(), PROMPTS, strict=True):
-        start = prompt if 2 in prompt else [*prompt, 2]
-        assert row == start + [-1] * (LENGTH - len(start))
+    for mode in (XLA, GRAPH):
+        out = written(tiny_llama, ONCE.for_keras_hub(seed=0), mode, stops=None)
+        for row, prompt in zip(out.tolist(), PROMPTS, strict=True):
+            start = prompt if 2 in prompt else [*prompt, 2]
+            assert row == start + [-1] * (LENGTH - len(start))
     with pytest.raises(ValueError, match="every token of row 0 is at -inf"):
         written(tiny_llama, ONCE.for_keras_hub(seed=0), EAGER, stops=None)
 
@@ -198,6 +199,8 @@ def test_jax():
                 return adapter(next, arrays[0], index=1, mask=arrays[1])
         import jax
         compiled = jax.jit(run)(adapter.variables[0].value, prompt, mask)
+        eager = adapter(next, prompt, index=1, mask=mask)  # but for the loop, which JAX compiles
+        assert np.asarray(eager).tolist() == np.asarray(compiled).tolist()
         by_hand = ls.generate(lambda ids: logits[ids], [[7], [1, 2, 3]], sampler=HISTORY,
                               seed=SEED, max_new_tokens=11).token_ids
         for row, start, new in zip(np.asarray(compiled), (1, 3), by_hand):

@@ -154,6 +154,15 @@ def test_mirostat_learns_from_the_tokens_that_they_drew(model):
         state = pending.accept(np.array([token], np.int32))
 
 
+def test_scores_may_be_overwritten_between_calls():
+    # The third token comes with p = 0.2, and a limit of 2 bits then falls to 2 - (2.32 - 1).
+    entry = ls.Sampler(ls.Mirostat(tau=1.0, eta=1.0)).for_transformers(seed=0)
+    scores = torch.log(torch.tensor([[0.5, 0.3, 0.2]]))
+    scores.sub_(entry(torch.tensor([[0]]), scores))
+    second = entry(torch.tensor([[0, 2]]), torch.log(torch.tensor([[0.5, 0.3, 0.2]])))
+    assert torch.isfinite(second).tolist() == [[True, False, False]]
+
+
 def test_what_they_apply_behind_it(model):
     entry = ls.Sampler(ls.TopK(20)).for_transformers()
     settings = {"do_sample": True, "output_scores": True, "return_dict_in_generate": True}
