@@ -137,6 +137,19 @@ def test_a_row_with_nothing_to_draw_is_told(tiny_llama):
         written(tiny_llama, ONCE.for_keras_hub(seed=0), EAGER, stops=None)
 
 
+def test_a_model_is_not_fed_with_a_token_that_is_none():
+    tf = pytest.importorskip("tensorflow")
+
+    def next(prompt: Any, cache: Any, index: Any) -> Any:
+        tf.debugging.assert_non_negative(prompt)
+        return tf.zeros((2, 3)), None, cache
+
+    adapter = ONCE.for_keras_hub(seed=0)
+    loop = tf.function(lambda prompt: adapter(next, prompt, index=1))
+    # The first row is at its end while the second one goes on.
+    assert loop(tf.constant([[2, 0, 0], [1, 0, 0]])).numpy().tolist() == [[2, -1, -1], [1, 2, -1]]
+
+
 def test_a_row_that_has_stopped_needs_nothing_to_draw(tiny_llama):
     prompts = [prompt for prompt in PROMPTS if 2 not in prompt]
     tiny_llama.compile(sampler=ONCE.for_keras_hub(seed=0), **EAGER)

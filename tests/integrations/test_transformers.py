@@ -1,5 +1,6 @@
 """A sampler in the loop of transformers' `generate`, on a small model with random weights."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -195,9 +196,22 @@ def test_a_row_with_nothing_left(model):
             run(model, PROMPTS, nothing.for_transformers(draw=draw), do_sample=False)
 
 
+@dataclass(frozen=True)
+class NoPadding(ls.Transform):
+    """Accepts every token but what fills up a row."""
+
+    def apply(self, logits: Any, state: Any) -> Any:
+        return logits
+
+    def update(self, state: Any, ids: Any) -> Any:
+        if PAD in ids:
+            raise ValueError("padding")
+        return state
+
+
 def test_nothing_raises_behind_the_end():
     # A second token is forbidden, but the row has ended by then.
-    once = ls.Sampler(ls.SuppressTokens([2]), ls.ForcedTokens({0: END}), ls.NoRepeatNGram(1))
+    once = ls.Sampler(NoPadding(), ls.ForcedTokens({0: END}), ls.NoRepeatNGram(1))
     entry = once.for_transformers(eos_token_id=END, seed=1)
     scores = torch.full((1, 4), -np.inf)
     scores[0, END] = 0.0
