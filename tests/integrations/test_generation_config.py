@@ -34,7 +34,7 @@ LLAMA = """{"bos_token_id": 128000, "do_sample": true, "eos_token_id": [128001, 
             {"forced_eos_token_id": 3, "max_length": 20, "max_new_tokens": 5},
             ls.Sampler(ls.ForcedTokens({4: 3}), ls.Temperature(0.0)),
         ),
-        (dict.fromkeys(IGNORED, 3) | OFF, GREEDY),
+        (dict.fromkeys(sorted(IGNORED), 3) | OFF, GREEDY),
     ],
     ids=lambda value: str(value)[:40],
 )
