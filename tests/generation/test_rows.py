@@ -138,6 +138,31 @@ def test_rows_that_ended_leave_the_cache_by_halves() -> None:
     assert model.selected == [[2, 4], [1]]
 
 
+def test_a_row_that_ended_stays_within_the_context() -> None:
+    prompts = [list(range(28)), [1], [2]]
+    model = Windowed(30)
+    result = ls.generate(
+        model,
+        prompts,
+        should_stop=lambda row, ids: row == 0,
+        overflow="slide",  # which no row needs
+        max_new_tokens=12,
+        seed=3,
+    )
+    assert [len(ids) for ids in result.token_ids] == [1, 12, 12]
+    assert model.prefills == [[28, 1, 1]]
+    assert model.steps == [(3, 1)] * 11  # it is kept, and would have outgrown the context
+
+
+def test_an_interruption_within_a_token_leaves_what_belongs_together() -> None:
+    row = Row([1], seed=0)
+    row.take(5, -1.0, -0.5, [(5, -1.0)])
+    row.log_probs.append(-2.0)  # of a token that did not come
+    row.end("interrupted")
+    assert (row.ids, row.log_probs, row.sampler_log_probs) == ([5], [-1.0], [-0.5])
+    assert (row.top_log_probs, row.finish_reason) == ([[(5, -1.0)]], "interrupted")
+
+
 def test_rows_of_a_state_are_selected() -> None:
     rng = np.random.default_rng(1)
     sampler = CHAINS[0]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
+from logit_sampling.generation.window import window_start
 from tests.generation.models import Bytes, Windowed, counter
 from tests.generation.test_generate import plain_log_probs
 
@@ -46,8 +47,8 @@ def test_a_long_text_slides_as_generation_does(length: int, context: int) -> Non
     assert max(map(max, model.prefills)) <= context
     assert max((columns for _, columns in model.steps), default=0) <= 128
     expected = []
-    from logit_sampling.generation.window import window_start
-
+    starts = {window_start(known, context) for known in range(1, length)}
+    assert len(model.prefills) == len(starts)  # once for each window
     for known in range(1, length):
         row = model.row(ids[window_start(known, context) : known]).astype(np.float64)
         expected.append(row[ids[known]] - np.log(np.exp(row).sum()))
