@@ -201,7 +201,7 @@ _SEARCHES: dict[type, str] = {
         "use generate(..., search=ContrastiveSearch(k={k}, alpha={alpha}))"
     ),
     keras_hub.samplers.SpeculativeSampler: (
-        "use generate(..., search=Speculation(draft_model, num_draft={num_speculative_tokens}))"
+        "use generate(..., draft=model, num_draft={num_speculative_tokens})"
     ),
 }
 """What does the same here, for those that search or draft."""

@@ -282,7 +282,7 @@ class OfTheirOwn(keras_hub.samplers.TopKSampler):
         ("beam", r"BeamSampler does: use generate\(\.\.\., search=BeamSearch\(num_beams=5\)\)"),
         (keras_hub.samplers.BeamSampler(num_beams=3), r"BeamSearch\(num_beams=3\)"),
         ("contrastive", r"search=ContrastiveSearch\(k=5, alpha=0.6\)"),
-        ("speculative", r"search=Speculation\(draft_model, num_draft=5\)"),
+        ("speculative", r"use generate\(\.\.\., draft=model, num_draft=5\)"),
         (OfTheirOwn(), "OfTheirOwn does: write its rule as a Transform"),
         ("Greedy", "'Greedy' is no KerasHub sampler"),
         ("nonsense", "'nonsense' is no KerasHub sampler"),
