@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+import logit_sampling as ls
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_code_of_the_readme():
@@ -28,3 +31,19 @@ def test_the_code_of_the_readme():
 
     exec(generation, names)
     assert len(names["result"].texts) == 4
+
+
+def test_the_code_of_the_page_on_generation():
+    page = (ROOT / "docs/generation.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    model = ls.load_model("shakespeare")
+    names = {"ls": ls, "model": model, "small_model": model, "prompts": ["ROMEO:"]}
+    names["sampler"] = ls.Sampler(ls.TopK(50))
+    exec(code, names)
+    # A draft that is the target is always right, and leaves the draws to the sampler.
+    *_, last = code.strip().splitlines()
+    result = eval(last, names)
+    assert (
+        result.token_ids
+        == ls.generate(model, ["ROMEO:"], sampler=names["sampler"], seed=7).token_ids
+    )
