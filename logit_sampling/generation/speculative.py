@@ -65,7 +65,7 @@ class Speculation:
             ValueError: models with other numbers of tokens; a context of the draft model that is
                 too short; ``overflow="slide"``.
         """
-        self._check(request)
+        self._check_models(request)
         writer, prompts = Writer(request, rows, ended_by), [row.prompt for row in rows]
         target, drafter = TextReader(request.model, prompts), TextReader(self.draft, prompts)
         logits = target.output.logits[:, -1]
@@ -83,7 +83,7 @@ class Speculation:
             target.select(places)
             drafter.select(places)
             drafts, guesses = self._draft(writer, drafter, left, states)
-            states = yield from _check(writer, target, left, states, drafts, guesses)
+            states = yield from _verify(writer, target, left, states, drafts, guesses)
             yield from writer.stop_in_time()
             active = left
 
@@ -117,7 +117,7 @@ class Speculation:
             drafting = [i for i in drafting if tokens[i] not in writer.request.end_ids]
         return drafts, guesses
 
-    def _check(self, request: Request) -> None:
+    def _check_models(self, request: Request) -> None:
         check_request(request, "draft=")
         model, draft = request.model, self.draft
         if model.vocab_size is not None and draft.vocab_size is not None:
@@ -131,7 +131,7 @@ class Speculation:
             )
 
 
-def _check(
+def _verify(
     writer: Writer,
     target: TextReader,
     active: list[int],

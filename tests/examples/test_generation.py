@@ -42,3 +42,13 @@ def test_in_other_loops(tiny_preset: Path, capsys: pytest.CaptureFixture) -> Non
     assert lines[1] == "the same here: True"
     assert "Sampler(TopK(k=5))" in lines
     assert "Sampler(Temperature(temperature=0.6), TopK(k=50), TopP(p=0.9))" in lines
+
+
+def test_search(tiny_preset: Path, capsys: pytest.CaptureFixture) -> None:
+    main_of("search.py")[1]["main"](str(tiny_preset))
+    lines = capsys.readouterr().out.splitlines()
+    scores = [float(line.split()[0]) for line in lines[1:9]]
+    assert scores[:4] == sorted(scores[:4], reverse=True)
+    assert scores[4:] == sorted(scores[4:], reverse=True)
+    assert lines[10].startswith("  '")
+    assert 1 < float(lines[11].split(":")[1].split()[0]) < 3
