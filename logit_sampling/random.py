@@ -41,14 +41,14 @@ def threefry(
     """
     mask = word(_WORD)
     keys = (*key, key[0] ^ key[1] ^ word(_PARITY))
-    x, y = (counter[0] + keys[0]) & mask, (counter[1] + keys[1]) & mask
+    x, y = counter[0] + keys[0], (counter[1] + keys[1]) & mask
     for group in range(5):
         for by in _ROTATIONS[4 * (group % 2) : 4 * (group % 2) + 4]:
-            x = (x + y) & mask
-            y = (left(y, by) & mask | right(y, 32 - by)) ^ x
-        x = (x + keys[(group + 1) % 3]) & mask
+            x = x + y  # of more than 32 bits, until it is returned
+            y = ((left(y, by) | right(y, 32 - by)) ^ x) & mask
+        x = x + keys[(group + 1) % 3]
         y = (y + keys[(group + 2) % 3] + word(group + 1)) & mask
-    return x, y
+    return x & mask, y
 
 
 def seed_list(seed: Any) -> int | list[int]:

@@ -17,12 +17,21 @@ from keras import ops
 
 from logit_sampling.checks import check_returned
 from logit_sampling.engines.keras_arrays import column, per_row, row_count, seed_words, uniforms
-from logit_sampling.engines.keras_search import is_wide, leading, locate, wanted_prefix, wide
+from logit_sampling.engines.keras_search import (
+    end_of_prefix,
+    is_wide,
+    leading,
+    locate,
+    pick,
+    upto,
+    wide,
+)
 from logit_sampling.engines.rounding import AT_A_COIN, AT_A_SUM, AT_AN_ENTROPY, forgiving
 
 _SHORT = 1024
 """Up to this many tokens are put in order by ``ops.top_k``; more are searched."""
 
+_FEW = 128  # leaders among which the end of a prefix is looked for first
 _FAR = -1e9  # a log-mass that is as good as -inf
 
 
@@ -40,7 +49,13 @@ class Scores:
     steps: Any = None  # int [batch]
     streams: int = 0  # how many coins the chain has tossed so far
     forced: tuple[bool, ...] = ()  # how the next coins fall
+    peak: Any = None  # the greatest value [batch, 1], if it is at hand
     known: Any = None  # the masses [batch, survivors], if they are at hand
+    few: tuple[Any, "Scores", Callable[[], "Scores"]] | None = None
+    """Whether some leaders are all survivors; those leaders; the survivors if they are not.
+
+    For a draw, which then need not look at the whole row.
+    """
 
     @classmethod
     def of(cls, logits: Any) -> Self:
@@ -48,8 +63,12 @@ class Scores:
         if logits.shape[-1] is None:
             raise ValueError("the vocabulary's size is unknown while tracing; set the static shape")
         x = ops.cast(logits, "float64" if is_wide(logits) else "float32")
-        valid = ops.logical_not(ops.any(ops.isnan(x), axis=-1))
-        return cls(x, None, 1.0, valid, x.shape[-1])
+        peak = ops.max(x, axis=-1, keepdims=True)  # NaN if there is one
+        return cls(x, None, 1.0, ops.logical_not(ops.isnan(peak[:, 0])), x.shape[-1], peak=peak)
+
+    def _with(self, **changes: Any) -> Self:
+        """Return other scores; what is at hand is forgotten unless it is given."""
+        return replace(self, **({"peak": None, "known": None, "few": None} | changes))
 
     def fixed(self, coins: tuple[bool, ...]) -> Self:
         """Return the same scores, whose coins fall as given."""
@@ -76,13 +95,9 @@ class Scores:
         tensor = ops.cast(ops.convert_to_tensor(logits), self.values.dtype)
         check_returned(tensor, (self.values.shape[0], self.vocabulary), source)
         fresh = self.of(tensor)
-        return replace(
-            self,
-            values=fresh.values,
-            ids=None,
-            temperature=1.0,
-            valid=fresh.valid & self.valid,
-            known=None,
+        valid = fresh.valid & self.valid
+        return self._with(
+            values=fresh.values, ids=None, temperature=1.0, valid=valid, peak=fresh.peak
         )
 
     def numbers(self, parameter: Any) -> Any:
@@ -91,25 +106,25 @@ class Scores:
         return ops.broadcast_to(tensor, (row_count(self.values),))
 
     def _raw_peak(self) -> Any:
-        return ops.max(self.values, axis=-1, keepdims=True)
+        return ops.max(self.values, axis=-1, keepdims=True) if self.peak is None else self.peak
 
-    def _keep(self, mask: Any) -> Self:
-        return replace(self, values=ops.where(mask, self.values, -np.inf), known=None)
+    def _keep(self, mask: Any, first_stays: bool = False) -> Self:
+        values = ops.where(mask, self.values, -np.inf)
+        if not first_stays:  # and masses would be relative to what is gone
+            return self._with(values=values)
+        known = ops.where(mask, self._masses(), 0)
+        return self._with(values=values, peak=self.peak, known=known)
 
-    def _in_order(self, key: Any, count: int) -> Any:
-        """Return the places of the first ``count`` in the order of ``key``, [batch, count]."""
-        return leading(ops.where(key == 0, ops.zeros_like(key), key), count)
-
-    def _at(self, places: Any) -> Self:
+    def _at(self, places: Any, first_stays: bool = False) -> Self:
         """Return the tokens at ``places``, in that order."""
-        ids = ops.cast(places, "int32")
-        if self.ids is not None:
-            ids = ops.take_along_axis(self.ids, places, axis=-1)
-        values = ops.take_along_axis(self.values, places, axis=-1)
-        return replace(self, values=values, ids=ids, known=None)
+        ids = places if self.ids is None else pick(self.ids, places)
+        peak = self.peak if first_stays else None
+        return self._with(values=pick(self.values, places), ids=ops.cast(ids, "int32"), peak=peak)
 
     def _by_id(self) -> Self:
-        return self._at(ops.argsort(self.ids, axis=-1))
+        order = ops.argsort(self.ids, axis=-1)
+        known = None if self.known is None else pick(self.known, order)
+        return replace(self._at(order, first_stays=True), known=known)
 
     def _exponents(self) -> Any:
         peak = self._raw_peak()
@@ -156,23 +171,22 @@ class Scores:
     def log_probs_in_order(self, count: int) -> Any:
         """Return the log-probabilities of the first ``count``, [batch, count], -inf for none."""
         n = min(count, self.values.shape[-1])
-        places = self._in_order(self.values, n)
-        found = ops.take_along_axis(self._exponents(), places, axis=-1) - self.log_total()[:, None]
+        found = pick(self._exponents(), leading(self.values, n)) - self.log_total()[:, None]
         return ops.pad(found, ((0, 0), (0, count - n)), constant_values=-np.inf)
 
     def scale(self, temperature: Any) -> Self:
         """Divide by ``temperature``; 0 keeps the first in order."""
         if isinstance(temperature, int | float) and temperature == 0:
             first = ops.argmax(self.values, axis=-1)[:, None]
-            return replace(self._at(first), temperature=1.0)
+            return self._at(first, first_stays=True)._with(temperature=1.0)
         limits, divisor = np.finfo(wide()), column(temperature, wide())
         product = ops.clip(divisor * self.temperature, float(limits.tiny), float(limits.max))
-        scores = replace(self, temperature=ops.where(divisor > 0, product, 1.0), known=None)
+        scores = self._with(temperature=ops.where(divisor > 0, product, 1.0), peak=self.peak)
         if isinstance(temperature, int | float | tuple) and np.all(np.asarray(temperature) > 0):
             return scores
         first = ops.argmax(self.values, axis=-1)[:, None]
         places = ops.cast(ops.arange(self.values.shape[-1]), first.dtype)
-        return scores._keep((places[None] == first) | (divisor > 0))
+        return scores._keep((places[None] == first) | (divisor > 0), first_stays=True)
 
     def top_k(self, k: Any) -> Self:
         """Keep the first ``k``."""
@@ -183,30 +197,43 @@ class Scores:
             if np.all(k == n):
                 return self
             if most <= _SHORT:
-                ordered = self._at(self._in_order(self.values, most))
+                ordered = self._at(leading(self.values, most), first_stays=True)
+                if np.all(k == most):
+                    return ordered._by_id()
                 kept = ops.arange(most)[None] < column(k, "int32")
-                return ordered._keep(kept)._by_id()
+                return ordered._keep(kept, first_stays=True)._by_id()
         goal = column(k, wide())
         ones = ops.ones_like(self.values, wide())
-        wanted = wanted_prefix(self.values, ones, ones, lambda s, t, m, u: s < goal)
-        return self._keep(wanted)
+        end = end_of_prefix(self.values, ones, ones, lambda s, t, m, u: s < goal)
+        return self._keep(upto(self.values, *end), first_stays=True)
 
     def prefix(self, key: Any, wanted: Callable, terms: Any = None) -> Self:
-        """Keep the prefix in the order of ``key`` (see ``wanted_prefix``), never nothing."""
-        masses = self._masses()
-        terms = masses if terms is None else terms
-        n = self.values.shape[-1]
-        if n > _SHORT:
-            mask = wanted_prefix(key, masses, terms, wanted)
-            # The greatest may be gone with another key, and masses be relative to a smaller one.
-            known = ops.where(mask, masses, 0) if key is self.values else None
-            return replace(self._keep(mask), known=known)
-        places = self._in_order(key, n)
-        masses, terms = (ops.take_along_axis(x, places, axis=-1) for x in (masses, terms))
-        before = ops.cumsum(masses, axis=-1) - masses
-        terms_before = ops.cumsum(terms, axis=-1) - terms
-        kept = wanted(before, terms_before, masses, terms) | (ops.arange(n)[None] == 0)
-        return self._at(places)._keep(kept)._by_id()
+        """Keep the prefix in the order of ``key`` (see ``end_of_prefix``), never nothing."""
+        masses, n = self._masses(), self.values.shape[-1]
+        weights, first_stays = (masses, masses if terms is None else terms), key is self.values
+        places = leading(key, n if n <= _SHORT else _FEW)
+        own, own_terms = (pick(weight, places) for weight in weights)
+        before, before_terms = (ops.cumsum(own, -1) - own, ops.cumsum(own_terms, -1) - own_terms)
+        kept = wanted(before, before_terms, own, own_terms)
+        kept = kept | (ops.arange(places.shape[-1])[None] == 0)
+        few = self._at(places, first_stays)._keep(kept, first_stays)._by_id()
+        if n <= _SHORT:
+            return few
+        ended = ops.all(ops.logical_not(kept[:, -1]))
+        last = ops.sum(ops.cast(kept, "int32"), axis=-1, keepdims=True) - 1
+
+        def among_leaders() -> tuple[Any, Any]:
+            place = pick(places, last)
+            return pick(key, place), ops.cast(place, "int32")
+
+        def searched() -> tuple[Any, Any]:
+            return end_of_prefix(key, *weights, wanted)
+
+        mask = upto(key, *ops.cond(ended, among_leaders, searched))
+        return replace(
+            self._keep(mask, first_stays),
+            few=(ended, few, lambda: self._keep(upto(key, *searched()), first_stays)),
+        )
 
     def _epsilon(self) -> float:
         return float(np.finfo("float64" if is_wide(self.values) else "float32").eps)
@@ -225,7 +252,7 @@ class Scores:
 
     def above(self, log_ratio: Any) -> Self:
         """Keep what has a log-mass of at least ``log_ratio``, and the greatest."""
-        return self._keep(self._reaches(log_ratio))
+        return self._keep(self._reaches(log_ratio), first_stays=True)
 
     def _reaches(self, log_ratio: Any) -> Any:
         ratio, peak = column(log_ratio, wide()), ops.cast(self._raw_peak(), wide())
@@ -283,7 +310,7 @@ class Scores:
         tokens = ops.broadcast_to(tokens, (row_count(x), tokens.shape[-1]))
         places = self._or_none(tokens)
         x = ops.concatenate([x, ops.full_like(x[:, :1], -np.inf)], axis=-1)
-        new = self._saturated(change(ops.cast(ops.take_along_axis(x, places, axis=-1), wide())))
+        new = self._saturated(change(ops.cast(pick(x, places), wide())))
         rows = ops.zeros_like(places) + ops.arange(row_count(x), dtype="int32")[:, None]
         indices = ops.reshape(ops.stack([rows, places], axis=-1), (-1, 2))
         x = ops.scatter_update(x, indices, ops.reshape(new, (-1,)))
@@ -316,7 +343,7 @@ class Scores:
     def without_rows(self, lost: Any) -> Self:
         """Go on without the distribution of the rows that are ``lost``, bool [batch]."""
         values = ops.where(lost[:, None], np.nan, self.values)
-        return replace(self, values=values, valid=self.valid & ops.logical_not(lost))
+        return self._with(values=values, valid=self.valid & ops.logical_not(lost))
 
     def only(self, tokens: tuple[int, ...]) -> Self:
         """Remove all tokens but these."""
@@ -337,7 +364,7 @@ class Scores:
         columns = (self.numbers(p)[:, None] for p in parameters)
         new = function(self._masses() / self._totals()[:, None], *columns)
         values = ops.where(self.values > -np.inf, ops.cast(new, self.values.dtype), -np.inf)
-        return replace(self, values=values, temperature=1.0, known=None)
+        return self._with(values=values, temperature=1.0)
 
     def _spread(self, kept: Any, fill: float) -> Any:
         """Put what was kept into rows of the whole vocabulary."""
@@ -356,7 +383,7 @@ class Scores:
         marked = chosen(ops.cast(ids, "uint32"), *(column(i, "uint32") for i in integers))
         values = self._scaled()
         values = ops.where(marked, values + column(by, values.dtype), values)
-        return replace(self, values=values, temperature=1.0)
+        return self._with(values=values, temperature=1.0)
 
     def _scaled(self) -> Any:
         """Return logits divided by the temperature."""
@@ -396,8 +423,11 @@ class Scores:
 
     def draw(self) -> Any:
         """Return a token for each row, int32 [batch], -1 where there is none to draw."""
+        if self.few is not None:
+            ended, few, wider = self.few
+            return ops.cond(ended, few.draw, lambda: wider().draw())
         masses, valid = self._distribution()
         place = locate(masses, uniforms(self.seeds, self.steps, 0))
         if self.ids is not None:
-            place = ops.take_along_axis(self.ids, place[:, None], axis=-1)[:, 0]
+            place = pick(self.ids, place[:, None])[:, 0]
         return ops.where(valid, ops.cast(place, "int32"), -1)

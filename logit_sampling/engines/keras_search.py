@@ -14,7 +14,6 @@ from keras import ops
 _BLOCK = 512  # a longer row is drawn from in two levels
 _BITS = 12  # of a key, by which a histogram tells keys apart
 _BINS = 2**_BITS
-_FEW = 256  # leaders among which the end of a prefix is looked for first
 
 
 def wide() -> str:
@@ -29,6 +28,42 @@ def wide() -> str:
 def is_wide(x: Any) -> bool:
     """Tell whether a tensor holds float64."""
     return keras.backend.standardize_dtype(x.dtype) == "float64"
+
+
+def pick(x: Any, places: Any) -> Any:
+    """Return what is at ``places`` [batch, m] of ``x`` [batch, n, ...], [batch, m, ...]."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(x, places, batch_dims=1)  # one operation instead of fifteen
+    return ops.take_along_axis(x, ops.reshape(places, (*places.shape, *[1] * (x.ndim - 2))), axis=1)
+
+
+def _in_bins(bins: Any, weights: Any, count: int) -> Any:
+    """Return the weight that falls into each of ``count`` bins; all are one-dimensional."""
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.raw_ops.Bincount(arr=bins, size=count, weights=weights)  # in several threads
+    return ops.segment_sum(weights, bins, count)
+
+
+def _width(n: int, wanted: int) -> int:
+    """Return a width of blocks of ``n`` tokens: one that leaves no remainder, if one is near."""
+    near = (w for w in range(wanted // 2 + 1, 2 * wanted) if n % w == 0)
+    return min(near, key=lambda w: abs(w - wanted), default=wanted)
+
+
+def _in_blocks(x: Any, width: int, fill: float) -> Any:
+    """Return ``x`` [batch, n] as [batch, blocks, width], filled up with ``fill``."""
+    if missing := -x.shape[-1] % width:
+        x = ops.pad(x, ((0, 0), (0, missing)), constant_values=fill)
+    return ops.reshape(x, (-1, x.shape[-1] // width, width))
+
+
+def _one_zero(x: Any) -> Any:
+    """Return ``x`` without -0.0, which some sorts put behind 0.0."""
+    return ops.where(x == 0, ops.zeros_like(x), x)
 
 
 def _first_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
@@ -54,17 +89,15 @@ def leading(x: Any, k: int) -> Any:
     Of equals the lower places come first.
     """
     n = x.shape[-1]
-    width = int((n / k) ** 0.5)
+    width = _width(n, int((n / k) ** 0.5))
     if 4 * width * k > n:
-        return ops.top_k(x, k)[1]
+        return ops.top_k(_one_zero(x), k)[1]
     # The k greatest lie in the k blocks with the greatest leaders, of equals in the lower blocks.
-    blocks = -(-n // width)
-    padded = ops.pad(x, ((0, 0), (0, blocks * width - n)), constant_values=-np.inf)
-    table = ops.reshape(padded, (-1, blocks, width))
-    chosen = ops.sort(ops.top_k(ops.max(table, axis=-1), k)[1], axis=-1)
-    values = ops.reshape(ops.take_along_axis(table, chosen[:, :, None], axis=1), (-1, k * width))
+    table = _in_blocks(x, width, -np.inf)
+    chosen = ops.sort(ops.top_k(_one_zero(ops.max(table, axis=-1)), k)[1], axis=-1)
+    values = _one_zero(ops.reshape(pick(table, chosen), (-1, k * width)))
     places = ops.top_k(values, k)[1]
-    return ops.take_along_axis(chosen, places // width, axis=-1) * width + places % width
+    return pick(chosen, places // width) * width + places % width
 
 
 def _sortable(x: Any) -> Any:
@@ -75,45 +108,22 @@ def _sortable(x: Any) -> Any:
     return ops.where(bits < 0, ops.bitwise_xor(bits, magnitude), bits)
 
 
-def wanted_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> Any:
-    """Return the mask of the longest prefix of wanted tokens, the greatest key first.
-
-    ``wanted(mass_before, terms_before, mass, term)`` tells from the sums over the tokens before one
-    and from its own whether it is wanted; once it is false it stays false. The first token is kept
-    in any case. Of equal keys, whose masses must be equal, the lower place is first.
-    """
-    key = ops.where(key == 0, ops.zeros_like(key), key)  # so that equals have equal bits
-    few = min(_FEW, key.shape[-1])
-    leaders = leading(key, few)
-    own, own_terms = (ops.take_along_axis(w, leaders, axis=-1) for w in (masses, terms))
-    before, before_terms = (
-        ops.cumsum(own, axis=-1) - own,
-        ops.cumsum(own_terms, axis=-1) - own_terms,
-    )
-    flags = wanted(before, before_terms, own, own_terms)
-    count = ops.maximum(ops.sum(ops.cast(flags, "int32"), axis=-1, keepdims=True), 1)
-
-    def among_leaders() -> tuple[Any, Any]:
-        last = count - 1
-        place = ops.take_along_axis(ops.cast(leaders, "int32"), last, axis=-1)
-        return ops.take_along_axis(key, ops.cast(place, leaders.dtype), axis=-1), place
-
-    least, place = ops.cond(
-        ops.all((count < few) | (few == key.shape[-1])),
-        among_leaders,
-        lambda: _end_of_prefix(key, masses, terms, wanted),
-    )
-    # Of equals the lower places stay, up to the last one that is wanted.
+def upto(key: Any, least: Any, place: Any) -> Any:
+    """Return the mask of the keys above ``least``, and of its equals up to a place."""
     places = ops.arange(key.shape[-1], dtype="int32")[None]
     return (key > least) | ((key == least) & (places <= place))
 
 
-def _end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[Any, Any]:
-    """Return key and place of the last wanted token, [batch, 1] each.
+def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[Any, Any]:
+    """Return key and place of the last token in the longest prefix of wanted ones, [batch, 1] each.
 
-    Histograms of mass over ever narrower ranges of keys find the key without sorting.
+    The greatest key is first. ``wanted(mass_before, terms_before, mass, term)`` tells from the sums
+    over the tokens before one and from its own whether it is wanted; once it is false it stays
+    false. The first token is kept in any case. Of equal keys, whose masses must be equal, the lower
+    place is first. Histograms of mass over ever narrower ranges of keys find the end without
+    sorting.
     """
-    keys = _sortable(key)
+    keys = _sortable(_one_zero(key))
     several = terms is not masses
     size = ops.cast(64 if is_wide(key) else 32, keys.dtype)
     spare = 1 if is_wide(key) or wide() == "float32" else 0  # the span is rounded
@@ -122,20 +132,18 @@ def _end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple
 
     def histogram(bins: Any, weights: Any) -> Any:
         """Return the weight of each bin, [batch, bins]; what is in none goes to one bin more."""
-        flat = ops.reshape(bins + offsets, (-1,))
-        sums = ops.segment_sum(ops.reshape(weights, (-1,)), flat, rows * (_BINS + 1))
+        sums = _in_bins(ops.reshape(bins, (-1,)), ops.reshape(weights, (-1,)), rows * (_BINS + 1))
         return ops.reshape(sums, (-1, _BINS + 1))[:, :_BINS]
 
     def narrow(low: Any, high: Any, mass: Any, term: Any) -> tuple[Any, ...]:
         span = ops.cast(high, wide()) - ops.cast(low, wide())
-        shift = ops.maximum(ops.ceil(ops.log2(span + 1)) - (_BITS - spare), 0)
-        shift = ops.cast(shift, keys.dtype)
+        shift = ops.cast(ops.maximum(ops.ceil(ops.log2(span + 1)) - (_BITS - spare), 0), keys.dtype)
         # A difference may need the sign's bit, which is then no sign.
         sign = ops.left_shift(ops.cast(-1, keys.dtype), size - ops.maximum(shift, 1))
-        bins = ops.right_shift(high - keys, shift)
-        bins = ops.where(shift > 0, ops.bitwise_and(bins, ops.bitwise_not(sign)), bins)
+        unsigned = ops.bitwise_not(ops.where(shift > 0, sign, 0))
+        bins = ops.bitwise_and(ops.right_shift(high - keys, shift), unsigned)
         inside = (keys >= low) & (keys <= high)
-        bins = ops.where(inside, ops.cast(bins, "int32"), _BINS)
+        bins = ops.where(inside, ops.cast(bins, "int32"), _BINS) + offsets
         own = histogram(bins, masses)
         own_terms = histogram(bins, terms) if several else own
         before, before_terms = (
@@ -148,7 +156,7 @@ def _end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple
         high = high - ops.left_shift(ops.cast(last, keys.dtype), shift)
         width = ops.left_shift(ops.cast(1, keys.dtype), shift)
         low = ops.maximum(low, high - width + 1)
-        mass, term = (ops.take_along_axis(x, last, axis=-1) for x in (before, before_terms))
+        mass, term = (pick(x, last) for x in (before, before_terms))
         return low, high, mass, term
 
     def unfinished(low: Any, high: Any, mass: Any, term: Any) -> Any:
@@ -178,13 +186,14 @@ def _end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple
 def locate(masses: Any, uniform: Any) -> Any:
     """Return the place at which ``uniform`` [batch] of the total of ``masses`` falls, [batch]."""
     n = masses.shape[-1]
+    if n == 1:
+        return ops.zeros_like(masses[:, 0], "int32")
     if n <= _BLOCK:
         return _find(masses, uniform)[0]
-    padded = ops.pad(masses, ((0, 0), (0, -n % _BLOCK)))
-    table = ops.reshape(padded, (-1, padded.shape[-1] // _BLOCK, _BLOCK))
+    width = _width(n, _BLOCK)
+    table = _in_blocks(masses, width, 0.0)
     block, uniform = _find(ops.sum(table, axis=-1), uniform)
-    inside = ops.take_along_axis(table, block[:, None, None], axis=1)[:, 0]
-    return block * _BLOCK + _find(inside, uniform)[0]
+    return block * width + _find(pick(table, block[:, None])[:, 0], uniform)[0]
 
 
 def _find(masses: Any, uniform: Any) -> tuple[Any, Any]:
@@ -192,11 +201,10 @@ def _find(masses: Any, uniform: Any) -> tuple[Any, Any]:
     sums = ops.cumsum(masses, axis=-1)
     target = uniform[:, None] * sums[:, -1:]  # below the total, as uniform is below 1
     # XLA sums in another order for each place, so a place without mass may seem to add some.
-    able = masses > 0
-    hit = ops.cast((sums > target) & able, "int32")
-    last = masses.shape[-1] - 1 - ops.argmax(ops.flip(ops.cast(able, "int32"), axis=-1), axis=-1)
-    place = ops.where(ops.any(hit > 0, axis=-1), ops.argmax(hit, axis=-1), last)
-    mass = ops.take_along_axis(masses, place[:, None], axis=-1)
-    below = ops.take_along_axis(sums, place[:, None], axis=-1) - mass
-    part = ops.clip((target - below) / mass, 0.0, 1 - float(np.finfo(wide()).eps) / 2)
-    return place, part[:, 0]
+    places = ops.arange(masses.shape[-1], dtype="int32")[None]
+    last = ops.max(ops.where(masses > 0, places, 0), axis=-1, keepdims=True)
+    hits = (sums > target) & (masses > 0)
+    place = ops.min(ops.where(hits, places, last), axis=-1, keepdims=True)
+    mass = pick(masses, place)
+    part = (target - (pick(sums, place) - mass)) / mass
+    return place[:, 0], ops.clip(part, 0.0, 1 - float(np.finfo(wide()).eps) / 2)[:, 0]
