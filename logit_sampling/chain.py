@@ -1,7 +1,6 @@
 """A chain of transforms, and the distribution that it leaves."""
 
 import itertools
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -115,7 +114,9 @@ class Chain:
         yield self._finish(scores)
 
     def _act(self, scores: Any, states: Sequence[Any]) -> Any:
-        return deque(self._stages(scores, states), maxlen=1).pop()  # holds one stage at a time
+        for transform, state in zip(self._transforms, states, strict=True):
+            scores = transform.act(scores, state)
+        return self._finish(scores)
 
     def _finish(self, scores: Any) -> Any:
         return scores

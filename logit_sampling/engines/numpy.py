@@ -8,10 +8,12 @@ import numpy as np
 
 from logit_sampling.arrays import to_numpy
 from logit_sampling.checks import check_returned
+from logit_sampling.engines.numpy_masses import BLOCK
 from logit_sampling.engines.numpy_row import Row
 from logit_sampling.engines.rounding import AT_A_COIN, AT_AN_ENTROPY
 from logit_sampling.random import threefry
 
+_PART = 8 * BLOCK  # of a row, of which a function may hold several arrays
 _MANY = 16  # rows from which random numbers come faster from arrays than one by one
 
 
@@ -88,7 +90,7 @@ class Scores:
         return numbers < self.numbers(probability), after
 
     def _each(self, method: Callable[..., Row], *parameters: Any) -> Self:
-        if not any(isinstance(p, tuple | np.ndarray) for p in parameters):
+        if not any(isinstance(p, (tuple, np.ndarray)) for p in parameters):
             return self._with(tuple([method(row, *parameters) for row in self.rows]))
         lists = (self.numbers(parameter).tolist() for parameter in parameters)
         return self._with(tuple(method(*given) for given in zip(self.rows, *lists, strict=True)))
@@ -171,11 +173,15 @@ class Scores:
             # it on paper the likelier is first.
             typical = row.peak - row.temperature * offset
             slack = row.epsilon * max(abs(row.peak), abs(typical))
-            with np.errstate(invalid="ignore"):
-                key = np.subtract(typical + slack, row.values, dtype=row.values.dtype)
-                np.minimum(key, row.values - row.values.dtype.type(typical), out=key)
-                np.minimum(key, 0, out=key)
-            return row.prefix(key, row.short_of(p))
+
+            def closeness(values: np.ndarray) -> np.ndarray:
+                with np.errstate(invalid="ignore"):
+                    key = np.subtract(typical + slack, values, dtype=values.dtype)
+                    np.minimum(key, values - values.dtype.type(typical), out=key)
+                return np.minimum(key, 0, out=key)
+
+            kept = row.prefix_of_leaders(p * row.masses.total, 0.0, closeness)
+            return kept or row.prefix(row.short_of(p), closeness)
 
         return self._each(cut, p)
 
@@ -195,7 +201,7 @@ class Scores:
                         return ~(np.log(mass) - term / mass > limit)
                 return (mass * log_total - term) / total <= limit
 
-            return row.prefix(row.values, wanted, with_terms=True)
+            return row.prefix(wanted, with_terms=True)
 
         return self._each(cut, bound)
 
@@ -306,7 +312,7 @@ class Scores:
             if row.empty:
                 return row
             new = np.empty_like(row.values)
-            for part in row.masses.parts():
+            for part in row.masses.parts(_PART):
                 probability = row.masses.of(part)
                 probability /= row.masses.total
                 new[part] = function(probability, *own)

@@ -18,6 +18,8 @@ from logit_sampling.engines.rounding import AT_A_SUM, forgiving
 from logit_sampling.engines.select import FEW, leading, leading_or_more, wanted_prefix
 
 _LIMITS = sys.float_info
+Key = Callable[[np.ndarray], np.ndarray]
+"""From logits to what orders them, the greatest first."""
 
 
 class Row:
@@ -96,10 +98,15 @@ class Row:
 
     def keep_where(self, mask: np.ndarray, peak: float | None = None) -> "Row":
         """Return the tokens for which ``mask`` is true."""
+        count = np.count_nonzero(mask)
+        if count == mask.size:
+            return self
         # Most of a row takes less memory with -inf for the others than with its ids.
-        if 4 * np.count_nonzero(mask) > mask.size > BLOCK:
-            values = np.where(mask, self.values, self.values.dtype.type(-np.inf))
-            return self._new(values, self.ids, peak)
+        if 4 * count > mask.size > BLOCK:
+            limits = mask.astype(self.values.dtype)  # to inf and -inf: np.where takes 10 times that
+            limits -= 0.5
+            limits *= np.inf
+            return self._new(np.minimum(self.values, limits, out=limits), self.ids, peak)
         return self.keep(np.flatnonzero(mask), peak)
 
     def with_values(self, values: np.ndarray, peak: float | None = None) -> "Row":
@@ -128,43 +135,69 @@ class Row:
         """Keep the first ``k``."""
         if k >= self.values.size:
             return self
-        places = leading(self.values, int(k))
+        kept = self.keep(leading(self.values, int(k)))
+        greatest = float(kept.values.max())
         if self._peak is None:
-            self.look(float(self.values[places].max()))
-        return self.keep(places, self._peak)
+            self.look(greatest)
+        kept.number, kept._peak = None, greatest
+        return kept
 
-    def prefix(self, key: np.ndarray, wanted: Callable, with_terms: bool = False) -> "Row":
-        """Keep the prefix in the order of ``key`` (see ``wanted_prefix``), never nothing."""
-        chosen = wanted_prefix(key, self.masses, wanted, with_terms)
+    def prefix(self, wanted: Callable, key: Key | None = None, with_terms: bool = False) -> "Row":
+        """Keep the prefix in the order of a key (see ``wanted_prefix``), never nothing."""
+        peak = self.peak if key is None else None
+        chosen = wanted_prefix(self._keys(key), self.masses, wanted, with_terms)
         if chosen.dtype == bool:
-            return self.keep_where(chosen)
-        return self.keep(chosen if chosen.size else np.asarray([key.argmax()]))
+            return self.keep_where(chosen, peak)
+        kept = self.keep(chosen, peak)
+        if peak is not None:
+            kept._masses = self.masses.kept(chosen, kept.values)
+        return kept
+
+    def _keys(self, key: Key | None) -> np.ndarray:
+        if key is None:
+            return self.values
+        keys = np.empty_like(self.values)
+        for part in self.masses.parts():
+            keys[part] = key(self.values[part])
+        return keys
 
     def top_p(self, p: float) -> "Row":
         """Keep the shortest prefix whose mass reaches ``p``."""
         if p == 1 or self.empty:
             return self
         if self.values.size > FEW and not self.masses.known and not self.masses.flat():
-            # Some leaders nearly always hold it, and an estimate of the total nearly always tells.
+            # An estimate of the total nearly always tells.
             total, error = self.masses.estimate()
-            for count in (FEW, 16 * FEW):
-                kept = self._nucleus_of_leaders(count, p * total, p * error)
-                if kept is not None:
-                    return self.keep(kept, self.peak)
-        return self.prefix(self.values, self.short_of(p))
+            kept = self.prefix_of_leaders(p * total, p * error)
+            if kept is not None:
+                return kept
+        return self.prefix(self.short_of(p))
 
-    def _nucleus_of_leaders(self, count: int, goal: float, error: float) -> np.ndarray | None:
-        """Return the places of the prefix that reaches ``goal``, None if leaders cannot tell."""
-        if count >= self.values.size or goal > count:  # no mass is greater than 1
-            return None
-        places = leading_or_more(self.values, count)
-        places = places[np.argsort(-self.values[places], kind="stable")]
-        own = self.masses.at(places)
-        missing = goal - (np.cumsum(own) - own) - AT_A_SUM * self.epsilon * own
-        wanted = np.count_nonzero(missing + error > 0)
-        if wanted == places.size or wanted != np.count_nonzero(missing - error > 0):
-            return None
-        return np.sort(places[: max(wanted, 1)])
+    def prefix_of_leaders(self, goal: float, error: float, key: Key | None = None) -> "Row | None":
+        """Keep the shortest prefix whose mass reaches ``goal``, a number known up to ``error``.
+
+        Its order is by logit, or by a ``key`` of it that falls with the logit below its greatest.
+
+        Returns:
+            None if some leaders, which nearly always hold it, cannot tell.
+        """
+        for count in (FEW, 16 * FEW):
+            if count >= self.values.size or goal > count:  # no mass is greater than 1
+                continue
+            places = leading_or_more(self.values, count)
+            values = self.values[places]
+            keys = values if key is None else key(values)
+            order = (-keys).argsort(kind="stable")
+            own = self.masses.at(places[order])
+            missing = goal - (own.cumsum() - own) - AT_A_SUM * self.epsilon * own
+            wanted = np.count_nonzero(missing + error > 0)
+            if wanted == own.size or wanted != np.count_nonzero(missing - error > 0):
+                continue
+            # What is no leader comes after the least of them.
+            if key is None or keys[order[wanted]] > keys[values.argmin()]:
+                peak = self.peak if key is None else None
+                return self.keep(np.sort(places[order[: max(wanted, 1)]]), peak)
+        return None
 
     def short_of(self, p: float) -> Callable:
         """Return what tells whether a token is wanted, from the mass before it and its own."""
@@ -276,7 +309,7 @@ class Row:
     def draw(self, uniform: float) -> int:
         """Return the token at which ``uniform`` of the mass falls."""
         if self.values.size <= BLOCK:
-            place = find(self.masses.of(), uniform)[0]
+            place = find(self.masses.short(), uniform)[0]
         else:
             place = self.masses.place_of(uniform)
         return int(place if self.ids is None else self.ids[place])

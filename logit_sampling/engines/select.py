@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from logit_sampling.engines.numpy_masses import Masses
+from logit_sampling.engines.numpy_masses import BLOCK, Masses
 
 FEW = 128  # leaders among which the end of a prefix is looked for first
+_PART = 16 * BLOCK  # of a row, whose bins are counted at once
 _BINS = 4096  # of keys, in which it is looked for then
 
 
@@ -35,14 +36,16 @@ def leading_or_more(x: np.ndarray, k: int) -> np.ndarray:
     whole = n - n % width
     table = x[:whole].reshape(-1, width)
     best = table.max(axis=0)
-    groups = _greatest_of_groups(best, min(2 * k, width))
-    if whole < n:
-        groups = np.append(groups, x[whole:].max())
-    if groups.max() != groups.max():
+    count = min(2 * k, width)
+    groups = best[: width - width % count].reshape(-1, count).max(axis=0)
+    greatest = max(best.max(), x[whole:].max()) if whole < n else best.max()
+    if greatest != greatest:
         return x.argmax().reshape(1)
-    least = np.partition(groups, groups.size - k)[groups.size - k]
-    columns = np.flatnonzero(best >= least)
-    rows, places = (table.take(columns, axis=1) >= least).nonzero()
+    groups.partition(groups.size - k)
+    least = groups[groups.size - k]
+    columns = (best >= least).nonzero()[0]
+    inside = (table.take(columns, axis=1) >= least).ravel().nonzero()[0]
+    rows, places = np.divmod(inside, columns.size)
     ids = rows * width + columns[places]
     if whole < n:
         ids = np.append(ids, whole + np.flatnonzero(x[whole:] >= least))
@@ -55,13 +58,6 @@ def _width(n: int, k: int) -> int:
     blocks = max(round((n / k) ** 0.5), 1)
     near = [b for b in range(blocks // 2 + 1, 2 * blocks) if n % b == 0]
     return n // min(near, key=lambda b: abs(b - blocks), default=blocks)
-
-
-def _greatest_of_groups(x: np.ndarray, count: int) -> np.ndarray:
-    """Return the greatest of each of about ``count`` groups of ``x``."""
-    whole = x.size - x.size % count
-    groups = x[:whole].reshape(-1, count).max(axis=0)
-    return groups if whole == x.size else np.append(groups, x[whole:].max())
 
 
 def _leading_of_few(x: np.ndarray, k: int) -> np.ndarray:
@@ -77,7 +73,7 @@ def _leading_of_few(x: np.ndarray, k: int) -> np.ndarray:
 def wanted_prefix(
     key: np.ndarray, masses: Masses, wanted: Callable, with_terms: bool = False
 ) -> np.ndarray:
-    """Return the longest prefix of wanted tokens, the greatest key first.
+    """Return the longest prefix of wanted tokens, the greatest key first; never nothing.
 
     ``wanted(mass_before, terms_before, mass, term)`` tells from the sums over the tokens before one
     and from its own whether it is wanted; once it is false it stays false. A term is a mass times
@@ -88,29 +84,32 @@ def wanted_prefix(
     """
 
     def prefix(places: np.ndarray, mass: float, term: float) -> tuple[np.ndarray, bool]:
-        order = places[np.argsort(-key[places], kind="stable")]
+        order = places[(-key[places]).argsort(kind="stable")]
         own, *rest = masses.with_terms(order, with_terms)
-        own_terms = rest[0] if rest else own
-        before, before_terms = np.cumsum(own) - own, np.cumsum(own_terms) - own_terms
+        before = own.cumsum() - own
+        own_terms, before_terms = own, before
+        if rest:
+            own_terms, before_terms = rest[0], rest[0].cumsum() - rest[0]
         flags = wanted(mass + before, term + before_terms, own, own_terms)
         return order[: np.count_nonzero(flags)], not flags.all()
 
     # A few leaders nearly always hold it, but not if even the greatest mass for each is too little.
     if key.size <= FEW or not wanted(float(FEW), 0.0, 0.0, 0.0):
-        kept, ended = prefix(leading(key, min(FEW, key.size)), 0.0, 0.0)
+        leaders = np.arange(key.size) if key.size <= FEW else leading(key, FEW)
+        kept, ended = prefix(leaders, 0.0, 0.0)
         if ended or key.size <= FEW:
-            return np.sort(kept)
+            return np.sort(kept) if kept.size else key.argmax().reshape(1)
     # Bins in the order of the keys: only the one in which the prefix ends is sorted.
     bins = _bins_of(key)
-    weights, buffer = np.zeros((2, _BINS + 1)), masses.buffer()
-    for part in masses.parts():
+    weights, buffer = np.zeros((2, _BINS + 1)), masses.buffer(_PART)
+    for part in masses.parts(_PART):
         numbers = bins(part)
         for weight, own in zip(weights, masses.with_terms(part, with_terms, buffer), strict=False):
             weight[1:] += np.bincount(numbers, weights=own, minlength=_BINS)
     sums, terms = np.cumsum(weights, axis=1)[:, :_BINS]
     last = max(int(np.count_nonzero(wanted(sums, terms, 0.0, 0.0))) - 1, 0)
     chosen, around = np.empty(key.size, bool), []
-    for part in masses.parts():
+    for part in masses.parts(_PART):
         numbers = bins(part)
         np.less(numbers, last, out=chosen[part])
         around.append(part.start + np.flatnonzero(numbers == last))
