@@ -14,8 +14,11 @@ import numpy as np
 
 BLOCK = 1024  # a longer row is searched in two levels
 _PART = 32 * BLOCK  # fits the processor's cache
+SMALL_PART = 8 * BLOCK  # for work that holds several arrays of a part
 _ALL = slice(None)
 _ESTIMATE = 5e-6  # of a sum of masses in float32
+_LEAST = -700.0  # a log-mass whose mass vanishes beside the greatest, but is no subnormal number
+_VANISHING = np.exp(np.full(64, _LEAST))[0]  # as exponentials of arrays round
 _FAR = -1e9  # a log-mass that is as good as -inf
 
 
@@ -54,8 +57,16 @@ class Masses:
     def of(self, part: slice = _ALL, out: np.ndarray | None = None) -> np.ndarray:
         """Return masses, float64 [n] or those of a part; the greatest is 1."""
         logs = self.logs(part, out)
+        # Exponentials that underflow take many times as long as others, so a part with holes gets
+        # masses just above 0, and these are taken off again.
+        holes = logs.size > BLOCK and logs[:64].min() < _LEAST
+        if holes:
+            np.maximum(logs, _LEAST, out=logs)
         with np.errstate(under="ignore"):
-            return np.exp(logs, out=logs)
+            masses = np.exp(logs, out=logs)
+        if holes:
+            masses -= _VANISHING
+        return masses
 
     def short(self) -> np.ndarray:
         """Return all masses of a row that is not wide, which are kept; float64 [n]."""
@@ -209,7 +220,9 @@ class Masses:
         return alike / sample.size * self.values.size > 0.1 / _ESTIMATE
 
     def place_of(self, uniform: float) -> int:
-        """Return the place at which ``uniform`` of the total falls, in a row that has blocks."""
+        """Return the place at which ``uniform`` of the total falls."""
+        if self.values.size <= BLOCK:
+            return find(self.short(), uniform)[0]
         if not self.known and not self.flat():
             sums, error = self._estimate()
             block, before, _ = _cumulated(sums, uniform)

@@ -13,13 +13,12 @@ from collections.abc import Callable
 import numpy as np
 
 from logit_sampling.checks import warn_if_probabilities
-from logit_sampling.engines.numpy_masses import BLOCK, Masses, find
+from logit_sampling.engines.numpy_masses import BLOCK, Masses
 from logit_sampling.engines.rounding import AT_A_SUM, forgiving
 from logit_sampling.engines.select import FEW, leading, leading_or_more, wanted_prefix
 
 _LIMITS = sys.float_info
-Key = Callable[[np.ndarray], np.ndarray]
-"""From logits to what orders them, the greatest first."""
+Key = Callable[[np.ndarray], np.ndarray]  # from logits to what orders them, the greatest first
 
 
 class Row:
@@ -82,10 +81,6 @@ class Row:
     def epsilon(self) -> float:
         """The rounding of the logits: what is between 1 and the next number."""
         return float(np.finfo(self.values.dtype).eps)
-
-    def finite(self) -> int:
-        """Return how many tokens are above -inf."""
-        return int(np.count_nonzero(self.values > -np.inf))
 
     def keep(self, places: np.ndarray, peak: float | None = None) -> "Row":
         """Return the tokens at ``places``, ascending; ``peak`` is their greatest, if known."""
@@ -254,11 +249,8 @@ class Row:
         base = self.scaled()
         values, step = np.empty_like(base), base.dtype.type(by)
         for part in self.masses.parts():
-            if self.ids is None:
-                ids = np.arange(part.start, min(part.stop, base.size), dtype=np.uint32)
-            else:
-                ids = self.ids[part].astype(np.uint32)
-            np.add(base[part], chosen(ids) * step, out=values[part])
+            ids = np.arange(*part.indices(base.size)) if self.ids is None else self.ids[part]
+            np.add(base[part], chosen(ids.astype(np.uint32)) * step, out=values[part])
         return self.with_values(values)
 
     def logits_of(self, tokens: np.ndarray) -> np.ndarray:
@@ -284,14 +276,10 @@ class Row:
 
     def log_prob(self, token: int) -> float:
         """Return the log-probability of a token, -inf if it was removed."""
-        place = token
-        if self.ids is not None:
-            place = int(self.ids.searchsorted(token))
-            if place == self.ids.size or self.ids[place] != token:
-                return -math.inf
+        places, found = self._places(np.asarray([token]))
         if self.values.size == 1 and not self.empty:
-            return 0.0
-        return float(self.masses.logs(slice(place, place + 1))[0]) - self.masses.log_total
+            return 0.0 if found else -math.inf
+        return float(self.masses.logs_at(places)[0]) - self.masses.log_total if found else -math.inf
 
     def leaders(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the first ``count`` in order, or all above -inf: ids and log-probabilities."""
@@ -303,13 +291,10 @@ class Row:
 
     def log_probs_in_order(self, count: int) -> np.ndarray:
         """Return the log-probabilities of the first ``count`` in order, padded with -inf."""
-        _, found = self.leaders(count)
+        found = self.leaders(count)[1]
         return np.pad(found, (0, count - found.size), constant_values=-np.inf)
 
     def draw(self, uniform: float) -> int:
         """Return the token at which ``uniform`` of the mass falls."""
-        if self.values.size <= BLOCK:
-            place = find(self.masses.short(), uniform)[0]
-        else:
-            place = self.masses.place_of(uniform)
+        place = self.masses.place_of(uniform)
         return int(place if self.ids is None else self.ids[place])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logit_sampling.engines.numpy import uniforms
+from logit_sampling.engines.numpy_batch import uniforms
 from logit_sampling.engines.numpy_row import Row as Scores
 from logit_sampling.generation.model import Model, Output
 from logit_sampling.generation.request import Request
