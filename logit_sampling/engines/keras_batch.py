@@ -46,8 +46,9 @@ class Batch:
         if logits.shape[-1] is None:
             raise ValueError("the vocabulary's size is unknown while tracing; set the static shape")
         x = ops.cast(logits, "float64" if is_wide(logits) else "float32")
-        peak = ops.max(x, axis=-1, keepdims=True)  # NaN if there is one
-        return cls(x, None, 1.0, ops.logical_not(ops.isnan(peak[:, 0])), x.shape[-1], peak=peak)
+        peak = ops.max(x, axis=-1, keepdims=True)
+        valid = ops.logical_not(ops.any(ops.isnan(x), axis=-1))  # under XLA a maximum may hide it
+        return cls(x, None, 1.0, valid, x.shape[-1], peak=peak)
 
     def _with(self, **changes: Any) -> Self:
         """Return other scores; what is at hand is forgotten unless it is given."""

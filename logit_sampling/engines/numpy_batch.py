@@ -105,7 +105,7 @@ class Batch:
 
     def finite(self) -> np.ndarray:
         """Return how many tokens are above -inf, float64 [batch]."""
-        return self._measure(lambda row: np.count_nonzero(row.values > -np.inf))
+        return self._measure(lambda row: float(np.count_nonzero(row.values > -np.inf)))
 
     def log_total(self) -> np.ndarray:
         """Return the log of the total mass, minus ln of the greatest probability, [batch]."""
