@@ -8,7 +8,6 @@ import numpy as np
 
 from logit_sampling.arrays import to_numpy
 from logit_sampling.engines.numpy_batch import Batch
-from logit_sampling.engines.numpy_masses import SMALL_PART
 from logit_sampling.engines.numpy_row import Row
 from logit_sampling.engines.rounding import AT_A_COIN, AT_AN_ENTROPY
 
@@ -191,7 +190,7 @@ class Scores(Batch):
             if row.empty:
                 return row
             new = np.empty_like(row.values)
-            for part in row.masses.parts(SMALL_PART):
+            for part in row.masses.parts(16):  # a function may hold several arrays
                 probability = row.masses.of(part)
                 probability /= row.masses.total
                 new[part] = function(probability, *own)

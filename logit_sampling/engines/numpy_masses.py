@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 BLOCK = 1024  # a longer row is searched in two levels
-_PART = 32 * BLOCK  # fits the processor's cache
-SMALL_PART = 8 * BLOCK  # for work that holds several arrays of a part
+_MOST = 32  # blocks of a part: it fits the processor's cache
 _ALL = slice(None)
 _ESTIMATE = 5e-6  # of a sum of masses in float32
 _LEAST = -700.0  # a log-mass whose mass vanishes beside the greatest, but is no subnormal number
@@ -101,12 +100,17 @@ class Masses:
             masses = np.exp(logs, out=None if wanted else logs)
         return [masses, masses * np.maximum(logs, _FAR)] if wanted else [masses]
 
-    def buffer(self, size: int = _PART) -> np.ndarray:
-        """Return room for a part, float64."""
-        return np.empty(min(size, self.values.size))
+    def part(self, share: int = 4) -> int:
+        """Return the length of a part: whole blocks, about one of ``share``, or less."""
+        return min(-(-self.values.size // (share * BLOCK)), _MOST) * BLOCK
 
-    def parts(self, size: int = _PART) -> Iterator[slice]:
+    def buffer(self, share: int = 4) -> np.ndarray:
+        """Return room for a part, float64."""
+        return np.empty(min(self.part(share), self.values.size))
+
+    def parts(self, share: int = 4) -> Iterator[slice]:
         """Return slices that together are the whole row."""
+        size = self.part(share)
         return (slice(i, i + size) for i in range(0, self.values.size, size))
 
     @property
@@ -194,7 +198,7 @@ class Masses:
     def _estimate(self) -> tuple[np.ndarray, float]:
         if self.known or math.isinf(self.peak):
             return self.blocks(), 0.0
-        size = 2 * _PART  # longer parts: half as wide, and fewer arrays
+        size = 2 * self.part()  # longer parts: half as wide, and fewer arrays
         buffer, sums = np.empty(min(size, self.values.size), np.float32), []
         with np.errstate(over="ignore", under="ignore"):
             for start in range(0, self.values.size, size):

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from logit_sampling.engines.numpy_masses import SMALL_PART, Masses
+from logit_sampling.engines.numpy_masses import Masses
 
 FEW = 128  # leaders among which the end of a prefix is looked for first
+_SHARE = 16  # parts in which a row is counted
 _BINS = 4096  # of keys, in which it is looked for then
 
 
@@ -100,15 +101,15 @@ def wanted_prefix(
             return np.sort(kept) if kept.size else key.argmax().reshape(1)
     # Bins in the order of the keys: only the one in which the prefix ends is sorted.
     bins = _bins_of(key)
-    weights, buffer = np.zeros((2, _BINS + 1)), masses.buffer(SMALL_PART)
-    for part in masses.parts(SMALL_PART):
+    weights, buffer = np.zeros((2, _BINS + 1)), masses.buffer(_SHARE)
+    for part in masses.parts(_SHARE):
         numbers = bins(part)
         for weight, own in zip(weights, masses.with_terms(part, with_terms, buffer), strict=False):
             weight[1:] += np.bincount(numbers, weights=own, minlength=_BINS)
     sums, terms = np.cumsum(weights, axis=1)[:, :_BINS]
     last = max(int(np.count_nonzero(wanted(sums, terms, 0.0, 0.0))) - 1, 0)
     chosen, around = np.empty(key.size, bool), []
-    for part in masses.parts(SMALL_PART):
+    for part in masses.parts(_SHARE):
         numbers = bins(part)
         np.less(numbers, last, out=chosen[part])
         around.append(part.start + np.flatnonzero(numbers == last))
