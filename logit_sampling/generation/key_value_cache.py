@@ -13,10 +13,13 @@ follows from the positions alone.
 """
 
 import contextlib
+import math
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -43,29 +46,32 @@ class Steps:
         self.heads = getattr(backbone, "num_key_value_heads", None) or query_heads
         self.size = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
         self.dtype = backbone.compute_dtype
-        self.compiled = self._compile()
+        self.function = self._function()
+        # A call of it costs a fifth of the time of a call of the function, which looks for a graph.
+        self.compiled = self.function.get_concrete_function()
 
-    def _compile(self) -> Any:
+    def _function(self) -> Any:
         import tensorflow as tf
 
-        ids = tf.TensorSpec([None, None], tf.int32)
-        scalar = tf.TensorSpec([], tf.int32)
-        keys, values = (
-            [tf.TensorSpec([None, self.heads, *shape], self.dtype)] * self.layers
-            for shape in ([self.size, None], [None, self.size])
-        )
+        signature = [
+            tf.TensorSpec([2, None, None], tf.int32),
+            tf.TensorSpec([None, None], tf.int32),
+            tf.TensorSpec([2], tf.int32),
+            tf.TensorSpec([self.layers, None, self.heads, self.size, None], self.dtype),
+            tf.TensorSpec([self.layers, None, self.heads, None, self.size], self.dtype),
+        ]
 
-        @tf.function(input_signature=[ids, ids, ids, scalar, scalar, keys, values])
+        @tf.function(input_signature=signature)
         def step(
-            token_ids: Any, places: Any, seen: Any, column: Any, wanted: Any, keys: Any, values: Any
+            ids_and_places: Any, seen: Any, column_and_wanted: Any, keys: Any, values: Any
         ) -> tuple[Any, Any]:
+            token_ids, places = tf.unstack(ids_and_places)
+            column, wanted = tf.unstack(column_and_wanted)
             shape = tf.shape(token_ids)
             # KerasHub's layers take served tokens as a batch of single ones.
             tokens = tf.reshape(token_ids, [-1, 1])
-            attention = _Attention(places, seen, column)
-            with _serving(
-                attention, tf.reshape(places, [-1]), list(zip(keys, values, strict=True))
-            ):
+            attention = _Attention(places, seen, column, keys, values)
+            with _serving(attention, tf.reshape(places, [-1]), range(self.layers)):
                 hidden = self._backbone(
                     {"token_ids": tokens, "padding_mask": tf.ones_like(tokens)}, training=False
                 )
@@ -85,11 +91,9 @@ class Steps:
         """Return an empty cache of `rows` texts with room for `columns` tokens each."""
         import tensorflow as tf
 
-        shape = [rows, self.heads, self.size, columns]
-        keys, values = (
-            [tf.zeros(s, self.dtype) for _ in range(self.layers)]
-            for s in (shape, [*shape[:2], *shape[:1:-1]])
-        )
+        shape = [self.layers, rows, self.heads]
+        keys = tf.zeros([*shape, self.size, columns], self.dtype)
+        values = tf.zeros([*shape, columns, self.size], self.dtype)
         return KeyValueCache(self, keys, values, np.full((rows, columns), -1, np.int32), 0)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, "KeyValueCache"]:
@@ -110,15 +114,15 @@ class KeyValueCache:
 
     Args:
         steps: what runs the model.
-        keys: an array for each layer, [rows, heads, size, columns]: the product with the queries is
-            faster this way round.
-        values: an array for each layer, [rows, heads, columns, size].
+        keys: [layers, rows, heads, size, columns]: the product with the queries is faster this way
+            round.
+        values: [layers, rows, heads, columns, size].
         positions: int32 [rows, columns].
         column: the first column that is free in every row.
     """
 
     def __init__(
-        self, steps: Steps, keys: list[Any], values: list[Any], positions: np.ndarray, column: int
+        self, steps: Steps, keys: Any, values: Any, positions: np.ndarray, column: int
     ) -> None:
         self.steps, self.keys, self.values = steps, keys, values
         self.positions, self.column = positions, column
@@ -144,17 +148,17 @@ class KeyValueCache:
         return Output(*(np.concatenate(parts, axis=1) for parts in zip(*outputs, strict=True)))
 
     def _step(self, token_ids: np.ndarray, wanted: int) -> Output:
+        import tensorflow as tf
+
         count = token_ids.shape[1]
         if self.column + count > self.positions.shape[1]:
             self._make_room(count)
-        places = (self.lengths[:, None] + np.arange(count)).astype(np.int32)
+        places = self.lengths[:, None] + np.arange(count)
         self.positions[:, self.column : self.column + count] = places
         logits, hidden = self.steps.compiled(
-            token_ids.astype(np.int32),
-            places,
-            self.positions,
-            self.column,
-            wanted,
+            tf.constant(np.stack([token_ids, places]), tf.int32),
+            tf.constant(self.positions),
+            tf.constant([self.column, wanted]),
             self.keys,
             self.values,
         )
@@ -174,28 +178,29 @@ class KeyValueCache:
         rows = np.asarray(rows, np.int32)
         if not np.array_equal(rows, np.arange(len(self.positions))):
             self.positions = self.positions[rows]
-            self._replace(lambda array, axis: tf.gather(array, rows))
+            self._replace(lambda array, axis: tf.gather(array, rows, axis=1))
         return self
 
     def _make_room(self, count: int) -> None:
         """Close the gaps that dropped tokens left, if they are many; else get larger."""
-        import tensorflow as tf
 
         columns, longest = self.positions.shape[1], int(self.lengths.max())
         if longest + count <= columns * 3 // 4:
             order = np.argsort(self.positions < 0, axis=1, kind="stable").astype(np.int32)
             self.positions = np.take_along_axis(self.positions, order, axis=1)
-            self._replace(lambda array, axis: tf.gather(array, order, axis=axis, batch_dims=1))
+            self._replace(lambda array, axis: _in_order(array, order, axis))
             self.column = longest
         else:
-            more = _room(self.column + count) - columns
-            self.positions = np.pad(self.positions, [(0, 0), (0, more)], constant_values=-1)
-            self._replace(lambda array, axis: _lengthened(array, axis, more))
+            self.lengthen(_room(self.column + count) - columns)
+
+    def lengthen(self, more: int) -> None:
+        """Make room for `more` columns."""
+        self.positions = np.pad(self.positions, [(0, 0), (0, more)], constant_values=-1)
+        self._replace(lambda array, axis: _lengthened(array, axis, more))
 
     def _replace(self, change: Callable[[Any, int], Any]) -> None:
-        """Replace each array by `change(array, axis of its columns)`."""
-        self.keys = [change(array, 3) for array in self.keys]
-        self.values = [change(array, 2) for array in self.values]
+        """Replace keys and values by `change(array, axis of its columns)`."""
+        self.keys, self.values = change(self.keys, 4), change(self.values, 3)
 
 
 def serves(causal_lm: Any) -> bool:
@@ -217,12 +222,15 @@ class _Attention:
         seen: the positions of the tokens in the cache, those of this step among them,
             [rows, columns]; -1 where there is none.
         column: the first column of this step's tokens.
+        keys: of all layers, as in the cache.
+        values: the same.
     """
 
-    def __init__(self, places: Any, seen: Any, column: Any) -> None:
+    def __init__(self, places: Any, seen: Any, column: Any, keys: Any, values: Any) -> None:
         import tensorflow as tf
 
         self._places, self._seen, self._column = places[:, :, None], seen[:, None], column
+        self._keys, self._values = keys, values
         self._biases: dict[int | None, Any] = {}
         self._lines: tuple[Any, Any] | None = None
         # Keys are written in whole blocks where they begin with one: the columns behind are free.
@@ -232,7 +240,7 @@ class _Attention:
 
     def __call__(
         self,
-        cache: tuple[Any, Any],
+        layer: int,
         query: Any,
         key: Any,
         value: Any,
@@ -242,11 +250,11 @@ class _Attention:
         heads: int,
         sliding_window: int | None = None,
         soft_cap: float | None = None,
-    ) -> tuple[tuple[Any, Any], Any]:
+    ) -> tuple[int, Any]:
         """Attend.
 
         Args:
-            cache: this layer's keys and values.
+            layer: its number.
             query: [rows * count, query_heads * size].
             key: [rows * count, heads * size].
             value: the same.
@@ -258,7 +266,7 @@ class _Attention:
             soft_cap: of the scores; None for none.
 
         Returns:
-            the cache, and what was attended to, [rows * count, query_heads * size].
+            its number, and what was attended to, [rows * count, query_heads * size].
         """
         import tensorflow as tf
 
@@ -269,15 +277,17 @@ class _Attention:
         def by_head(x: Any, order: list[int], *shape: Any) -> Any:
             return tf.transpose(tf.reshape(x, [rows, count, heads, *shape]), order)
 
-        if self._lines is None:  # the same in every layer
-            columns = tf.shape(cache[0])[3]
+        if self._lines is None:  # of the first layer
+            columns = tf.shape(self._seen)[2]
             self._lines = (
                 _lines(rows * heads * size, columns, self._column, count, self._width),
                 _lines(rows * heads, columns, self._column, count, 1),
             )
         key = tf.pad(by_head(key, [0, 2, 3, 1], size), [(0, 0)] * 3 + [(0, -count % self._width)])
-        keys = _write(cache[0], key, self._lines[0], self._width)
-        values = _write(cache[1], by_head(value, [0, 2, 1, 3], size), self._lines[1], size)
+        value = by_head(value, [0, 2, 1, 3], size)
+        self._keys = _write(self._keys, key, layer, self._lines[0], self._width)
+        self._values = _write(self._values, value, layer, self._lines[1], size)
+        keys, values = self._keys[layer], self._values[layer]
         query = by_head(query * tf.cast(scale, query.dtype), [0, 2, 3, 1, 4], group, size)
         scores = tf.matmul(tf.reshape(query, [rows, heads, group * count, size]), keys)
         scores = tf.cast(scores, tf.float32)
@@ -288,7 +298,7 @@ class _Attention:
         mixed = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
         mixed = tf.reshape(mixed, [rows, heads, group, count, size])
         mixed = tf.transpose(mixed, [0, 3, 1, 2, 4])
-        return cache, tf.reshape(mixed, [-1, query_heads * size])
+        return layer, tf.reshape(mixed, [-1, query_heads * size])
 
     def _bias(self, sliding_window: int | None) -> Any:
         """Return 0 for what a token sees and -inf for the rest, [rows, 1, 1, count, columns]."""
@@ -333,19 +343,18 @@ def _lines(tables: Any, columns: Any, first: Any, count: Any, width: Any) -> Any
     return tf.reshape(tf.range(tables)[:, None] * (columns // width) + own, [-1])
 
 
-def _write(array: Any, new: Any, lines: Any, width: Any) -> Any:
-    """Write `new` in place into lines of `width` numbers of `array`, and return it."""
+def _write(array: Any, new: Any, layer: int, lines: Any, width: Any) -> Any:
+    """Write `new` in place into lines of `width` numbers of a layer of `array`, and return it."""
     import tensorflow as tf
 
     flat, new = tf.reshape(array, [-1, width]), tf.reshape(tf.cast(new, array.dtype), [-1, width])
+    lines += layer * (tf.shape(flat)[0] // array.shape[0])
     written = tf.raw_ops.InplaceUpdate(x=flat, i=lines, v=new)
     return tf.ensure_shape(tf.reshape(written, tf.shape(array)), array.shape)
 
 
 @contextlib.contextmanager
-def _serving(
-    attention: _Attention, positions: Any, caches: list[tuple[Any, Any]]
-) -> Iterator[None]:
+def _serving(attention: _Attention, positions: Any, layers: Sequence[int]) -> Iterator[None]:
     """Have the attention layers of KerasHub call `attention`."""
     from keras import ops
     from keras_hub.src.vllm import attention as bridge
@@ -355,13 +364,48 @@ def _serving(
     def reshape(x: Any, shape: Sequence[int | None]) -> Any:
         return ops.reshape(x, [-1 if n is None else n for n in shape])
 
-    with _LOCK, vllm_context_scope(attention, positions, caches):
-        known = bridge.ops
-        bridge.ops = SimpleNamespace(reshape=reshape)
-        try:
-            yield
-        finally:
-            bridge.ops = known
+    with (
+        _LOCK,
+        vllm_context_scope(attention, positions, layers),
+        patch.object(bridge, "ops", SimpleNamespace(reshape=reshape)),
+        _matrix_products(),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _matrix_products() -> Iterator[None]:
+    """Have the dense layers of Keras multiply matrices.
+
+    They multiply batches of them, which for the batch of single tokens here takes TensorFlow up to
+    three times as long.
+    """
+    from keras.src import ops
+
+    def einsum(equation: str, *operands: Any, **options: Any) -> Any:
+        match = re.fullmatch(r"(\w*?)(\w+),\2(\w+)->\1\3", equation)
+        letters = "".join(match.groups()) if match else ""
+        if match and len(set(letters)) == len(letters):
+            return _product(operands[0], operands[1], len(match[2]))
+        return batched_einsum(equation, *operands, **options)
+
+    def matmul(x: Any, kernel: Any) -> Any:
+        return _product(x, kernel, 1) if len(kernel.shape) == 2 else batched_matmul(x, kernel)
+
+    batched_einsum, batched_matmul = ops.einsum, ops.matmul
+    with patch.object(ops, "einsum", einsum), patch.object(ops, "matmul", matmul):
+        yield
+
+
+def _product(x: Any, kernel: Any, count: int) -> Any:
+    """Return the sums over the last `count` axes of `x` and the first ones of `kernel`."""
+    import tensorflow as tf
+
+    kernel = tf.convert_to_tensor(kernel)
+    size = math.prod(kernel.shape[:count])
+    product = tf.matmul(tf.reshape(x, [-1, size]), tf.reshape(kernel, [size, -1]))
+    leading = [-1 if n is None else n for n in x.shape[:-count]]
+    return tf.reshape(product, [*leading, *kernel.shape[count:]])
 
 
 def _room(tokens: int) -> int:
@@ -370,9 +414,18 @@ def _room(tokens: int) -> int:
 
 
 def _lengthened(array: Any, axis: int, more: int) -> Any:
+    """Return keys or values with `more` free columns."""
     import tensorflow as tf
 
-    return tf.pad(array, [(0, more if i == axis else 0) for i in range(4)])
+    return tf.pad(array, [(0, more if i == axis else 0) for i in range(5)])
+
+
+def _in_order(array: Any, order: np.ndarray, axis: int) -> Any:
+    """Return keys or values with the columns of each row in another order, int [rows, columns]."""
+    import tensorflow as tf
+
+    layers = [tf.gather(layer, order, axis=axis - 1, batch_dims=1) for layer in tf.unstack(array)]
+    return tf.stack(layers)
 
 
 def _join(caches: list[KeyValueCache]) -> KeyValueCache:
@@ -383,22 +436,12 @@ def _join(caches: list[KeyValueCache]) -> KeyValueCache:
     if not others:
         return first
     columns = max(cache.positions.shape[1] for cache in caches)
-    mores = [columns - cache.positions.shape[1] for cache in caches]
-
-    first.keys, first.values = (
-        [
-            tf.concat(
-                [_lengthened(a, axis, more) for a, more in zip(arrays, mores, strict=True)], 0
-            )
-            for arrays in zip(*per_cache, strict=True)
-        ]
-        for per_cache, axis in (([c.keys for c in caches], 3), ([c.values for c in caches], 2))
+    for cache in caches:
+        cache.lengthen(columns - cache.positions.shape[1])
+    return KeyValueCache(
+        first.steps,
+        tf.concat([cache.keys for cache in caches], 1),
+        tf.concat([cache.values for cache in caches], 1),
+        np.concatenate([cache.positions for cache in caches]),
+        max(cache.column for cache in caches),
     )
-    first.positions = np.concatenate(
-        [
-            np.pad(cache.positions, [(0, 0), (0, more)], constant_values=-1)
-            for cache, more in zip(caches, mores, strict=True)
-        ]
-    )
-    first.column = max(cache.column for cache in caches)
-    return first

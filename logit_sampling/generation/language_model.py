@@ -111,8 +111,8 @@ class LanguageModel:
     @property
     def traces(self) -> int:
         """How many graphs were traced; no prompt, batch, sampler or length needs a second one."""
-        compiled = getattr(self._steps, "compiled", None)
-        return compiled.experimental_get_tracing_count() if compiled else 0
+        function = getattr(self._steps, "function", None)
+        return function.experimental_get_tracing_count() if function else 0
 
     def _stepper(self) -> "Steps | RowSteps | CallableModel":
         """Return what runs the model, made once.

@@ -37,7 +37,7 @@ class RowSteps:
             logits, hidden, cache = causal_lm.call_with_cache(token_ids, cache, index)
             return tf.cast(logits, tf.float32), tf.cast(hidden, tf.float32), cache
 
-        self.compiled = compiled
+        self.function = compiled
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, "RowCaches"]:
         """Read prompts; return what follows the last token of each, and the cache."""
@@ -80,7 +80,7 @@ class RowCaches:
             room *= 2
         cache = tf.pad(cache, [(0, (room - cache.shape[3]) * (axis == 3)) for axis in range(6)])
         ids = np.array([token_ids], np.int32)
-        logits, hidden, cache = self._steps.compiled(ids, cache, length)
+        logits, hidden, cache = self._steps.function(ids, cache, length)
         self._rows[row] = cache, end
         return logits[0].numpy(), hidden[0].numpy()
 
