@@ -192,3 +192,22 @@ def test_the_checks_see_a_fault(monkeypatch: pytest.MonkeyPatch, wrong: str) -> 
         )
     with pytest.raises(AssertionError):
         exercise(causal_lm, LanguageModel(causal_lm))
+
+
+def test_a_quantised_model() -> None:
+    causal_lm = built("GPT2", IN_PLACE["GPT2"])
+    model = LanguageModel(causal_lm)
+    exercise(causal_lm, model)
+    causal_lm.quantize("int8")
+    exercise(causal_lm, model, atol=0.5)  # its numbers depend on the rows beside them
+
+
+def test_an_adapted_model() -> None:
+    causal_lm = built("Llama", GROUPED)
+    model = LanguageModel(causal_lm)
+    exercise(causal_lm, model)
+    causal_lm.backbone.enable_lora(2)
+    for variable in causal_lm.backbone.trainable_variables:
+        if "lora" in variable.path:
+            variable.assign(0.3 * np.ones(variable.shape))
+    exercise(causal_lm, model)
