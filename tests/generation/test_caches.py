@@ -142,16 +142,33 @@ def test_a_long_prompt_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     exercise(causal_lm := built("GPT2", IN_PLACE["GPT2"]), LanguageModel(causal_lm))
 
 
-def test_gaps_are_closed_before_a_cache_grows() -> None:
-    model = LanguageModel(built("GPT2", IN_PLACE["GPT2"]))
-    _, cache = model.prefill([[1, 2], [3, 4]])
+def test_caches_of_unlike_room_are_joined() -> None:
+    causal_lm = built("GPT2", IN_PLACE["GPT2"])
+    texts = Texts(causal_lm, [[1, 2], list(range(40)), [5]])
+    output, cache = LanguageModel(causal_lm).prefill(texts.rows)
+    texts.check(output, 5e-5)
+    texts.rows = [[*row, 7] for row in texts.rows]
+    texts.check(cache.append(np.full((3, 1), 7)), 5e-5)
+
+
+def test_gaps_are_closed_before_a_cache_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, in_order = [], kvc._in_order
+    monkeypatch.setattr(kvc, "_in_order", lambda *given: closed.append(1) or in_order(*given))
+    causal_lm, rng = built("GPT2", IN_PLACE["GPT2"]), np.random.default_rng(2)
+    texts = Texts(causal_lm, [[1, 2], [3, 4]])
+    _, cache = LanguageModel(causal_lm).prefill(texts.rows)
     room = cache.positions.shape[1]
     for turn in range(60):  # each turn leaves a gap in one of the rows
-        cache.append(np.array([[5, 6], [7, 8]]))
-        cache.drop(np.array([2 - turn % 2, 1 + turn % 2]))
-        if cache.lengths.max() > 8:
-            cache.drop(np.array([6, 6]))
+        ids = rng.integers(0, VOCABULARY, (2, 2))
+        output = cache.append(ids)
+        texts.rows = [row + new.tolist() for row, new in zip(texts.rows, ids, strict=True)]
+        if turn % 10 == 9:
+            texts.check(output, 5e-5)
+        drop = np.array([2 - turn % 2, 1 + turn % 2])
+        cache.drop(drop)
+        texts.rows = [row[: len(row) - n] for row, n in zip(texts.rows, drop, strict=True)]
     assert cache.positions.shape[1] == room
+    assert len(closed) == 2  # keys and values
 
 
 def test_a_step_writes_into_its_arrays() -> None:

@@ -108,12 +108,11 @@ def test_greedy_with_masks_alone(model):
     )
 
 
-def test_the_distribution_that_their_draw_sees(model):
-    sampler = ls.Sampler(ls.FrequencyPenalty(0.5), ls.Temperature(0.7), ls.TopP(0.8))
-    torch.manual_seed(3)
-    ids = torch.tensor([[7, 9, 4]])
-    out = model.generate(
-        input_ids=ids,
+def drawn_by_them(model, sampler, seed):
+    """Their texts after the prompt 7, 9, 4, with the scores that they drew from."""
+    torch.manual_seed(seed)
+    return model.generate(
+        input_ids=torch.tensor([[7, 9, 4]]),
         logits_processor=[sampler.for_transformers()],
         do_sample=True,
         max_new_tokens=12,
@@ -122,6 +121,11 @@ def test_the_distribution_that_their_draw_sees(model):
         output_logits=True,
         **ALONE,
     )
+
+
+def test_the_distribution_that_their_draw_sees(model):
+    sampler = ls.Sampler(ls.FrequencyPenalty(0.5), ls.Temperature(0.7), ls.TopP(0.8))
+    out = drawn_by_them(model, sampler, seed=3)
     history = out.sequences[0].tolist()
     for step, (scores, logits) in enumerate(zip(out.scores, out.logits, strict=True)):
         expected = sampler.probabilities(
@@ -134,19 +138,8 @@ def test_the_distribution_that_their_draw_sees(model):
 
 def test_mirostat_learns_from_the_tokens_that_they_drew(model):
     sampler = ls.Sampler(ls.Mirostat(tau=2.0, eta=0.5))
-    torch.manual_seed(1)
-    ids = torch.tensor([[7, 9, 4]])
-    out = model.generate(
-        input_ids=ids,
-        logits_processor=[sampler.for_transformers()],
-        do_sample=True,
-        max_new_tokens=12,
-        return_dict_in_generate=True,
-        output_scores=True,
-        output_logits=True,
-        **ALONE,
-    )
-    state = sampler.init(ids.numpy(), 60, seed=0)
+    out = drawn_by_them(model, sampler, seed=1)
+    state = sampler.init([[7, 9, 4]], 60, seed=0)
     for scores, logits, token in zip(
         out.scores, out.logits, out.sequences[0, 3:].tolist(), strict=True
     ):
