@@ -93,7 +93,8 @@ class Sampler(Chain, Integrations):
         Args:
             logits: floating point, [vocab] or [batch, vocab]: an array, or a tensor (eager, or of a
                 graph that is being traced).
-            seed: an integer s (row i uses s + i), one integer per row, or None for fresh entropy.
+            seed: an integer s (row 0 uses s, row i > 0 a 64-bit hash of s and i), one integer per
+                row, or None for fresh entropy. A JAX key counts as the integer of its words.
             step: the position in the sequence, an integer of at least 0, or one per row.
             history: token ids so far, [length] or [batch, length], -1 for padding.
             prompt_length: how many of them are the prompt; the rest counts as generated.
@@ -183,7 +184,7 @@ class Sampler(Chain, Integrations):
         Args:
             prompt_ids: int [length] or [batch, length], -1 for padding, or a list of lists.
             vocab_size: how many tokens there are.
-            seed: an integer s (row i uses s + i), one integer per row, or None for fresh entropy.
+            seed: as in a call.
             max_new_tokens: how many tokens the state must have room for, 1024 by default. In eager
                 code it grows by itself; in a graph shapes are fixed, and a row that needs more
                 gives the id -1.

@@ -1,10 +1,12 @@
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from logit_sampling.random import row_seeds, threefry
+import logit_sampling as ls
+from logit_sampling.random import row_integers, row_seeds, threefry
 from tests import oracle
 
 # Random123's known-answer vectors for threefry2x32 with 20 rounds: counter, key, result.
@@ -56,11 +58,90 @@ def test_words_are_uniform_over_seeds_and_over_steps():
 
 
 def test_row_seeds():
-    np.testing.assert_array_equal(row_seeds(7, 3), [[7, 0], [8, 0], [9, 0]])
+    first, *others = row_seeds(7, 3).tolist()
+    assert first == [7, 0]
+    assert others == [list(oracle.threefry((7, 0), (row, 2**32 - 3))) for row in (1, 2)]
     np.testing.assert_array_equal(row_seeds([2**32 + 5, -1], 2), [[5, 1], [2**32 - 1] * 2])
-    np.testing.assert_array_equal(row_seeds(2**32 - 1, 2), [[2**32 - 1, 0], [0, 1]])
+    np.testing.assert_array_equal(row_seeds(-1, 40)[:3], row_seeds(2**64 - 1, 3))
     fresh = row_seeds(None, 4)
     assert fresh.shape == (4, 2) and len({tuple(row) for row in fresh.tolist()}) == 4
+
+
+def test_rows_of_neighbouring_seeds_share_no_seed():
+    seeds = [seed for s in range(100) for seed in row_integers(s, 100)]
+    assert len(set(seeds)) == len(seeds) == 10_000
+    assert max(seeds) < 2**64
+
+
+def test_a_rows_seed_repeats_it_alone():
+    logits = np.random.default_rng(0).normal(size=(1, 1000)).repeat(40, 0)
+    ids = ls.Sampler()(logits, seed=3, step=2)
+    alone = [ls.Sampler()(logits[:1], seed=[s], step=2)[0] for s in row_integers(3, 40)]
+    assert ids.tolist() == alone and len(set(alone)) > 30
+
+
+SEEDS = {
+    "tensorflow": """
+for kind in ("int32", "uint32", "int64", "uint64", "int8"):
+    for jit in (False, True):
+        f = tf.function(lambda z, s: sampler(z, seed=s), jit_compile=jit, autograph=False)
+        for seed in (7, 2**31 - 1, 3 * 10**9, 2**63 + 5, -1, -(2**40)):
+            if not np.iinfo(kind).min <= seed <= np.iinfo(kind).max:
+                continue
+            for given in (np.asarray(seed, kind), np.asarray([seed, 7, seed], kind)):
+                want = sampler(x, seed=given.tolist()).tolist()
+                assert f(x, tf.constant(given)).numpy().tolist() == want, (kind, seed)
+opened = tf.function(
+    lambda z: sampler(z, seed=-5), input_signature=[tf.TensorSpec([None, 50], tf.float32)]
+)
+assert opened(x).numpy().tolist() == sampler(x, seed=-5).tolist()
+try:
+    f(tf.constant(x), tf.constant([1, 2]))
+except ValueError as error:
+    assert "seed has 2 values for 3 rows" in str(error)
+else:
+    raise SystemExit("two seeds for three rows")
+""",
+    "jax": """
+jit = jax.jit(lambda z, s: sampler(z, seed=s))
+for seed in (jnp.uint32(3 * 10**9), jnp.int32(2**31 - 1), jnp.int32(-1), jnp.uint8(7)):
+    assert np.asarray(jit(x, seed)).tolist() == sampler(x, seed=int(seed)).tolist(), seed
+key = jax.random.split(jax.random.key(12345))[0]
+low, high = (int(word) for word in jax.random.key_data(key)[::-1])
+want = sampler(x, seed=low | high << 32).tolist()
+assert sampler(x, seed=key).tolist() == want == np.asarray(jit(x, key)).tolist()
+keys = jax.random.split(key, 3)
+assert sampler(x, seed=keys).tolist() == np.asarray(jit(x, keys)).tolist()
+for f in (sampler, jit):
+    for bad, words in (
+        (jax.random.PRNGKey(1), "old style"),
+        (jax.random.key(1, impl="rbg"), "two words"),
+    ):
+        try:
+            f(x, seed=bad) if f is sampler else f(x, bad)
+        except ValueError as error:
+            assert words in str(error), error
+        else:
+            raise SystemExit(f"{bad} was taken")
+""",
+}
+
+
+@pytest.mark.parametrize("backend", SEEDS)
+def test_seeds_that_are_tensors_draw_what_integers_draw(backend):
+    module = {"tensorflow": "import tensorflow as tf", "jax": "import jax, jax.numpy as jnp"}
+    code = f"""
+import numpy as np
+{module[backend]}
+import logit_sampling as ls
+sampler, x = ls.Sampler(), np.random.default_rng(0).normal(size=(3, 50)).astype(np.float32)
+{SEEDS[backend]}
+"""
+    environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
 
 
 @pytest.mark.parametrize("seed", [1.5, "7", True, [1, 2.5], [[1, 2]]])

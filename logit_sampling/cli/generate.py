@@ -19,6 +19,7 @@ from logit_sampling.cli.options import (
     build_sampler,
 )
 from logit_sampling.cli.quiet import import_tensorflow
+from logit_sampling.random import row_integers
 
 
 def generate(
@@ -43,7 +44,10 @@ def generate(
     overflow: OverflowOption = "error",
     n: Annotated[int, typer.Option("--n", "-n", help="Texts for each prompt.")] = 1,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same texts; text i uses seed + i.")
+        int | None,
+        typer.Option(
+            help="The same seed gives the same texts; of several each shows a seed of its own."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead, with log-probabilities.")
@@ -69,11 +73,12 @@ def generate(
     # What a library prints while it loads or downloads must not end up in the text.
     with contextlib.redirect_stdout(sys.stderr):
         loaded = load_model(model)
+    seeds = row_integers(seed, n * len(prompts))
     begun = False
 
     def begin(row: int) -> None:
         if n * len(prompts) > 1:
-            print(f"--- prompt {row // n}, sample {row % n}, seed {seed + row} ---")
+            print(f"--- prompt {row // n}, sample {row % n}, seed {seeds[row]} ---")
         print(prompts[row // n], end="")
 
     def show(row: int, piece: str) -> None:

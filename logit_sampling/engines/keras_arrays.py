@@ -8,7 +8,14 @@ from keras import ops
 
 from logit_sampling.arrays import is_symbolic
 from logit_sampling.engines.keras_search import wide
-from logit_sampling.random import row_seeds, seed_list, threefry
+from logit_sampling.random import (
+    check_count,
+    jax_key_words,
+    next_words,
+    row_seeds,
+    seed_list,
+    threefry,
+)
 
 
 def left_shift(words: Any, by: int) -> Any:
@@ -37,21 +44,46 @@ def seed_words(seed: Any, rows: Any) -> Any:
     if not is_symbolic(seed):
         if isinstance(rows, int):
             return ops.convert_to_tensor(row_seeds(seed, rows))
-        number = seed_list(seed)
-        if not isinstance(number, int):
+        if not isinstance(seed_list(seed), int):
             raise ValueError("a seed per row needs a batch whose size the graph knows")
-        number = (number + 2**63) % 2**64 - 2**63  # as a signed integer
-        seed = ops.convert_to_tensor(number, "int64")
+        return row_words_of(ops.convert_to_tensor(row_seeds(seed, 1)), rows)
+    words = jax_key_words(seed)
+    words = _words_of(seed) if words is None else words
+    if len(words.shape) == 1:
+        return row_words_of(words[None], rows)
+    if isinstance(rows, int) and words.shape[0] is not None:
+        check_count(words.shape[0], rows, seed)
+    return words
+
+
+def _words_of(seed: Any) -> Any:
+    """Return integers of a graph as words, uint32 [..., 2], the low one first."""
     check_integers("seed", seed)
-    seed = ops.cast(seed, "int64")
-    if len(seed.shape) == 0:
-        seed = seed + ops.cast(ops.arange(rows), seed.dtype)
-    if keras.backend.standardize_dtype(seed.dtype) == "int64":
-        low = ops.bitwise_and(seed, ops.cast(0xFFFFFFFF, "int64"))
-        high = ops.bitwise_and(ops.right_shift(seed, 32), ops.cast(0xFFFFFFFF, "int64"))
-    else:  # JAX without 64-bit integers: the sign alone fills the upper word
-        low, high = seed, ops.right_shift(seed, 31)
+    kind = keras.backend.standardize_dtype(seed.dtype)
+    if kind == "uint32":
+        return ops.stack([seed, ops.zeros_like(seed)], axis=-1)
+    if kind in ("int64", "uint64"):
+        signed, word = ops.cast(seed, "int64"), ops.cast(0xFFFFFFFF, "int64")
+        low = ops.bitwise_and(signed, word)
+        high = ops.bitwise_and(ops.right_shift(signed, 32), word)
+    else:  # of an integer that fits 32 bits the sign alone fills the upper word
+        low = ops.cast(seed, "int32")
+        high = ops.right_shift(low, 31)
     return ops.stack([ops.cast(low, "uint32"), ops.cast(high, "uint32")], axis=-1)
+
+
+def row_words_of(words: Any, rows: Any) -> Any:
+    """Return the seeds of the rows of a batch, uint32 [rows, 2], of its seed, uint32 [1, 2]."""
+    if isinstance(rows, int) and rows == 1:
+        return words
+    numbers = ops.cast(ops.arange(rows), "uint32")
+    return ops.where(numbers[:, None] == 0, words, next_words_of(words, numbers))
+
+
+def next_words_of(words: Any, numbers: Any) -> Any:
+    """Return seeds, uint32 [n, 2], that a seed, uint32 [1, 2], makes; see ``random.next_words``."""
+    key = words[:, 0], words[:, 1]
+    return ops.stack(next_words(key, numbers, left_shift, right_shift, np.uint32), axis=-1)
 
 
 def check_integers(name: str, tensor: Any) -> None:

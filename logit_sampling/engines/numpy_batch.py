@@ -9,9 +9,7 @@ import numpy as np
 from logit_sampling.arrays import to_numpy
 from logit_sampling.checks import check_returned
 from logit_sampling.engines.numpy_row import Row
-from logit_sampling.random import threefry
-
-_MANY = 16  # rows from which random numbers come faster from arrays than one by one
+from logit_sampling.random import MANY, threefry
 
 
 def uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
@@ -19,7 +17,7 @@ def uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
 
     ``seeds`` and ``steps`` are uint32 [batch, 2] and int [batch], or lists of Python integers.
     """
-    if len(seeds) > _MANY:
+    if len(seeds) > MANY:
         seeds, steps = np.asarray(seeds, np.uint32), np.asarray(steps)
         counter = (steps.astype(np.uint32), np.uint32(stream))
         high, low = threefry((seeds[:, 0], seeds[:, 1]), counter)

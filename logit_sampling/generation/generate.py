@@ -37,8 +37,8 @@ def generate(
     """Continue prompts.
 
     Each row has its own seed and its own sampler state, and no row is padded, so that a text
-    depends on neither the other prompts nor their number: seed `s` gives row `i` the text that its
-    prompt gets alone with seed `s + i`. What remains is the rounding of the model's matrix
+    depends on neither the other prompts nor their number: alone, with its own seed of the result's
+    `seeds`, a prompt gets the same text. What remains is the rounding of the model's matrix
     products, whose last bits may change with the batch and then, rarely, a draw.
 
     An interruption (Ctrl-C) ends the texts that still grow and returns what there is.
@@ -57,8 +57,8 @@ def generate(
         max_new_tokens: how many tokens a text gets at most.
         min_new_tokens: how many it gets before an end token can be drawn (see
             :class:`MinNewTokens`) or a stop string, complete with a later token, ends it.
-        seed: an integer `s` (row `i` uses `s + i`), one for each row, or None for fresh ones,
-            which the result tells.
+        seed: an integer `s` (row 0 uses `s`, row `i` > 0 a 64-bit hash of `s` and `i`), one for
+            each row, or None for fresh ones. The result tells the seed of each row.
         n: samples of each prompt; sample `j` of prompt `i` is row `i * n + j`.
         stop_at_end: whether an end token of the model ends a text; or the ids that do.
         stop: a string or several that end a text, which then stops before it. It may span tokens

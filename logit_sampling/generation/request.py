@@ -20,7 +20,7 @@ from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.row import Row
 from logit_sampling.generation.score import log_probs_of
 from logit_sampling.generation.text import continuation
-from logit_sampling.random import row_seeds
+from logit_sampling.random import row_integers
 from logit_sampling.sampler import Sampler
 
 
@@ -154,7 +154,7 @@ class Request:
             given=given,
             prompts=encoded,
             n=int(n),
-            seeds=[int(low) | int(high) << 32 for low, high in row_seeds(seed, n * len(given))],
+            seeds=row_integers(seed, n * len(given)),
             groups=groups_of(sampler, len(given), int(n), int(min_new_tokens), ends),
             max_new_tokens=int(max_new_tokens),
             min_new_tokens=int(min_new_tokens),

@@ -25,9 +25,9 @@ class Integrations:
         ``Grammar`` and ``Guidance``, which are no part of graphs, need ``generate``.
 
         Args:
-            seed: an integer s (row i uses s + i), one for each row, or None for a random one. The
-                same each time ``generate`` is called, unless it is None; the attribute ``seed``
-                of the result tells it and sets it, and nothing is compiled again.
+            seed: as in a call of a sampler. The same each time ``generate`` is called, unless it is
+                None, which begins with a random one; the attribute ``seed`` of the result tells
+                it and sets it, and nothing is compiled again.
 
         Returns:
             a ``keras_hub.samplers.Sampler``; it goes through ``keras_hub.samplers.serialize``.
@@ -97,8 +97,8 @@ class Integrations:
 
         Args:
             draw: whether the tokens are drawn here.
-            seed: an integer s (row i uses s + i), one for each row, or None for fresh entropy; for
-                the draw, and for a transform that tosses a coin (``XTC``).
+            seed: as in a call of a sampler; for the draw, and for a transform that tosses a coin
+                (``XTC``).
             pad_token_id: the token at the left of shorter prompts, which is no history; None if
                 all have the same length.
             eos_token_id: the tokens at which ``generate`` ends a row: what it fills up behind

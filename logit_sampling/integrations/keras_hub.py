@@ -10,7 +10,8 @@ from keras import ops
 
 from logit_sampling.arrays import in_graph
 from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written
-from logit_sampling.random import row_seeds
+from logit_sampling.engines.keras_arrays import next_words_of, row_words_of
+from logit_sampling.random import check_count, row_seeds
 from logit_sampling.sampler import Greedy, Sampler
 
 
@@ -36,10 +37,10 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
 
     @property
     def seed(self) -> int | list[int]:
-        """The seed of the next ``generate``: an integer s (row i uses s + i), or one for each row.
+        """The seed of the next ``generate``: an integer, or one for each row.
 
-        Constructed without one, it is random, and each ``generate`` of n rows adds n to it. It can
-        be set, to an integer or to as many as there were, and nothing is compiled again.
+        Constructed without one, it is random, and each ``generate`` makes the next of it. It can be
+        set, to an integer or to as many as there were, and nothing is compiled again.
         """
         seeds = [int(low) | int(high) << 32 for low, high in ops.convert_to_numpy(self._words)]
         return seeds[0] if self._single else seeds
@@ -133,18 +134,16 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
             model=model,
         )
         if self._goes_on:
-            self._words.assign(_plus(self._words, ops.cast(rows, "uint32")))
+            words = ops.convert_to_tensor(self._words)
+            self._words.assign(next_words_of(words, ops.zeros((1,), "uint32")))
         lost = ops.cumsum(ops.cast(prompt < 0, "int32"), axis=-1) > 0
         return ops.where(lost, -1, prompt)
 
     def _row_words(self, rows: Any) -> Any:
         """Return the words of each row's seed, uint32 [rows, 2]."""
         if self._single:
-            return _plus(self._words, ops.cast(ops.arange(rows), "uint32"))
-        if rows != self._words.shape[0]:
-            raise ValueError(
-                f"seed has {self._words.shape[0]} values for {rows} rows; give one per row"
-            )
+            return row_words_of(ops.convert_to_tensor(self._words), rows)
+        check_count(self._words.shape[0], rows)
         return ops.convert_to_tensor(self._words)
 
     def get_config(self) -> dict[str, Any]:
@@ -154,12 +153,6 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
 
 
 setattr(KerasHubSampler, AUTOGRAPH_SKIPS, {})
-
-
-def _plus(words: Any, number: Any) -> Any:
-    """Return a seed, uint32 [1, 2], plus numbers below 2**32."""
-    low = words[:, 0] + number
-    return ops.stack([low, words[:, 1] + ops.cast(low < number, "uint32")], axis=-1)
 
 
 def from_keras_hub(sampler: Any) -> Sampler:
