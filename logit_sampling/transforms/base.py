@@ -90,6 +90,13 @@ class Transform:
         """
         return self.update(state, ids)
 
+    def end_tokens(self) -> tuple[int, ...]:
+        """Return the tokens with which a text ends for it: what ``generate`` asks for.
+
+        They end the texts of the sampler that it is part of, besides those of the model.
+        """
+        return ()
+
     @classmethod
     def is_stateful(cls) -> bool:
         """Tell whether it takes in the tokens that are accepted."""

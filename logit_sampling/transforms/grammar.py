@@ -30,6 +30,11 @@ class Grammar(Transform):
             Hugging Face's ``tokenizers``, or an ``LLTokenizer`` of llguidance.
         end_id: the id of the end token, where the tokenizer knows none or another is wanted.
 
+    Attributes:
+        end_ids: the tokens that end a text: ``end_id``, or those of the tokenizer. ``generate``
+            ends its rows with them; another loop has to be told, as that of transformers is with
+            ``model.generate(..., eos_token_id=list(grammar.end_ids))``.
+
     Raises:
         ValueError: llguidance is not installed; the grammar is not valid; a tokenizer of another
             kind, or without an end token; a token is accepted that the grammar refuses; a graph is
@@ -85,6 +90,15 @@ class Grammar(Transform):
     def lark(cls, text: str, tokenizer: Any, end_id: int | None = None) -> Self:
         """Return a context-free grammar, in llguidance's form of Lark, that begins at ``start``."""
         return cls(text, tokenizer, end_id)
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end a text."""
+        return tuple(self.tokenizer.eos_tokens)
+
+    def end_tokens(self) -> tuple[int, ...]:
+        """Return ``end_ids``."""
+        return self.end_ids
 
     def init(self, history: Any, vocab_size: int) -> tuple[Any, ...]:
         """Return a matcher for each row."""

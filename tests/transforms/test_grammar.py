@@ -220,6 +220,18 @@ def test_steps_equal_calls_and_generate_stops(tiny):
             assert again == id
 
 
+def test_its_end_tokens_are_told(tiny):
+    assert ls.Grammar.regex("ab", tiny).end_ids == (END,)
+    several = llguidance.LLTokenizer(llguidance.TokenizerWrapper(Tiny()), eos_token=[END, 14])
+    for grammar, ends in (
+        (ls.Grammar.regex("ab", tiny, end_id=14), (14,)),
+        (ls.Grammar.regex("ab", several), (END, 14)),
+    ):
+        assert grammar.end_tokens() == grammar.end_ids == ends
+        assert kept(grammar, [2]) == sorted(ends)
+    assert ls.MinNewTokens(2, end_ids=5).end_tokens() == ls.TopK(2).end_tokens() == ()
+
+
 def test_a_graph_is_refused(tiny):
     sampler = ls.Sampler(ls.Grammar.regex("ab", tiny))
     with pytest.raises(ValueError, match="cannot be part of a graph: call the sampler outside"):
