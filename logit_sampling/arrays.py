@@ -1,23 +1,50 @@
-"""Arrays of other libraries: which hold numbers, how to read them, how to give them back.
+"""Arrays of any library: which hold numbers, how to read them, how to give them back.
 
-No library is imported here: an array of it can only exist where it has been.
+What callers pass comes in here, and nowhere else is known which kinds of arrays there are. No
+library is imported: an array of it can only exist where it has been.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+_HOMES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "keras"} | dict.fromkeys(
+    ("jax", "jaxlib"), "jax"
+)
+_NUMBER = (int, float, np.generic)
+
+
+@lru_cache(maxsize=256)
+def _library(kind: type) -> str:
+    """Return the library that a class of arrays is from, or derives from; else an empty name."""
+    packages = (base.__module__.partition(".")[0] for base in kind.__mro__)
+    return next((_HOMES[package] for package in packages if package in _HOMES), "")
+
+
+def library_of(x: Any) -> str:
+    """Return "torch", "tensorflow", "jax" or "keras" for what is of it; else an empty name."""
+    return _library(type(x))
+
 
 def is_symbolic(x: Any) -> bool:
-    """Tell whether ``x`` is a tensor of a graph that is being traced, and so holds no numbers."""
+    """Tell whether ``x`` is of a graph that is being traced, and so holds no numbers."""
     if type(x) in (np.ndarray, int, type(None)):  # what it nearly always is
         return False
-    tensorflow, jax = sys.modules.get("tensorflow"), sys.modules.get("jax")
-    if tensorflow is not None and isinstance(x, tensorflow.Tensor):
-        return not hasattr(x, "numpy")
-    return jax is not None and isinstance(x, jax.core.Tracer)
+    if isinstance(x, list | tuple):
+        return bool(x) and not isinstance(x[0], _NUMBER) and any(map(is_symbolic, x))
+    library = _library(type(x))
+    if library == "keras":
+        return is_symbolic(getattr(x, "value", None))
+    if library == "tensorflow":
+        tensorflow = sys.modules["tensorflow"]
+        if isinstance(x, tensorflow.Variable):
+            return not tensorflow.executing_eagerly()
+        tensor = getattr(x, "flat_values", x)  # those of a RaggedTensor
+        return isinstance(tensor, tensorflow.Tensor) and not hasattr(tensor, "numpy")
+    return library == "jax" and isinstance(x, sys.modules["jax"].core.Tracer)
 
 
 def in_graph(*values: Any) -> bool:
@@ -28,31 +55,203 @@ def in_graph(*values: Any) -> bool:
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """Return the numbers of an array, eager tensor or nested list, uncopied where possible."""
-    if type(x) is np.ndarray:
+    """Return the numbers of an array, an eager tensor or nested lists of them.
+
+    Nothing is copied where it need not be. The byte order is the machine's; floats of 8 bits and
+    fewer (and torch's bfloat16) become float32. What a masked array hides is -inf, or -1 among
+    integers: a token that cannot be drawn, a place without a token.
+
+    Raises:
+        ValueError: ``x`` holds no numbers, or not all of them: it is sparse, ragged or symbolic.
+    """
+    if type(x) is np.ndarray and x.dtype.kind in "fiub" and x.dtype.isnative:
         return x
-    if type(x).__module__.partition(".")[0] == "torch":
-        x = x.detach().cpu()
-        x = x.float() if str(x.dtype) == "torch.bfloat16" else x
-    return np.asarray(x)
+    if isinstance(x, list | tuple):
+        return _from_rows(x)
+    check_dense(x)
+    library = _library(type(x))
+    if library == "keras":
+        return to_numpy(x.value)
+    if isinstance(x, np.ma.MaskedArray):
+        return _without_mask(x)
+    try:
+        return _plain(_from_torch(x) if library == "torch" else np.asarray(x), x)
+    except (TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
+        raise _unreadable(x, str(error).partition("\n")[0]) from error
+
+
+def _from_torch(x: Any) -> np.ndarray:
+    x = x.detach().cpu()
+    if x.is_quantized:
+        x = x.dequantize()
+    small = x.dtype.is_floating_point and x.dtype.itemsize < 2
+    return (x.float() if small or str(x.dtype) == "torch.bfloat16" else x).numpy(force=True)
+
+
+def _from_rows(x: Any) -> np.ndarray:
+    """Return the numbers of nested lists, whose rows may be arrays of any kind."""
+    if not x or isinstance(x[0], _NUMBER):
+        try:
+            return _plain(np.asarray(x), x)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise _unreadable(x, str(error).partition("\n")[0]) from error
+    rows = [to_numpy(row) for row in x]
+    if len({row.shape for row in rows}) > 1:
+        shapes = ", ".join(str(row.shape) for row in rows[:4])
+        raise ValueError(f"rows must have one shape, got {shapes}{', ...' * (len(rows) > 4)}")
+    return np.stack(rows)
+
+
+def _without_mask(x: np.ma.MaskedArray) -> np.ndarray:
+    numbers = _plain(np.asarray(x.data), x)
+    if numbers.dtype.kind in "iu":
+        return np.where(np.ma.getmaskarray(x), -1, numbers.astype(np.int64))
+    numbers = numbers.copy()
+    numbers[np.ma.getmaskarray(x)] = -np.inf
+    return numbers
+
+
+def _plain(array: np.ndarray, x: Any) -> np.ndarray:
+    """Return numbers that NumPy computes with, read from ``x``, in the byte order of the machine.
+
+    bfloat16 stays: it is not NumPy's, but engines and reports know it.
+    """
+    kind, name = array.dtype.kind, array.dtype.name
+    if kind == "O":
+        listed = array.tolist()
+        if not isinstance(listed, list) or listed is x or isinstance(x, list | tuple):
+            raise _unreadable(x, "it holds objects")
+        return _from_rows(listed)
+    if kind == "V" and name.startswith("float"):
+        return array.astype(np.float32)
+    if kind == "V" and name.startswith(("int", "uint")):
+        return array.astype(np.int32)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _unreadable(x: Any, why: str) -> ValueError:
+    name = type(x).__name__ if not isinstance(x, list | tuple) else "list of rows"
+    home = _library(type(x))
+    return ValueError(
+        f"cannot read numbers from a {home + ' ' if home else ''}{name}: {why}; pass an array, a "
+        "dense tensor, or nested lists"
+    )
+
+
+def check_dense(x: Any) -> None:
+    """Raise ValueError if ``x`` is a tensor of another kind than those with a number everywhere."""
+    library, name = _library(type(x)), type(x).__name__
+    problem = ""
+    if library == "torch" and getattr(x, "is_nested", False):
+        problem = "has rows of different lengths: pass x.to_padded_tensor(float('-inf'))"
+    elif library == "torch" and str(getattr(x, "layout", "torch.strided")) != "torch.strided":
+        problem = "is sparse: pass x.to_dense()"
+    elif library == "tensorflow" and name == "RaggedTensor":
+        problem = "has rows of different lengths: pass x.to_tensor(float('-inf'))"
+    elif library == "tensorflow" and name == "SparseTensor":
+        problem = "is sparse: pass tf.sparse.to_dense(x)"
+    elif library == "tensorflow" and name == "IndexedSlices":
+        problem = "holds some rows alone: pass tf.convert_to_tensor(x)"
+    elif library == "keras" and not hasattr(x, "value"):
+        problem = "holds no numbers: pass what the model returns when it is called on data"
+    elif not hasattr(x, "__array__") and hasattr(x, "todense"):
+        problem = "is sparse: pass x.todense()"
+    if problem:
+        raise ValueError(f"a {library} {name} {problem}".replace("  ", " "))
+
+
+def padded(x: Any, filler: int) -> Any:
+    """Return a ragged tensor with its rows filled up at the right; all else as it is."""
+    library = _library(type(x))
+    if library == "tensorflow" and type(x).__name__ == "RaggedTensor":
+        tensorflow = sys.modules["tensorflow"]
+        whole = tensorflow.cast(x, tensorflow.int64) if x.dtype.is_integer else x
+        return whole.to_tensor(filler)
+    if library == "torch" and getattr(x, "is_nested", False):
+        pad = sys.modules["torch"].nn.utils.rnn.pad_sequence
+        return pad(x.unbind(), batch_first=True, padding_value=filler)
+    return x
+
+
+def named_logits(x: Any) -> Any:
+    """Return the logits of an object that names them, ``x.logits`` or ``x["logits"]``; else ``x``.
+
+    Raises:
+        ValueError: ``x`` is a mapping without them.
+    """
+    if isinstance(x, np.ndarray) or hasattr(x, "__array__"):
+        return x
+    if getattr(x, "logits", None) is not None:
+        return x.logits
+    if not isinstance(x, Mapping):
+        return x
+    if x.get("logits") is None:
+        raise ValueError(
+            f"no logits in a {type(x).__name__} with {list(x)}: pass one of its arrays"
+        )
+    return x["logits"]
+
+
+def logits_of(output: Any) -> Any:
+    """Return the logits, an array of any kind, in what a model returned.
+
+    Args:
+        output: the logits; an object with ``.logits``; a mapping with ``"logits"``; or a tuple that
+            begins with one of these, whatever comes behind it.
+
+    Raises:
+        ValueError: a mapping without logits, or an empty tuple.
+    """
+    named = named_logits(output)
+    if not isinstance(named, tuple):
+        return named
+    if not named:
+        raise ValueError("the model returned an empty tuple; its first element must be the logits")
+    return logits_of(named[0])
 
 
 def like(x: Any) -> Callable[[np.ndarray], Any]:
-    """Return what turns a NumPy array into the type of array that ``x`` is."""
+    """Return what turns a NumPy array into the type of array that ``x`` is, on its device.
+
+    That of a list is the type of its rows.
+    """
     if type(x) is np.ndarray:
         return _same
-    family = type(x).__module__.partition(".")[0]
-    if family == "tensorflow":
-        return sys.modules["tensorflow"].convert_to_tensor
-    if family in ("jax", "jaxlib"):
-        return sys.modules["jax"].numpy.asarray
-    if family == "torch":
-        return sys.modules["torch"].from_numpy
+    if isinstance(x, list | tuple):
+        return like(x[0]) if x else _same
+    library = _library(type(x))
+    if library == "keras":
+        return like(x.value)
+    if library == "torch":
+        torch = sys.modules["torch"]
+        return lambda array: x.new_tensor(array, dtype=getattr(torch, array.dtype.name))
+    if library == "tensorflow":
+        return lambda array: _in_tensorflow(array, x.device)
+    if library == "jax":
+        return lambda array: _in_jax(array, x)
     return _same
 
 
 def _same(array: np.ndarray) -> np.ndarray:
     return array
+
+
+def _in_tensorflow(array: np.ndarray, device: str) -> Any:
+    tensorflow = sys.modules["tensorflow"]
+    with tensorflow.device(device):
+        return tensorflow.convert_to_tensor(array)
+
+
+def _in_jax(array: np.ndarray, x: Any) -> Any:
+    jax = sys.modules["jax"]
+    devices = x.devices()
+    if len(devices) > 1:  # a result of another shape goes wherever it is needed
+        return jax.numpy.asarray(array)
+    (device,) = devices
+    if x.committed:
+        return jax.device_put(array, device)
+    with jax.default_device(device):
+        return jax.numpy.asarray(array)
 
 
 def all_to_numpy(state: Any) -> Any:
