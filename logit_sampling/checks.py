@@ -166,23 +166,23 @@ def check_returned(logits: Any, shape: tuple[Any, ...], source: str) -> None:
         )
 
 
-def warn_if_probabilities(row: np.ndarray, number: int) -> None:
+def warn_if_probabilities(row: np.ndarray, name: str) -> None:
     """Warn if ``row`` [vocab], whose greatest is in (0, 1], looks like probabilities."""
     # The first few nearly always tell that it does not.
     if row.size < 2 or row[:16].min() < 0 or row.min() < 0:
         return
     if abs(float(row.sum(dtype=np.float64)) - 1) < 1e-2:  # bfloat16 rounds so much
         warnings.warn(
-            f"row {number} looks like probabilities (every value in [0, 1], sum 1), but logits "
+            f"{name} looks like probabilities (every value in [0, 1], sum 1), but logits "
             "are wanted: take the softmax off the model's last layer, or pass "
             "ls.logits_from(probabilities=...), which is np.log(probabilities): its softmax "
             "gives them back",
             ProbabilitiesWarning,
-            stacklevel=_level_outside(),
+            stacklevel=level_outside(),
         )
 
 
-def _level_outside() -> int:
+def level_outside() -> int:
     """Return the stack level of the caller's own line, so that each such line is warned about."""
     frame, level = inspect.currentframe(), 0
     while frame and frame.f_globals.get("__name__", "").startswith("logit_sampling."):

@@ -126,7 +126,7 @@ def row_words(seed: Any, rows: int) -> list[tuple[int, int]]:
         key = given & _WORD, (given >> 32) & _WORD
         if rows <= MANY:
             return [next_words(key, row) if row else key for row in range(rows)]
-        array_key = np.uint32([key[0]]), np.uint32([key[1]])
+        array_key = np.array([key[0]], np.uint32), np.array([key[1]], np.uint32)
         low, high = next_words(array_key, np.arange(1, rows, dtype=np.uint32), word=np.uint32)
         return [key, *zip(low.tolist(), high.tolist(), strict=True)]
     check_count(len(given), rows, seed)

@@ -17,6 +17,7 @@ from logit_sampling.cli.options import (
     TopKOption,
     TopPOption,
     build_sampler,
+    end_with_errors,
 )
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.random import row_integers
@@ -68,7 +69,7 @@ def generate(
     sampler = build_sampler(temperature, top_k, top_p, min_p, greedy)
     seed = secrets.randbits(32) if seed is None else seed
     import_tensorflow()
-    from logit_sampling.generation import generate, load_model
+    from logit_sampling.generation import Interrupted, generate, load_model
 
     # What a library prints while it loads or downloads must not end up in the text.
     with contextlib.redirect_stdout(sys.stderr):
@@ -90,21 +91,26 @@ def generate(
             begun = True
             print(piece, end="", flush=True)
 
-    result = generate(
-        loaded,
-        prompts,
-        sampler=sampler,
-        max_new_tokens=max_new_tokens,
-        min_new_tokens=min_new_tokens,
-        stop=stop or (),
-        deadline=deadline,
-        overflow=overflow,
-        seed=seed,
-        n=n,
-        top_log_probs=top_log_probs,
-        echo=echo,
-        on_text=None if as_json else show,
-    )
+    interrupted = False
+    try:
+        result = generate(
+            loaded,
+            prompts,
+            sampler=sampler,
+            max_new_tokens=max_new_tokens,
+            min_new_tokens=min_new_tokens,
+            stop=stop or (),
+            deadline=deadline,
+            overflow=overflow,
+            seed=seed,
+            n=n,
+            top_log_probs=top_log_probs,
+            echo=echo,
+            on_text=None if as_json else show,
+            on_error="return",
+        )
+    except Interrupted as error:
+        result, interrupted = error.result, True
     if as_json:
         print(json.dumps({"model": loaded.name, "sampler": repr(sampler), **result.to_dict()}))
     else:
@@ -113,5 +119,6 @@ def generate(
                 begin(row)
                 print(text, end="")
             print()
-    if "interrupted" in result.finish_reasons:
+    if interrupted:
         raise typer.Exit(130)
+    end_with_errors(result.errors)

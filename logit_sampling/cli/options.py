@@ -1,5 +1,7 @@
 """The sampling options that commands share."""
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -54,3 +56,12 @@ def build_sampler(
             "leave one of them out"
         )
     return Greedy() if greedy else Sampler(*transforms)
+
+
+def end_with_errors(errors: Sequence[str | None] | None) -> None:
+    """Tell which rows failed, if any did, and end with status 1."""
+    for error in errors or ():
+        if error is not None:
+            print(f"logit-sampling: {error}", file=sys.stderr)
+    if errors:
+        raise typer.Exit(1)

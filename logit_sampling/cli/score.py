@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from logit_sampling.cli.options import ModelOption, OverflowOption
+from logit_sampling.cli.options import ModelOption, OverflowOption, end_with_errors
 from logit_sampling.cli.quiet import import_tensorflow
 
 
@@ -34,11 +34,12 @@ def score(
 
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
         loaded = load_model(model)
-    result = score(loaded, [text for _, text in named], overflow=overflow)
+    result = score(loaded, [text for _, text in named], overflow=overflow, on_error="return")
     if as_json:
         print(json.dumps({"model": loaded.name, **result.to_dict()}))
-        return
-    for (name, _), total, count in zip(named, result.totals, result.counts, strict=True):
-        shown = name if len(name) <= 60 else f"{name[:57]}..."
-        print(f"{total:.2f} nats in {count} tokens: {shown}")
-    print(f"perplexity {result.perplexity:.2f} over {sum(result.counts)} tokens")
+    else:
+        for (name, _), total, count in zip(named, result.totals, result.counts, strict=True):
+            shown = name if len(name) <= 60 else f"{name[:57]}..."
+            print(f"{total:.2f} nats in {count} tokens: {shown}")
+        print(f"perplexity {result.perplexity:.2f} over {sum(result.counts)} tokens")
+    end_with_errors(result.errors)

@@ -62,7 +62,7 @@ class Row:
                     f"logits hold NaN in row {self.number}; look at the model or its input"
                 )
             if 0 < greatest <= 1:
-                warn_if_probabilities(self.values, self.number)
+                warn_if_probabilities(self.values, f"row {self.number}")
         self._peak = greatest
 
     @property

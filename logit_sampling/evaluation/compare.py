@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from logit_sampling.generation import GenerationResult, generate
+from logit_sampling.plain import strict_json
 from logit_sampling.sampler import Greedy, Sampler
 from logit_sampling.transforms import Temperature, TopK, TopP
 
@@ -75,8 +76,8 @@ class Comparison:
     results: tuple[Result, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as dicts, lists, strings and numbers, ready for `json.dumps`."""
-        return asdict(self)
+        """All of it as dicts, lists, strings and numbers, as JSON has them: null is -inf."""
+        return strict_json(asdict(self))
 
 
 def default_samplers(

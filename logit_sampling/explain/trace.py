@@ -1,6 +1,5 @@
 """The trace of a row through a chain, as data."""
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +10,7 @@ import numpy as np
 
 from logit_sampling.engines.numpy import Scores
 from logit_sampling.engines.numpy_row import Row
+from logit_sampling.plain import strict_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,15 +69,16 @@ class Token:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, ready for ``json.dumps``: None stands for -inf."""
-        finite = [None if math.isinf(p) else p for p in self.log_probs]
-        return {
-            "id": self.id,
-            "text": self.text,
-            "raw_log_prob": finite[0],
-            "final_log_prob": finite[-1],
-            "log_probs": finite,
-            "removed_by": self.removed_by,
-        }
+        return strict_json(
+            {
+                "id": self.id,
+                "text": self.text,
+                "raw_log_prob": self.raw_log_prob,
+                "final_log_prob": self.final_log_prob,
+                "log_probs": self.log_probs,
+                "removed_by": self.removed_by,
+            }
+        )
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,13 +104,15 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return stages, tokens and the draw, without the arrays, ready for ``json.dumps``."""
-        return {
-            "vocab_size": self.raw_log_probs.size,
-            "entropy": entropy(self.raw_log_probs),
-            "stages": [asdict(stage) for stage in self.stages],
-            "tokens": [token.to_dict() for token in self.tokens],
-            "drawn": self.drawn,
-        }
+        return strict_json(
+            {
+                "vocab_size": self.raw_log_probs.size,
+                "entropy": entropy(self.raw_log_probs),
+                "stages": [asdict(stage) for stage in self.stages],
+                "tokens": [token.to_dict() for token in self.tokens],
+                "drawn": self.drawn,
+            }
+        )
 
     def plot(self, path: str | os.PathLike[str], title: str = "") -> None:
         """Draw it into a file: the whole vocabulary by rank, and the tokens as bars.

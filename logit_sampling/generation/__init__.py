@@ -6,7 +6,7 @@ from logit_sampling.generation.contrastive import ContrastiveSearch
 from logit_sampling.generation.generate import generate
 from logit_sampling.generation.language_model import LanguageModel
 from logit_sampling.generation.loading import load_model
-from logit_sampling.generation.result import GenerationResult
+from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.score import ScoreResult, score
 from logit_sampling.generation.stream import Stream, TextEvent, stream
 
@@ -15,7 +15,9 @@ __all__ = [
     "CallableModel",
     "ContrastiveSearch",
     "GenerationResult",
+    "Interrupted",
     "LanguageModel",
+    "RowError",
     "ScoreResult",
     "Stream",
     "TextEvent",

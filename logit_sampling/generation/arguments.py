@@ -1,6 +1,7 @@
 """Arguments of `generate`, checked."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,28 @@ def check_at_least(least: int, **numbers: Any) -> None:
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
+def check_on_error(on_error: str) -> None:
+    """Raise ValueError unless it says what to do about rows that cannot go on."""
+    if on_error not in ("raise", "return"):
+        raise ValueError(f'on_error must be "raise" or "return", got {on_error!r}')
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows that one sampler draws for, and the tokens that end them."""
+
+    sampler: Sampler
+    rows: list[int]
+    end_ids: frozenset[int]
+
+
 def groups_of(
     sampler: Samplers, prompts: int, n: int, min_new_tokens: int, end_ids: frozenset[int]
-) -> list[tuple[Sampler, list[int]]]:
+) -> list[Group]:
     """Return the samplers, each with the numbers of the rows that it draws for, `n` a prompt.
 
-    They remove the end tokens from what comes too early.
+    What ends a text is `end_ids` and what the transforms of its sampler end one with. The samplers
+    remove it where it comes too early.
 
     Raises:
         ValueError: something else than a sampler or one for each prompt, or a parameter with a
@@ -46,28 +63,31 @@ def groups_of(
     for own, rows in members.values():
         for transform in own.transforms:
             transform.check_rows(len(rows))
-        if min_new_tokens and end_ids:
-            least = MinNewTokens(min_new_tokens, tuple(sorted(end_ids)))
+        ends = end_ids.union(*(transform.end_tokens() for transform in own.transforms))
+        if min_new_tokens and ends:
+            least = MinNewTokens(min_new_tokens, tuple(sorted(ends)))
             own = type(own)(least, *own.transforms)
-        groups.append((own, rows))
+        groups.append(Group(own, rows, ends))
     return groups
 
 
-def end_ids(stop_at_end: bool | Sequence[int], model: Model) -> frozenset[int]:
+def end_ids(
+    stop_at_end: bool | Sequence[int], stop_token_ids: Sequence[int], model: Model
+) -> frozenset[int]:
     """Return the ids that end a text; raise ValueError if they are none of the model's."""
-    if isinstance(stop_at_end, bool):
-        return frozenset(model.end_ids if stop_at_end else ())
-    end, ids = model.vocab_size or np.inf, np.asarray(stop_at_end)
-    if (
-        ids.ndim != 1
-        or (ids.size and ids.dtype.kind not in "iu")
-        or ((ids < 0) | (ids >= end)).any()
-    ):
-        raise ValueError(
-            f"stop_at_end must be True, False, or a list of token ids in [0, {end}); "
-            f"got {stop_at_end!r}"
-        )
-    return frozenset(ids.tolist())
+    ends = set() if stop_at_end is False else {*model.end_ids}
+    ends |= _ids_of(model, "stop_token_ids must be", stop_token_ids)
+    if not isinstance(stop_at_end, bool):
+        ends |= _ids_of(model, "stop_at_end must be True, False, or", stop_at_end)
+    return frozenset(ends)
+
+
+def _ids_of(model: Model, wanted: str, given: Any) -> set[int]:
+    end, ids = model.vocab_size or np.inf, np.asarray(given)
+    listed = ids.ndim == 1 and (ids.dtype.kind in "iu" or not ids.size)
+    if not listed or ((ids < 0) | (ids >= end)).any():
+        raise ValueError(f"{wanted} a list of token ids in [0, {end}); got {given!r}")
+    return set(ids.tolist())
 
 
 def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:

@@ -93,9 +93,8 @@ class BeamSearch:
             the number of each row, when all are written, or when the deadline has passed.
 
         Raises:
-            ValueError: ``n`` above ``num_beams``, or more texts than the sampler allows; arguments
-                that need texts written one after the other; ``Greedy``; a parameter whose values
-                differ between the rows of a prompt; logits with NaN.
+            ValueError: ``n`` above ``num_beams``; arguments that need texts written one after the
+                other; ``Greedy``; a parameter whose values differ between the rows of a prompt.
         """
         if request.n > self.num_beams:
             raise ValueError(
@@ -110,20 +109,19 @@ class BeamSearch:
         )
         check_several(request, "BeamSearch")
         hunts = [_Hunt(self, request, number) for number in range(len(request.prompts))]
-        stopped = ""
+        for hunt, row in zip(hunts, rows[:: request.n], strict=True):
+            hunt.problem = row.error or ""
+        stopped = "interrupted"  # if something comes between
         try:
             for _ in _steps(request, hunts):
                 if past_deadline(request):
                     stopped = "deadline"
                     break
-        except KeyboardInterrupt:
-            stopped = "interrupted"
-        for i, hunt in enumerate(hunts):
-            for row, own in zip_longest(rows[i * request.n :][: request.n], hunt.best(stopped)):
-                if own is None:  # stopped before there were so many
-                    row.end(stopped)
-                else:
-                    vars(row).update(vars(own))
+            else:
+                stopped = ""
+        finally:
+            for i, hunt in enumerate(hunts):
+                hunt.tell(rows[i * request.n :][: request.n], stopped)
         yield from range(len(rows))
 
 
@@ -173,20 +171,23 @@ class _Hunt:
 
     def __init__(self, search: BeamSearch, request: Request, number: int) -> None:
         self.search, self.request, self.number = search, request, number
-        self.sampler = sampler_of_prompt(request, number)
+        self.sampler, self.end_ids = sampler_of_prompt(request, number)
         self.width = search.num_beams // search.num_groups
         self.length = 0
         self.groups: list[_Group] = []
+        self.problem = ""  # why it cannot go on
 
     def beams(self) -> list[_Beam]:
         """Return the beams that go on."""
-        return [beam for group in self.groups for beam in group.live]
+        return [beam for group in self.groups for beam in group.live if not self.problem]
 
     def step(self, logits: np.ndarray) -> None:
         """Give each beam a token; logits [places, vocab]."""
+        if self.problem:
+            return
         if not self.groups:
             seed = self.request.seeds[self.number * self.request.n]
-            first = Row(self.request.prompts[self.number], seed, score=-math.inf)
+            first = Row(self.request.prompts[self.number], seed, self.end_ids, score=-math.inf)
             state = self.sampler.init([first.prompt], logits.shape[-1], seed=[first.seed])
             for _ in range(self.search.num_groups):
                 self.groups.append(_Group([_Beam(first, self.number)], state))
@@ -199,13 +200,14 @@ class _Hunt:
                 except ValueError as error:
                     problem = re.sub(r"\brow \d+\b", "this beam", str(error))
                     where = f"prompt {self.number}, new token {self.length - 1}"
-                    raise ValueError(f"{where}: {problem}") from error
+                    self.problem = f"{where}: {problem}"
+                    return
                 taken.update(beam.row.ids[-1] for beam in chosen)
                 self._sort_out(group, chosen)
 
     def _choose(self, group: _Group, logits: np.ndarray, taken: Counter[int]) -> list[_Beam]:
         """Return the best continuations: those that end the text, and as many that do not."""
-        ends, penalty = self.request.end_ids, self.search.diversity_penalty
+        ends, penalty = self.end_ids, self.search.diversity_penalty
         # Of each beam no more can be chosen: all that end or are penalised may come first.
         enough = self.width + len(ends) + (len(taken) if penalty else 0)
         pending = self.sampler.begin_step(logits[[b.place for b in group.live]], group.state)
@@ -255,7 +257,7 @@ class _Hunt:
         last = self.length == self.request.max_new_tokens
         group.live, ended = [], group.ended
         for beam in chosen:
-            end = beam.row.ids[-1] in self.request.end_ids
+            end = beam.row.ids[-1] in self.end_ids
             beam.row.finish_reason = "end_token" if end else "length" if last else ""
             (ended if beam.row.finish_reason else group.live).append(beam)
         ended.sort(key=lambda beam: -beam.score)
@@ -270,21 +272,25 @@ class _Hunt:
         length = self.request.max_new_tokens if power > 0 else self.length + 1
         return max((beam.total / length**power for beam in group.live), default=-math.inf)
 
-    def best(self, stopped: str) -> list[Row]:
-        """Return the best texts; those that would go on too if the search was ``stopped``.
+    def tell(self, rows: Sequence[Row], stopped: str) -> None:
+        """Write the best texts into rows: whole ones, and others if the search was ``stopped``.
 
-        Raises:
-            ValueError: there are fewer than ``n``, and the search was not stopped.
+        What cannot go on, and a row for which the sampler allows no text, ends as an error.
         """
-        found = [beam for group in self.groups for beam in group.ended]
-        if stopped:
-            for beam in self.beams():
-                beam.row.finish_reason = stopped
-                found.append(beam)
-        elif len(found) < self.request.n:
-            raise ValueError(
-                f"prompt {self.number}: n is {self.request.n}, but the search found {len(found)} "
-                "texts that the sampler allows: ask for fewer, or loosen its transforms"
+        texts = [beam for group in self.groups for beam in group.ended]
+        problem = self.problem
+        if problem or stopped:
+            texts += [beam for group in self.groups for beam in group.live]
+        elif len(texts) < len(rows):
+            problem = (
+                f"prompt {self.number}: n is {len(rows)}, but the search found {len(texts)} texts "
+                "that the sampler allows: ask for fewer, or loosen its transforms"
             )
-        found.sort(key=lambda beam: -beam.score)
-        return [beam.row for beam in found[: self.request.n]]
+        texts.sort(key=lambda beam: -beam.score)
+        for row, beam in zip_longest(rows, texts[: len(rows)]):
+            if beam is not None:
+                vars(row).update(vars(beam.row))
+            if not row.finish_reason and problem:
+                row.fail(problem)
+            elif not row.finish_reason:
+                row.end(stopped)

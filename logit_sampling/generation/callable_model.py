@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.arrays import logits_of, to_numpy
 from logit_sampling.generation.model import Cache, Output, Tokenizer
 
 
@@ -15,9 +16,9 @@ class CallableModel:
 
     Args:
         function: int32 [batch, length] -> logits [batch, length, vocab], or those of the last
-            position, [batch, vocab]; a NumPy array or what converts to one. No row is padded. It
-            may return a pair: the logits, and the hidden states [batch, length, width], which
-            contrastive search needs.
+            position, [batch, vocab]: an array of any library, an object or a dict that has them as
+            `logits`, or a tuple that begins with them. No row is padded. In a pair the second may
+            be the hidden states [batch, length, width], which contrastive search needs.
     """
 
     name = "callable"
@@ -74,8 +75,8 @@ class _Texts:
 
     def _call(self, ids: np.ndarray, columns: int) -> tuple[Any, Any]:
         result = self._function(ids)
-        logits, hidden = result if isinstance(result, tuple) else (result, None)
-        logits = np.asarray(logits)
+        hidden = result[1] if isinstance(result, tuple) and len(result) == 2 else None
+        logits = to_numpy(logits_of(result))
         if logits.shape[:-1] == ids.shape[:1]:  # the last position alone: one call for each
             before = [self._call(ids[:, :-1], columns - 1)[0]] if columns > 1 else []
             return np.concatenate([*before, logits[:, None]], axis=1), [None] * len(ids)
@@ -84,6 +85,6 @@ class _Texts:
                 f"the model returned shape {logits.shape} for token ids of shape {ids.shape}; "
                 "generate needs logits [batch, length, vocab] or [batch, vocab]"
             )
-        if hidden is None:
+        if getattr(hidden, "shape", ())[:-1] != ids.shape:  # none, or a cache
             return logits[:, -columns:], [None] * len(ids)
-        return logits[:, -columns:], np.asarray(hidden, np.float32)[:, -columns:]
+        return logits[:, -columns:], to_numpy(hidden).astype(np.float32)[:, -columns:]

@@ -82,9 +82,22 @@ class ContrastiveSearch:
         tries = min(self.k, logits.shape[-1])
         reader.select(np.repeat(active, tries).tolist())  # a text for each token to be tried
         states, columns = writer.states(logits.shape[-1]), 1
+
+        def keep(going: list[int]) -> None:
+            """Read on for these of the active rows alone."""
+            nonlocal active
+            if len(going) < len(active):
+                reader.select([active.index(i) * tries + k for i in going for k in range(tries)])
+                active = going
+
+        keep(writer.unfinished())
+        logits = logits[active]
         while active:
             step = writer.begin(logits, active, states)
-            leaders = [left.leaders(tries) for left in step.sampler_of_all(active)]
+            keep((yield from writer.able(step, active)))
+            if not active:
+                return
+            leaders = [step.sampler(i).leaders(tries) for i in active]
             # Where fewer are left, the first are read twice.
             texts = [
                 [*rows[i].prompt, *rows[i].ids, token]
@@ -108,9 +121,7 @@ class ContrastiveSearch:
             yield from writer.stop_in_time()
             places = [place for place, i in enumerate(active) if not rows[i].finish_reason]
             logits = output.logits[[place * tries + best[place] for place in places], -1]
-            if len(places) < len(active):
-                active = [active[place] for place in places]
-                reader.select([place * tries + k for place in places for k in range(tries)])
+            keep([active[place] for place in places])
 
 
 def _read_prompts(request: Request) -> tuple[TextReader, np.ndarray, np.ndarray]:

@@ -1,10 +1,11 @@
 """Tokens for the rows of a batch, each with its own sampler, seed and state."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from logit_sampling.generation.arguments import Group
 from logit_sampling.generation.row import Row
 from logit_sampling.sampler import Sampler, State
 
@@ -20,36 +21,36 @@ def select_rows(sampler: Sampler, state: State, rows: Sequence[int]) -> tuple[Sa
 
 
 @dataclass
-class _Group:
-    """The rows that one sampler draws for."""
+class _Drawing:
+    """The rows that one sampler draws for, and its state."""
 
     rows: list[int]
     sampler: Sampler
     state: State
 
-    def of(self, places: Sequence[int]) -> "_Group":
-        """Return the group with the rows at these places alone."""
+    def of(self, places: Sequence[int]) -> "_Drawing":
+        """Return the rows at these places alone."""
         sampler, state = select_rows(self.sampler, self.state, places)
-        return _Group([self.rows[place] for place in places], sampler, state)
+        return _Drawing([self.rows[place] for place in places], sampler, state)
 
-    def draw(self, logits: np.ndarray, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
-        """Draw from `logits` [group, vocab]; return the ids and their log-probabilities, [group].
+    def draw(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Draw from `logits` [rows, vocab]; return the ids and their log-probabilities, [rows].
 
         Raises:
-            ValueError: nothing can be drawn for a row, which is named.
+            ValueError: nothing can be drawn for one of the rows; the state is as it was.
         """
-        try:
-            ids, self.state, log_probs = self.sampler.step(logits, self.state, return_log_prob=True)
-        except ValueError:
-            for place, i in enumerate(self.rows):
-                alone = self.of([place])
-                try:
-                    alone.sampler.step(logits[place : place + 1], alone.state)
-                except ValueError as error:
-                    problem = str(error).replace("row 0", "this row")  # the sampler saw one row
-                    raise ValueError(f"row {i}, new token {len(rows[i].ids)}: {problem}") from error
-            raise
+        ids, self.state, log_probs = self.sampler.step(logits, self.state, return_log_prob=True)
         return ids, log_probs
+
+    def problems(self, logits: np.ndarray) -> dict[int, str]:
+        """Return why nothing can be drawn for rows, by their places."""
+        found = {}
+        for place in range(len(self.rows)):
+            try:
+                self.of([place]).draw(logits[place : place + 1])
+            except ValueError as error:
+                found[place] = str(error).replace("row 0", "this row")  # the sampler saw one row
+        return found
 
 
 class Drawer:
@@ -64,23 +65,24 @@ class Drawer:
 
     def __init__(
         self,
-        groups: Sequence[tuple[Sampler, list[int]]],
+        groups: Sequence[Group],
         rows: Sequence[Row],
         vocabulary: int,
         max_new_tokens: int,
     ) -> None:
-        self._rows = rows
         self._groups = []
-        for sampler, members in groups:
-            state = sampler.init(
-                [rows[i].prompt for i in members],
+        for group in groups:
+            state = group.sampler.init(
+                [rows[i].prompt for i in group.rows],
                 vocabulary,
-                seed=[rows[i].seed for i in members],
+                seed=[rows[i].seed for i in group.rows],
                 max_new_tokens=min(max_new_tokens, 1024),  # it grows
             )
-            self._groups.append(_Group(members, sampler, state))
+            self._groups.append(_Drawing(group.rows, group.sampler, state))
 
-    def draw(self, logits: np.ndarray, active: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, logits: np.ndarray, active: list[int]
+    ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
         """Draw a token for each of the rows `active`, of which there are fewer from call to call.
 
         Args:
@@ -88,17 +90,36 @@ class Drawer:
             active: the numbers of the rows.
 
         Returns:
-            ids, int32 [active], and their log-probabilities under the samplers, float32 [active].
+            ids, int32 [active], and their log-probabilities under the samplers, float32 [active];
+            and, for each row that nothing can be drawn for, the reason. Those must not go on.
         """
-        ids, log_probs = np.empty(len(active), np.int32), np.empty(len(active), np.float32)
+        ids, log_probs = np.zeros(len(active), np.int32), np.zeros(len(active), np.float32)
+        problems: dict[int, str] = {}
         place_of = {i: place for place, i in enumerate(active)}
-        for number, group in enumerate(self._groups):
-            left = [place for place, i in enumerate(group.rows) if i in place_of]
-            if not left:
+        for number in range(len(self._groups)):
+            own = self._only(number, place_of)
+            if not own:
                 continue
-            if len(left) < len(group.rows):
-                group = self._groups[number] = group.of(left)
-            own = [place_of[i] for i in group.rows]
             mine = logits if own == list(range(len(logits))) else logits[own]
-            ids[own], log_probs[own] = group.draw(mine, self._rows)
-        return ids, log_probs
+            try:
+                ids[own], log_probs[own] = self._groups[number].draw(mine)
+            except ValueError:
+                found = self._groups[number].problems(mine)
+                if not found:
+                    raise
+                problems |= {active[own[place]]: reason for place, reason in found.items()}
+                able = {i: place for i, place in place_of.items() if i not in problems}
+                own = self._only(number, able)
+                if own:
+                    ids[own], log_probs[own] = self._groups[number].draw(logits[own])
+        return ids, log_probs, problems
+
+    def _only(self, number: int, place_of: Mapping[int, int]) -> list[int]:
+        """Let a group draw for some of its rows alone, and return their places in the logits."""
+        group = self._groups[number]
+        left = [place for place, i in enumerate(group.rows) if i in place_of]
+        if not left:
+            return []
+        if len(left) < len(group.rows):
+            group = self._groups[number] = group.of(left)
+        return [place_of[i] for i in group.rows]

@@ -1,15 +1,15 @@
 """Texts from a model, in one call."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from logit_sampling.generation.arguments import Samplers
 from logit_sampling.generation.model import Tokenizer
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request, Search
-from logit_sampling.generation.result import GenerationResult
-from logit_sampling.generation.stream import Stream, TextEvent
+from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
+from logit_sampling.generation.stream import Stream
 
 
 def generate(
@@ -22,6 +22,7 @@ def generate(
     seed: int | Sequence[int] | None = None,
     n: int = 1,
     stop_at_end: bool | Sequence[int] = True,
+    stop_token_ids: Sequence[int] = (),
     stop: str | Sequence[str] = (),
     should_stop: Callable[[int, list[int]], bool] | None = None,
     deadline: float | None = None,
@@ -33,6 +34,7 @@ def generate(
     search: Search | None = None,
     draft: Any = None,
     num_draft: int | None = None,
+    on_error: str = "raise",
 ) -> GenerationResult:
     """Continue prompts.
 
@@ -41,7 +43,11 @@ def generate(
     `seeds`, a prompt gets the same text. What remains is the rounding of the model's matrix
     products, whose last bits may change with the batch and then, rarely, a draw.
 
-    An interruption (Ctrl-C) ends the texts that still grow and returns what there is.
+    A row that cannot go on (its logits hold NaN, nothing is left to draw from, the tokenizer cannot
+    decode it) ends as `"error"`, and the others are written to their ends. An interruption (Ctrl-C)
+    comes out as :class:`~logit_sampling.Interrupted`, a `KeyboardInterrupt` whose `result` has what
+    was written. So has the attribute `result` of an exception of the model, `should_stop` or
+    `on_text`, which comes out as it is. In all cases the model can be used again.
 
     Args:
         model: what :func:`load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, any
@@ -60,7 +66,10 @@ def generate(
         seed: an integer `s` (row 0 uses `s`, row `i` > 0 a 64-bit hash of `s` and `i`), one for
             each row, or None for fresh ones. The result tells the seed of each row.
         n: samples of each prompt; sample `j` of prompt `i` is row `i * n + j`.
-        stop_at_end: whether an end token of the model ends a text; or the ids that do.
+        stop_at_end: whether an end token of the model ends a text. (Ids in its place count as
+            `stop_token_ids`.)
+        stop_token_ids: ids that end a text too, beside the model's end tokens and those of a
+            :class:`Grammar`.
         stop: a string or several that end a text, which then stops before it. It may span tokens
             and be part of one; the prompt is not searched.
         should_stop: called as `should_stop(row, ids)` with the new ids after each token that does
@@ -84,6 +93,8 @@ def generate(
             the distribution of `sampler` on `model` whatever the draft says, but other random
             numbers make them; see :class:`~logit_sampling.generation.speculative.Speculation`.
         num_draft: at least 1, with `draft` alone.
+        on_error: what to do, after all rows have ended, if some could not go on: `"raise"`, or
+            `"return"` the result, whose `errors` tell why.
 
     Returns:
         a :class:`GenerationResult`.
@@ -91,8 +102,9 @@ def generate(
     Raises:
         ValueError: an empty prompt, one that does not fit the context together with
             `max_new_tokens`, ids outside the vocabulary, an argument out of range, arguments that
-            do not go together, or logits that no token can be drawn from (NaN, or -inf for every
-            token).
+            do not go together.
+        RowError: with `on_error="raise"`, a ValueError whose `result` has all rows.
+        Interrupted: Ctrl-C, a KeyboardInterrupt whose `result` has what was written.
 
     Example, with a model that counts:
 
@@ -111,6 +123,7 @@ def generate(
         seed=seed,
         n=n,
         stop_at_end=stop_at_end,
+        stop_token_ids=stop_token_ids,
         stop=stop,
         should_stop=should_stop,
         deadline=deadline,
@@ -121,19 +134,23 @@ def generate(
         search=search,
         draft=draft,
         num_draft=num_draft,
+        on_error=on_error,
     )
     stream = Stream(request, with_text=on_text is not None)
     if on_text is None:
         deque(stream, maxlen=0)
         return stream.result
-
-    def tell(events: Iterable[TextEvent]) -> None:
-        for event in events:
+    try:
+        for event in stream:
             if event.text:
                 on_text(event.row, event.text)
-
-    try:
-        tell(stream)
-    except KeyboardInterrupt:  # in on_text
-        tell(stream.close())
+    except (Interrupted, RowError):
+        raise
+    except KeyboardInterrupt as error:  # in on_text
+        stream.close()
+        raise Interrupted(stream.result) from error
+    except Exception as error:
+        stream.close()
+        stream.tell(error)
+        raise
     return stream.result

@@ -1,18 +1,23 @@
 """KerasHub models, and what :func:`generate` makes of a model that it is given."""
 
+import functools
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from logit_sampling.arrays import to_numpy
+from logit_sampling.checks import level_outside
 from logit_sampling.generation.callable_model import CallableModel
 from logit_sampling.generation.key_value_cache import Steps, serves
-from logit_sampling.generation.model import Cache, Model, Output, Tokenizer, needed_tokenizer
+from logit_sampling.generation.model import Cache, Model, Output, needed_tokenizer
+from logit_sampling.generation.remembered import remembered
 from logit_sampling.generation.row_caches import RowSteps
 
-_ATTRIBUTE = "_logit_sampling_model"
+_WIDTH = 64  # tokens to multiples of which texts are padded where there is no cache
 
 
 class KerasHubTokenizer:
@@ -29,6 +34,15 @@ class KerasHubTokenizer:
         ids = (getattr(self._tokenizer, f"end_token{i}_id", None) for i in ("", 2))
         return tuple(int(i) for i in ids if i is not None)
 
+    def vocabulary_size(self) -> int | None:
+        """Return the number behind the last id that a token has, None if that is not known."""
+        vocabulary = getattr(self._tokenizer, "vocabulary", {})
+        if vocabulary is None:  # it was given none
+            return None
+        if vocabulary:  # ids may be left out
+            return max(vocabulary.values()) + 1
+        return int(self._tokenizer.vocabulary_size())
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, after the start token if the preprocessor adds one."""
         return self._start + [int(i) for i in self._tokenizer.tokenize(text)]
@@ -42,7 +56,9 @@ class LanguageModel:
     """A KerasHub `CausalLM`, ready to generate with a key-value cache.
 
     GPT-2, OPT, Llama, Mistral, Gemma and Qwen keep theirs in place, for rows of any lengths
-    together. Others run row by row with KerasHub's own cache, or without one if it is no array.
+    together. Others run row by row with KerasHub's own cache, or without one if it is no array;
+    without one too, and slowly, all of them where Keras runs on JAX or torch. What changes on the
+    KerasHub model (weights, LoRA, layers, preprocessor) counts from then on.
 
     Args:
         causal_lm: any KerasHub causal language model.
@@ -52,27 +68,40 @@ class LanguageModel:
 
     Attributes:
         causal_lm: the KerasHub model.
-        name, context_length, vocab_size, end_ids: as they say; `end_ids` end a text.
-        tokenizer: has `encode` and `decode`; None if the KerasHub model has no preprocessor.
+        name: what to call it.
     """
 
     def __init__(
         self, causal_lm: Any, name: str | None = None, context_length: int | None = None
     ) -> None:
-        preprocessor, backbone = causal_lm.preprocessor, causal_lm.backbone
         self.causal_lm = causal_lm
         self.name = name or causal_lm.name
-        self.context_length: int | None = (
-            context_length
-            or getattr(backbone, "max_sequence_length", None)
-            or getattr(preprocessor, "sequence_length", None)
+        self._context_length = context_length
+
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens a text may have, None if there is no limit."""
+        return (
+            self._context_length
+            or getattr(self.causal_lm.backbone, "max_sequence_length", None)
+            or getattr(self.causal_lm.preprocessor, "sequence_length", None)
         )
-        self.vocab_size: int | None = backbone.vocabulary_size
-        tokenizer = KerasHubTokenizer(preprocessor) if preprocessor else None
-        self.tokenizer: Tokenizer | None = tokenizer
-        self.end_ids = tokenizer.end_ids if tokenizer else ()
-        self._variables: list[Any] = []
-        self._steps: Steps | RowSteps | CallableModel | None = None
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+        return int(self.causal_lm.backbone.vocabulary_size)
+
+    @property
+    def tokenizer(self) -> "KerasHubTokenizer | None":
+        """Has `encode` and `decode`; None if the KerasHub model has no preprocessor."""
+        preprocessor = self.causal_lm.preprocessor
+        return KerasHubTokenizer(preprocessor) if preprocessor else None
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids that end a text."""
+        return self.tokenizer.end_ids if self.tokenizer else ()
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text` as a prompt, with the start token if the model has one."""
@@ -111,28 +140,48 @@ class LanguageModel:
     @property
     def traces(self) -> int:
         """How many graphs were traced; no prompt, batch, sampler or length needs a second one."""
-        function = getattr(self._steps, "function", None)
+        function = getattr(self._stepper(), "function", None)
         return function.experimental_get_tracing_count() if function else 0
 
     def _stepper(self) -> "Steps | RowSteps | CallableModel":
-        """Return what runs the model, made once.
+        """Return what runs the model as it is now."""
+        return remembered(self.causal_lm, self._steps, part=self.causal_lm.backbone)
 
-        A graph reads variables, so new weights are seen; other variables (`enable_lora`,
-        `quantize`) need a new graph.
-        """
-        variables = self.causal_lm.variables
-        if self._steps is None or [id(v) for v in variables] != [id(v) for v in self._variables]:
-            self._variables = variables
-            self._steps = Steps(self.causal_lm) if serves(self.causal_lm) else self._own_steps()
-        return self._steps
+    def _steps(self) -> "Steps | RowSteps | CallableModel":
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            warnings.warn(
+                f"on {keras.backend.backend()} a KerasHub model reads the whole text for each "
+                "token, which is slow: with KERAS_BACKEND=tensorflow it keeps a cache",
+                stacklevel=level_outside(),
+            )
+            return self._plain_steps()
+        return Steps(self.causal_lm) if serves(self.causal_lm) else self._own_steps()
+
+    def _plain_steps(self) -> CallableModel:
+        """Return the model without a cache."""
+        own = weakref.ref(self.causal_lm)  # see `remembered`
+        longest = self.context_length
+
+        def call(token_ids: np.ndarray) -> np.ndarray:
+            rows, length = token_ids.shape
+            width = -(-length // _WIDTH) * _WIDTH  # few lengths, as each is compiled for
+            width = max(length, min(width, longest or width))
+            padded = np.zeros((rows, width), np.int32)
+            padded[:, :length] = token_ids
+            mask = np.broadcast_to(np.arange(width) < length, padded.shape).astype(np.int32)
+            model: Any = own()
+            logits = model({"token_ids": padded, "padding_mask": mask})
+            return to_numpy(logits)[:, :length]
+
+        return CallableModel(call)
 
     def _own_steps(self) -> "RowSteps | CallableModel":
         """Return the steps of a model that keeps its cache to itself, or that has none."""
         import tensorflow as tf
 
-        plain = CallableModel(
-            lambda ids: self.causal_lm({"token_ids": ids, "padding_mask": np.ones_like(ids)})
-        )
+        plain = self._plain_steps()
         if not hasattr(self.causal_lm, "_build_cache"):
             return plain
         # Each KerasHub model knows the shape of its cache, and tells it by building one.
@@ -156,40 +205,32 @@ class LanguageModel:
 
 
 def as_model(model: Any) -> Model:
-    """Return `model` as the generation loop needs it.
-
-    A Keras model keeps what it gets here, so that a second call traces nothing.
-    """
+    """Return `model` as the generation loop needs it."""
     if hasattr(model, "prefill"):  # as ours have, and whoever writes a Model
         return model
     if hasattr(model, "call_with_cache"):
-        return _kept(model, LanguageModel)
+        return LanguageModel(model)
     if "keras" in sys.modules and isinstance(model, sys.modules["keras"].Model):
-        return _kept(model, _keras_function)
+        return remembered(model, functools.partial(_keras_function, weakref.ref(model)))
     if callable(model):
         return CallableModel(model)
     raise ValueError(
-        f"generate needs what load_model returns, a KerasHub CausalLM, or a function from token "
-        f"ids to logits; got {model!r}"
+        "generate needs what load_model returns, a KerasHub CausalLM, a Keras model, or a function "
+        f"from token ids to logits; got {model!r}"
     )
 
 
-def _kept(model: Any, make: Callable[[Any], Model]) -> Model:
-    if not hasattr(model, _ATTRIBUTE):
-        setattr(model, _ATTRIBUTE, make(model))
-    return getattr(model, _ATTRIBUTE)
-
-
-def _keras_function(model: Any) -> CallableModel:
+def _keras_function(own: "weakref.ref[Any]") -> CallableModel:
     """Return a Keras model from token ids to logits, compiled once for all shapes."""
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        return CallableModel(model)
-    import tensorflow as tf
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
-    def compiled(token_ids: Any) -> Any:
+    def call(token_ids: Any) -> Any:
+        model: Any = own()
         return model(token_ids, training=False)
 
-    return CallableModel(compiled)
+    if keras.backend.backend() != "tensorflow":
+        return CallableModel(call)
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec([None, None], tf.int32)]
+    return CallableModel(tf.function(call, input_signature=signature))

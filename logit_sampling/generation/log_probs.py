@@ -44,11 +44,12 @@ class LogProbs:
         return self._logits[np.arange(len(ids)), ids] - self._totals
 
     def likeliest(self, row: int, count: int) -> Alternatives:
-        """Return the first tokens of a row, of equals the lower id first."""
+        """Return the first possible tokens of a row, of equals the lower id first."""
         own = self._logits[row]
         places = leading(own, min(count, own.size))
         places = places[np.argsort(-own[places], kind="stable")]
-        return [(int(i), float(own[i] - self._totals[row])) for i in places]
+        possible = places[own[places] > -np.inf]
+        return [(int(i), float(own[i] - self._totals[row])) for i in possible]
 
 
 def _log_totals(logits: np.ndarray) -> np.ndarray:

@@ -55,21 +55,27 @@ class Cache(Protocol):
 
 
 class Model(Protocol):
-    """What :func:`generate` runs.
+    """What :func:`generate` runs."""
 
-    Attributes:
-        name: what to call it.
-        context_length: how many tokens a text may have, None if there is no limit.
-        vocab_size: how many tokens there are, None if unknown.
-        end_ids: the ids that end a text.
-        tokenizer: None if the model has none.
-    """
+    @property
+    def name(self) -> str:
+        """What to call it."""
 
-    name: str
-    context_length: int | None
-    vocab_size: int | None
-    end_ids: tuple[int, ...]
-    tokenizer: Tokenizer | None
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens a text may have, None if there is no limit."""
+
+    @property
+    def vocab_size(self) -> int | None:
+        """How many tokens there are, None if unknown."""
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids that end a text."""
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """None if the model has none."""
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
         """Read prompts, each a list of at least one token id.

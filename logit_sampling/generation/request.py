@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from logit_sampling.generation.arguments import (
+    Group,
     Samplers,
     check_at_least,
+    check_on_error,
     end_ids,
     groups_of,
     seconds,
     stop_strings,
 )
-from logit_sampling.generation.language_model import as_model
+from logit_sampling.generation.known_tokens import model_and_tokenizer
 from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
 from logit_sampling.generation.prompts import Prompt, encode_prompt, listed
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.row import Row
-from logit_sampling.generation.score import log_probs_of
+from logit_sampling.generation.score import log_probs_or_error
 from logit_sampling.generation.text import continuation
 from logit_sampling.random import row_integers
-from logit_sampling.sampler import Sampler
 
 
 class Search(Protocol):
@@ -55,6 +56,11 @@ def search_of(search: Any, draft: Any, num_draft: int | None) -> Search | None:
     return Speculation(draft) if num_draft is None else Speculation(draft, num_draft)
 
 
+def undecodable(error: Exception) -> str:
+    """Return what to say of ids that a tokenizer refuses."""
+    return f"the tokenizer cannot decode its tokens: {type(error).__name__}: {error}"
+
+
 @dataclass(frozen=True)
 class Request:
     """A checked call of `generate`.
@@ -65,9 +71,8 @@ class Request:
         prompts: the token ids of each.
         n: rows for each prompt.
         seeds: of each row.
-        groups: samplers, each with the numbers of its rows.
+        groups: samplers, each with the numbers of its rows and the tokens that end them.
         max_new_tokens, min_new_tokens: of a row.
-        end_ids: what ends a text.
         stop: strings that end a text.
         should_stop: `should_stop(row, ids)` ends a text.
         started: when the call began, in seconds of `time.perf_counter`.
@@ -75,7 +80,9 @@ class Request:
         slide: whether texts may outgrow the context.
         top_log_probs: how many alternatives to tell for each token.
         search: how to write texts, if not token by token.
-        prompt_log_probs: with `echo`, for each prompt the log-probability of each of its tokens.
+        prompt_log_probs: with `echo`, for each prompt the log-probability of each of its tokens,
+            and why it has none.
+        on_error: whether to `"raise"` for rows that could not go on, or to `"return"` them.
     """
 
     model: Model
@@ -84,10 +91,9 @@ class Request:
     prompts: list[list[int]]
     n: int
     seeds: list[int]
-    groups: list[tuple[Sampler, list[int]]]
+    groups: list[Group]
     max_new_tokens: int
     min_new_tokens: int
-    end_ids: frozenset[int]
     stop: tuple[str, ...]
     should_stop: Callable[[int, list[int]], bool] | None
     started: float
@@ -95,7 +101,8 @@ class Request:
     slide: bool
     top_log_probs: int
     search: Search | None
-    prompt_log_probs: list[list[float | None]] | None
+    prompt_log_probs: list[tuple[list[float | None], str | None]] | None
+    on_error: str
 
     @property
     def echo(self) -> bool:
@@ -114,6 +121,7 @@ class Request:
         seed: int | Sequence[int] | None = None,
         n: int = 1,
         stop_at_end: bool | Sequence[int] = True,
+        stop_token_ids: Sequence[int] = (),
         stop: str | Sequence[str] = (),
         should_stop: Callable[[int, list[int]], bool] | None = None,
         deadline: float | None = None,
@@ -124,11 +132,11 @@ class Request:
         search: Search | None = None,
         draft: Any = None,
         num_draft: int | None = None,
+        on_error: str = "raise",
     ) -> "Request":
         """Check the arguments of `generate`; raise ValueError for what is wrong."""
         started = time.perf_counter()
-        runner = as_model(model)
-        tokenizer = tokenizer or runner.tokenizer
+        runner, tokenizer = model_and_tokenizer(model, tokenizer)
         check_at_least(1, max_new_tokens=max_new_tokens, n=n)
         check_at_least(0, min_new_tokens=min_new_tokens, top_log_probs=top_log_probs)
         if min_new_tokens > max_new_tokens:
@@ -137,6 +145,7 @@ class Request:
             )
         if overflow not in ("error", "slide"):
             raise ValueError(f'overflow must be "error" or "slide", got {overflow!r}')
+        check_on_error(on_error)
         if should_stop is not None and not callable(should_stop):
             raise ValueError(f"should_stop must be a function of row and ids, got {should_stop!r}")
         stops, slide = stop_strings(stop), overflow == "slide"
@@ -147,7 +156,11 @@ class Request:
             encode_prompt(i, prompt, runner, tokenizer, max_new_tokens, slide)
             for i, prompt in enumerate(given)
         ]
-        ends = end_ids(stop_at_end, runner)
+        read = [
+            log_probs_or_error(f"prompt {i}", runner, ids, slide)
+            for i, ids in enumerate(encoded if echo else ())
+        ]
+        ends = end_ids(stop_at_end, stop_token_ids, runner)
         return cls(
             model=runner,
             tokenizer=tokenizer,
@@ -158,7 +171,6 @@ class Request:
             groups=groups_of(sampler, len(given), int(n), int(min_new_tokens), ends),
             max_new_tokens=int(max_new_tokens),
             min_new_tokens=int(min_new_tokens),
-            end_ids=ends,
             stop=stops,
             should_stop=should_stop,
             started=started,
@@ -166,19 +178,32 @@ class Request:
             slide=slide,
             top_log_probs=int(top_log_probs),
             search=search_of(search, draft, num_draft),
-            prompt_log_probs=[log_probs_of(i, runner, ids, slide) for i, ids in enumerate(encoded)]
-            if echo
-            else None,
+            prompt_log_probs=read or None,
+            on_error=on_error,
         )
 
     def rows(self) -> list[Row]:
         """Return the rows, with nothing written yet."""
-        return [Row(self.prompts[i // self.n], seed) for i, seed in enumerate(self.seeds)]
+        ends = {i: group.end_ids for group in self.groups for i in group.rows}
+        rows = [Row(self.prompts[i // self.n], seed, ends[i]) for i, seed in enumerate(self.seeds)]
+        for prompt, (_, problem) in enumerate(self.prompt_log_probs or ()):
+            for row in rows[prompt * self.n :][: self.n]:
+                if problem is not None:
+                    row.fail(problem)
+        return rows
 
-    def text(self, row: Row) -> str:
-        """Return what a row adds to its prompt, without what ended it."""
+    def text(self, i: int, row: Row) -> str:
+        """Return what row `i` adds to its prompt, without what ended it.
+
+        One that the tokenizer cannot decode ends as an error, without a text.
+        """
         decode = needed_tokenizer(self.tokenizer, self.model.name).decode
-        return continuation(decode, row.prompt, row.shown)[: row.text_length]
+        try:
+            return continuation(decode, row.prompt, row.shown)[: row.text_length]
+        except Exception as error:  # whatever a tokenizer raises
+            if row.error is None:
+                row.fail(f"row {i}: {undecodable(error)}")
+            return ""
 
     def prompt_text(self, row: int) -> str:
         """Return the text of a row's prompt."""
@@ -193,7 +218,7 @@ class Request:
         texts = []
         if self.tokenizer is not None:
             for i, row in enumerate(rows):
-                texts.append((self.prompt_text(i) if self.echo else "") + self.text(row))
+                texts.append((self.prompt_text(i) if self.echo else "") + self.text(i, row))
         scores = [row.score for row in rows if row.score is not None]
         echoed = self.prompt_log_probs
         return GenerationResult(
@@ -211,8 +236,9 @@ class Request:
             stop_strings=[row.stop_string for row in rows] if self.stop else None,
             top_log_probs=[row.top_log_probs for row in rows] if self.top_log_probs else None,
             prompt_ids=[self.prompts[i] for i in owners] if echoed else None,
-            prompt_log_probs=[echoed[i] for i in owners] if echoed else None,
+            prompt_log_probs=[echoed[i][0] for i in owners] if echoed else None,
             scores=scores or None,
+            errors=[row.error for row in rows] if any(row.error for row in rows) else None,
             accepted=[row.accepted / max(row.rounds, 1) for row in rows]
             if any(row.rounds for row in rows)
             else None,

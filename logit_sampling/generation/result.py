@@ -1,9 +1,10 @@
-"""What a generation gave."""
+"""What a generation gave, also when it did not come to its end."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from logit_sampling.generation.row import Alternatives
+from logit_sampling.plain import strict_json
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class GenerationResult:
         sampler_log_probs: the same under the distribution that the sampler drew from; 0.0 for a
             token that was the only one left.
         finish_reasons: why each text ends: ``"end_token"``, ``"stop_string"``, ``"length"``
-            (`max_new_tokens`), ``"callback"`` (`should_stop`), ``"deadline"`` or ``"interrupted"``.
-        seeds: the seed of each row; passing them as `seed` repeats the texts.
+            (`max_new_tokens`), ``"callback"`` (`should_stop`), ``"deadline"``, ``"interrupted"``,
+            or ``"error"`` for a row that could not go on (see `errors`).
+        seeds: the seed of each row, in [0, 2**64): passed as `seed` they repeat the texts, and
+            ``[seeds[i]]`` repeats that of row `i` alone.
         seconds: wall time of the call, tracing included.
         stop_strings: with `stop`, the one that ended each text, or None.
         top_log_probs: with `top_log_probs=k`, for each generated id the pairs (id, log-probability
@@ -36,6 +39,8 @@ class GenerationResult:
         scores: of a beam search, what it ranks each row by.
         accepted: with `draft`, how many drafted tokens of each row were kept in a call of the
             model, on average; each call adds one token to them.
+        errors: what kept each row from going on, None for one that nothing did; None if no row
+            failed.
     """
 
     prompts: list[str | list[int]]
@@ -52,7 +57,37 @@ class GenerationResult:
     prompt_log_probs: list[list[float | None]] | None = None
     scores: list[float] | None = None
     accepted: list[float] | None = None
+    errors: list[str | None] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what there is as lists, strings and numbers, ready for `json.dumps`."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Return what there is as lists, strings and numbers, as JSON has them: null is -inf."""
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        return strict_json(fields)
+
+
+class RowError(ValueError):
+    """Rows could not go on; the others came to their ends.
+
+    Attributes:
+        result: what the call would have returned: the messages of the rows are in its `errors`.
+    """
+
+    def __init__(self, result: Any) -> None:
+        problems = [error for error in result.errors if error is not None]
+        message, rows = problems[0], len(result.errors)
+        if rows > 1:
+            message += f" ({len(problems)} of {rows} rows failed; error.result holds all of them)"
+        super().__init__(message)
+        self.result = result
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a call.
+
+    Attributes:
+        result: what was written until then, as the call would have returned it.
+    """
+
+    def __init__(self, result: GenerationResult) -> None:
+        super().__init__("interrupted; the .result of this exception has what was written")
+        self.result = result

@@ -13,11 +13,13 @@ class Row:
     Attributes:
         prompt: its token ids.
         seed: the seed of its draws.
+        end_ids: the tokens that end it.
         ids: the new token ids.
         log_probs: of each new token, under the model.
         sampler_log_probs: of each new token, under the distribution it was drawn from.
         top_log_probs: for each new token the likeliest at its place, if they are asked for.
         finish_reason: empty while the text grows.
+        error: why it cannot go on, if its finish reason is "error".
         stop_string: the one that ended it.
         text_length: at which character a stop string cut the text.
         score: what a search ranks it by.
@@ -27,11 +29,13 @@ class Row:
 
     prompt: list[int]
     seed: int
+    end_ids: frozenset[int] = frozenset()
     ids: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
     sampler_log_probs: list[float] = field(default_factory=list)
     top_log_probs: list[Alternatives] = field(default_factory=list)
     finish_reason: str = ""
+    error: str | None = None
     stop_string: str | None = None
     text_length: int | None = None
     score: float | None = None
@@ -58,3 +62,8 @@ class Row:
         for numbers in (self.log_probs, self.sampler_log_probs, self.top_log_probs):
             del numbers[len(self.ids) :]
         self.finish_reason = reason
+
+    def fail(self, problem: str) -> None:
+        """Finish a text that cannot go on."""
+        self.end("error")
+        self.error = problem

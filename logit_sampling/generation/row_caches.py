@@ -1,5 +1,6 @@
 """The caches of KerasHub models that hold on to theirs: an array for each row."""
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ class RowSteps:
     def __init__(self, causal_lm: Any, shape: Sequence[int], dtype: Any) -> None:
         import tensorflow as tf
 
+        own = weakref.ref(causal_lm)  # see `remembered`
         self._shape, self._dtype = [1, *shape[1:3], None, *shape[4:]], dtype
         signature = [
             tf.TensorSpec([1, None], tf.int32),
@@ -34,7 +36,8 @@ class RowSteps:
 
         @tf.function(input_signature=signature)
         def compiled(token_ids: Any, cache: Any, index: Any) -> tuple[Any, Any, Any]:
-            logits, hidden, cache = causal_lm.call_with_cache(token_ids, cache, index)
+            model: Any = own()
+            logits, hidden, cache = model.call_with_cache(token_ids, cache, index)
             return tf.cast(logits, tf.float32), tf.cast(hidden, tf.float32), cache
 
         self.function = compiled

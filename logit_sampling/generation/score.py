@@ -1,17 +1,21 @@
 """How likely a model finds texts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from logit_sampling.generation.language_model import as_model
+from logit_sampling.checks import warn_if_probabilities
+from logit_sampling.generation.arguments import check_on_error
+from logit_sampling.generation.known_tokens import model_and_tokenizer
 from logit_sampling.generation.log_probs import LogProbs
 from logit_sampling.generation.model import Model, Tokenizer
 from logit_sampling.generation.prompts import Prompt, listed, token_ids
+from logit_sampling.generation.result import RowError
 from logit_sampling.generation.window import window_start
+from logit_sampling.plain import strict_json
 
 _COLUMNS = 128  # tokens read at a time, so that their logits take little memory
 
@@ -27,6 +31,8 @@ class ScoreResult:
         counts: of how many tokens.
         perplexity: of all texts together: `exp(-sum(totals) / sum(counts))`, so that each token
             has the same weight.
+        errors: why a text has no log-probabilities (None each, NaN as the total, a count of 0),
+            None for one that has; None if all have.
     """
 
     token_ids: list[list[int]]
@@ -34,10 +40,11 @@ class ScoreResult:
     totals: list[float]
     counts: list[int]
     perplexity: float
+    errors: list[str | None] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it as lists, strings and numbers, ready for `json.dumps`."""
-        return asdict(self)
+        """Return all of it as lists, strings and numbers, as JSON has them: null is -inf."""
+        return strict_json({k: value for k, value in asdict(self).items() if value is not None})
 
 
 def score(
@@ -46,6 +53,7 @@ def score(
     *,
     overflow: str = "error",
     tokenizer: Tokenizer | None = None,
+    on_error: str = "raise",
 ) -> ScoreResult:
     """Tell how likely a model finds texts, token by token.
 
@@ -58,13 +66,16 @@ def score(
             shows the model at each place what :func:`generate` would: between half a context and a
             whole one of the tokens before.
         tokenizer: as for :func:`generate`.
+        on_error: the same, for a text whose log-probabilities are not defined.
 
     Returns:
         a :class:`ScoreResult`.
 
     Raises:
         ValueError: an empty text, one that does not fit the context, ids outside the vocabulary, no
-            text with a second token, or logits that hold NaN or no token above -inf.
+            text with a second token.
+        RowError: with `on_error="raise"`, after all texts are read: logits of one hold NaN, or no
+            token above -inf. Its `result` has the other texts.
 
     Example, with a model that finds each of two tokens equally likely:
 
@@ -75,8 +86,9 @@ def score(
     """
     if overflow not in ("error", "slide"):
         raise ValueError(f'overflow must be "error" or "slide", got {overflow!r}')
-    runner = as_model(model)
-    encoder, context = tokenizer or runner.tokenizer, runner.context_length
+    check_on_error(on_error)
+    runner, encoder = model_and_tokenizer(model, tokenizer)
+    context = runner.context_length
     ids = [token_ids(i, t, runner, encoder, "text") for i, t in enumerate(listed(texts, "text"))]
     for i, own in enumerate(ids):
         if overflow == "error" and context is not None and len(own) > context:
@@ -84,48 +96,61 @@ def score(
                 f"text {i} has {len(own)} tokens, but the context of model {runner.name!r} has "
                 f'{context}: shorten it, or pass overflow="slide"'
             )
-    counts = [len(own) - 1 for own in ids]
-    if not any(counts):
+    if not any(len(own) > 1 for own in ids):
         raise ValueError("no text has a second token, so there is nothing to score")
     slide = overflow == "slide"
-    log_probs = [log_probs_of(i, runner, own, slide, "text") for i, own in enumerate(ids)]
-    totals = [math.fsum(p for p in own if p is not None) for own in log_probs]
-    return ScoreResult(
+    scored = [log_probs_or_error(f"text {i}", runner, own, slide) for i, own in enumerate(ids)]
+    log_probs, errors = (list(column) for column in zip(*scored, strict=True))
+    totals = [
+        math.fsum(p for p in own if p is not None) if error is None else math.nan
+        for own, error in zip(log_probs, errors, strict=True)
+    ]
+    counts = [len(own) - 1 if error is None else 0 for own, error in zip(ids, errors, strict=True)]
+    known = math.fsum(total for total in totals if not math.isnan(total))
+    result = ScoreResult(
         token_ids=ids,
         log_probs=log_probs,
         totals=totals,
         counts=counts,
-        perplexity=float(np.exp(-math.fsum(totals) / sum(counts))),
+        perplexity=float(np.exp(-known / sum(counts))) if any(counts) else math.nan,
+        errors=errors if any(errors) else None,
     )
+    if result.errors and on_error == "raise":
+        raise RowError(result)
+    return result
 
 
-def log_probs_of(
-    index: int, model: Model, ids: list[int], slide: bool, name: str = "prompt"
-) -> list[float | None]:
+def log_probs_or_error(
+    name: str, model: Model, ids: list[int], slide: bool
+) -> tuple[list[float | None], str | None]:
     """Return the log-probability of each token given those before, None for the first.
 
-    Raises:
-        ValueError: the logits hold NaN, or no token above -inf.
+    Where they are not defined (NaN, or no token above -inf), all are None, and the second value
+    tells why. What looks like probabilities is warned about.
     """
-    context = model.context_length if slide else None
     log_probs: list[float | None] = [None]
-
-    def take(logits: np.ndarray) -> None:
+    for logits in _read(model, ids, slide):
         known, found = len(log_probs), LogProbs(logits)
         if not found.defined.all():
-            raise ValueError(
-                f"{name} {index}: after its first {known + int(found.defined.argmin())} tokens the "
-                "logits hold NaN, or -inf for every token; look at the model"
+            return [None] * len(ids), (
+                f"{name}: after its first {known + int(found.defined.argmin())} tokens the logits "
+                "hold NaN, or -inf for every token; look at the model"
             )
+        if known == 1 and 0 < logits[0].max() <= 1:
+            warn_if_probabilities(logits[0], f"what the model says after the first token of {name}")
         log_probs.extend(found.of(np.asarray(ids[known : known + len(logits)])).tolist())
+    return log_probs, None
 
-    while len(log_probs) < len(ids):
-        known = len(log_probs)  # so many tokens are read before the next is scored
-        start = window_start(known, context)
+
+def _read(model: Model, ids: list[int], slide: bool) -> Iterator[np.ndarray]:
+    """Yield the logits of what follows each token but the last, [columns, vocab], in order."""
+    context, known = model.context_length if slide else None, 1
+    while known < len(ids):
+        start = window_start(known, context)  # the tokens from there to `known` are read at once
         output, cache = model.prefill([ids[start:known]])
-        take(output.logits[0])
+        yield output.logits[0]
         end = len(ids) if context is None else min(len(ids), start + context + 1)
         for first in range(known, end - 1, _COLUMNS):
             read = ids[first : min(first + _COLUMNS, end - 1)]
-            take(cache.append(np.array([read], np.int32)).logits[0])
-    return log_probs
+            yield cache.append(np.array([read], np.int32)).logits[0]
+        known = end

@@ -1,14 +1,14 @@
 """What the searches share: how they read a model, and the samplers of their rows."""
 
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from logit_sampling.engines.numpy_batch import uniforms
 from logit_sampling.engines.numpy_row import Row as Scores
+from logit_sampling.generation.drawing import select_rows
 from logit_sampling.generation.model import Model, Output
 from logit_sampling.generation.request import Request
 from logit_sampling.generation.row import Alternatives, Row
@@ -77,7 +77,7 @@ class Step:
         pending: of each group of rows; None where none takes part.
         states: of each group, before.
         where: the group of each row, and its place there.
-        rows: the texts.
+        problems: why rows cannot go on, by their numbers.
     """
 
     def __init__(
@@ -85,9 +85,10 @@ class Step:
         pending: list[Pending | None],
         states: list[State],
         where: Sequence[tuple[int, int]],
-        rows: Sequence[Row],
+        problems: dict[int, str],
     ) -> None:
-        self._pending, self._states, self._where, self._rows = pending, states, where, rows
+        self._pending, self._states, self._where = pending, states, where
+        self.problems = problems
         self._uniforms: dict[tuple[int, int], list[float]] = {}
 
     def model(self, row: int) -> Scores:
@@ -95,28 +96,8 @@ class Step:
         return self._stage(row, 0)
 
     def sampler(self, row: int) -> Scores:
-        """Return the distribution that is left to draw from, which may be nothing.
-
-        Raises:
-            ValueError: the logits hold NaN.
-        """
-        left = self._stage(row, -1)
-        try:
-            left.look_for_nan()
-        except ValueError as error:
-            raise named(error, {self._where[row][1]: row}, self._rows) from error
-        return left
-
-    def sampler_of_all(self, rows: Sequence[int]) -> list[Scores]:
-        """Return the same of several rows; raise ValueError if nothing is left of one."""
-        found = [self.sampler(row) for row in rows]
-        for row, left in zip(rows, found, strict=True):
-            if left.empty:
-                raise ValueError(
-                    f"row {row}, new token {len(self._rows[row].ids)}: every token is at -inf: "
-                    "nothing is left to draw from"
-                )
-        return found
+        """Return the distribution that is left to draw from, which may be nothing."""
+        return self._stage(row, -1)
 
     def uniform(self, row: int, stream: int) -> float:
         """Return a number in [0, 1): of the row's seed, its position and a stream."""
@@ -161,36 +142,46 @@ class Writer:
     def states(self, vocabulary: int) -> list[State]:
         """Return the state of each group of rows before its first token."""
         return [
-            sampler.init(
-                [self.rows[i].prompt for i in members],
+            group.sampler.init(
+                [self.rows[i].prompt for i in group.rows],
                 vocabulary,
-                seed=[self.rows[i].seed for i in members],
+                seed=[self.rows[i].seed for i in group.rows],
                 max_new_tokens=min(self.request.max_new_tokens, 1024),  # it grows
             )
-            for sampler, members in self.request.groups
+            for group in self.request.groups
         ]
 
     def begin(self, logits: np.ndarray, members: Sequence[int], states: list[State]) -> Step:
         """Apply the samplers of some rows to their logits, [members, vocab]."""
         place_of = {row: place for place, row in enumerate(members)}
         pending: list[Pending | None] = []
-        where = [(0, 0)] * len(self.rows)
-        for group, ((sampler, own), state) in enumerate(
-            zip(self.request.groups, states, strict=True)
-        ):
-            taking = [place for place, row in enumerate(own) if row in place_of]
-            given = logits[[place_of[own[place]] for place in taking]]
-            if len(taking) < len(own):  # the others rest, certain of token 0, which costs least
-                full = np.full((len(own), logits.shape[-1]), -np.inf, logits.dtype)
-                full[:, 0], full[taking] = 0, given
-                given = full
-            try:
-                pending.append(sampler.begin_step(given, state) if taking else None)
-            except ValueError as error:
-                raise named(error, dict(enumerate(own)), self.rows) from error
-            for place, row in enumerate(own):
-                where[row] = (group, place)
-        return Step(pending, states, where, self.rows)
+        where, problems = [(0, 0)] * len(self.rows), dict[int, str]()
+        for number, (group, state) in enumerate(zip(self.request.groups, states, strict=True)):
+            own = {p: place_of[row] for p, row in enumerate(group.rows) if row in place_of}
+            begun, reasons = _begin(group.sampler, state, {p: logits[at] for p, at in own.items()})
+            pending.append(begun)
+            problems |= {group.rows[place]: reason for place, reason in reasons.items()}
+            for place, row in enumerate(group.rows):
+                where[row] = (number, place)
+        return Step(pending, states, where, problems)
+
+    def able(self, step: Step, members: Sequence[int]) -> Generator[int, None, list[int]]:
+        """End the rows that cannot go on, yield the number of each, and return the others."""
+        others = []
+        for i in members:
+            problem = step.problems.get(i)
+            if problem is None and step.sampler(i).empty:
+                problem = "every token is at -inf: nothing is left to draw from"
+            if problem is None:
+                others.append(i)
+            else:
+                self.fail(i, problem)
+                yield i
+        return others
+
+    def fail(self, i: int, problem: str) -> None:
+        """End a row that cannot go on."""
+        self.rows[i].fail(f"row {i}, new token {len(self.rows[i].ids)}: {problem}")
 
     def write(self, step: Step, tokens: Mapping[int, int]) -> Iterator[int]:
         """Give some rows a token; yield the number of each."""
@@ -198,7 +189,7 @@ class Writer:
             row, model = self.rows[i], step.model(i)
             top = most_likely(model, self.request.top_log_probs)
             row.take(token, model.log_prob(token), step.sampler(i).log_prob(token), top)
-            row.finish_reason = "end_token" if token in self.request.end_ids else self.ended_by(i)
+            row.finish_reason = "end_token" if token in row.end_ids else self.ended_by(i)
             yield i
 
     def unfinished(self) -> list[int]:
@@ -221,14 +212,42 @@ def most_likely(scores: Scores, count: int) -> Alternatives | None:
     return list(zip(ids.tolist(), log_probs.tolist(), strict=True))
 
 
-def named(error: ValueError, rows: Mapping[int, int], texts: Sequence[Row]) -> ValueError:
-    """Return an error of a sampler, which counts its own rows, with the row of the batch."""
-    match = re.search(r"\brow (\d+)\b", str(error))
-    if match is None:
-        return error
-    row = rows[int(match[1])]
-    problem = str(error).replace(match[0], "this row")
-    return ValueError(f"row {row}, new token {len(texts[row].ids)}: {problem}")
+def _begin(
+    sampler: Sampler, state: State, logits: Mapping[int, np.ndarray]
+) -> tuple[Pending | None, dict[int, str]]:
+    """Apply a sampler to some rows of its state: logits [vocab] by their places.
+
+    Returns:
+        the step of all rows of the state, or None if there are no logits; and by place why rows
+        cannot go on: NaN, or what a transform says.
+    """
+    if not logits:
+        return None, {}
+    one = next(iter(logits.values()))
+    batch = np.full((len(state.step), one.size), -np.inf, one.dtype)
+    batch[:, 0] = 0  # the others rest, certain of token 0, which costs least
+    for place, own in logits.items():
+        batch[place] = own
+    problems: dict[int, str] = {}
+    try:
+        pending = sampler.begin_step(batch, state)
+    except ValueError:
+        for place, own in logits.items():
+            alone, its = select_rows(sampler, state, [place])
+            try:
+                alone.begin_step(own[None], its)
+            except ValueError as error:
+                problems[place] = str(error).replace("row 0", "this row")
+                batch[place], batch[place, 0] = -np.inf, 0
+        if not problems:
+            raise
+        pending = sampler.begin_step(batch, state)
+    for place in logits:
+        try:
+            pending.stages[-1].rows[place].look_for_nan()
+        except ValueError as error:
+            problems[place] = str(error).replace(f"row {place}", "this row")
+    return pending, problems
 
 
 def check_request(request: Request, name: str, **refused: bool) -> None:
@@ -241,8 +260,8 @@ def check_request(request: Request, name: str, **refused: bool) -> None:
 
 def check_several(request: Request, name: str) -> None:
     """Raise ValueError for a sampler that leaves one token, where several are compared."""
-    for sampler, _ in request.groups:
-        if isinstance(sampler, Greedy):
+    for group in request.groups:
+        if isinstance(group.sampler, Greedy):
             raise ValueError(
                 f"{name} compares several tokens a step, and Greedy leaves one: pass its "
                 "transforms in a Sampler, or no sampler"
@@ -254,10 +273,14 @@ def past_deadline(request: Request) -> bool:
     return request.deadline is not None and time.perf_counter() >= request.deadline
 
 
-def sampler_of_prompt(request: Request, number: int) -> Sampler:
-    """Return the sampler of a prompt; raise ValueError if its rows have different ones."""
-    sampler, members = next(pair for pair in request.groups if number * request.n in pair[1])
-    first = members.index(number * request.n)
+def sampler_of_prompt(request: Request, number: int) -> tuple[Sampler, frozenset[int]]:
+    """Return the sampler of a prompt and the tokens that end its rows.
+
+    Raises:
+        ValueError: its rows have different samplers.
+    """
+    group = next(group for group in request.groups if number * request.n in group.rows)
+    sampler, first = group.sampler, group.rows.index(number * request.n)
     own = [
         type(sampler)(*(transform.of_row(place) for transform in sampler.transforms))
         for place in range(first, first + request.n)
@@ -267,4 +290,4 @@ def sampler_of_prompt(request: Request, number: int) -> Sampler:
             f"the rows of prompt {number} have different parameters, but one search finds them "
             "all: give them the same"
         )
-    return own[0]
+    return own[0], group.end_ids

@@ -10,6 +10,7 @@ import numpy as np
 from logit_sampling.engines.numpy_masses import find
 from logit_sampling.engines.numpy_row import Row as Scores
 from logit_sampling.generation.arguments import check_at_least
+from logit_sampling.generation.known_tokens import token_count
 from logit_sampling.generation.language_model import as_model
 from logit_sampling.generation.request import Request
 from logit_sampling.generation.row import Row
@@ -33,6 +34,10 @@ class Speculation:
 
     A text depends on its prompt and its seed alone: each position has its own random numbers, and
     what was drafted behind the last token that is kept leaves no trace.
+
+    The vocabulary of the draft may be padded to another size than the target's: what the draft
+    lacks has q = 0, it proposes nothing that the target lacks, and where the text holds a token
+    that it lacks it reads its last one.
 
     Args:
         draft: a model with the tokens of the target.
@@ -62,19 +67,21 @@ class Speculation:
             the number of a row whenever it has got a token.
 
         Raises:
-            ValueError: models with other numbers of tokens; a context of the draft model that is
-                too short; ``overflow="slide"``.
+            ValueError: tokenizers with different numbers of tokens; a context of the draft model
+                that is too short; ``overflow="slide"``.
         """
         self._check_models(request)
-        writer, prompts = Writer(request, rows, ended_by), [row.prompt for row in rows]
-        target, drafter = TextReader(request.model, prompts), TextReader(self.draft, prompts)
+        writer = Writer(request, rows, ended_by)
+        active = writer.unfinished()
+        prompts = [rows[i].prompt for i in active]
+        target = TextReader(request.model, prompts)
         logits = target.output.logits[:, -1]
-        _check_vocabularies(logits.shape[-1], drafter.output.logits.shape[-1])
+        drafter = TextReader(self.draft, _readable(prompts, self.draft.vocab_size))
 
-        active = list(range(len(rows)))
         step = writer.begin(logits, active, writer.states(logits.shape[-1]))
-        lefts = step.sampler_of_all(active)  # the first tokens need no draft
-        tokens = {i: p.draw(step.uniform(i, _DRAW)) for i, p in zip(active, lefts, strict=True)}
+        able = yield from writer.able(step, active)
+        # The first tokens need no draft.
+        tokens = {i: step.sampler(i).draw(step.uniform(i, _DRAW)) for i in able}
         states = step.accept(tokens)
         yield from writer.write(step, tokens)
         yield from writer.stop_in_time()
@@ -82,19 +89,28 @@ class Speculation:
             places = [place for place, i in enumerate(active) if not rows[i].finish_reason]
             target.select(places)
             drafter.select(places)
-            drafts, guesses = self._draft(writer, drafter, left, states)
+            drafts, guesses = yield from self._draft(
+                writer, drafter, left, states, logits.shape[-1]
+            )
             states = yield from _verify(writer, target, left, states, drafts, guesses)
             yield from writer.stop_in_time()
             active = left
 
     def _draft(
-        self, writer: Writer, drafter: TextReader, active: list[int], states: list[State]
-    ) -> tuple[dict[int, list[int]], list[Step]]:
+        self,
+        writer: Writer,
+        drafter: TextReader,
+        active: list[int],
+        states: list[State],
+        vocabulary: int,
+    ) -> Generator[int, None, tuple[dict[int, list[int]], list[Step]]]:
         """Return what is drafted for each row, and the distributions it was drawn from.
 
-        The draft begins with the states of the samplers after the tokens that are kept.
+        The draft begins with the states of the samplers after the tokens that are kept. Rows for
+        which the draft model gives NaN fail, and their numbers are yielded.
         """
         rows, drafts, guesses = writer.rows, {i: list[int]() for i in active}, list[Step]()
+        own = drafter.output.logits.shape[-1]
         place_of = {i: place for place, i in enumerate(active)}
         drafting = active
         for size in range(self.num_draft):
@@ -102,26 +118,33 @@ class Speculation:
             drafting = [i for i in drafting if size < _room(writer, i)]
             if not drafting:
                 break
-            logits = drafter.read([rows[i].prompt + rows[i].ids + drafts[i] for i in active]).logits
-            try:
-                step = writer.begin(logits[[place_of[i] for i in drafting], -1], drafting, states)
-                # Where the chain leaves nothing, the target goes on alone.
-                drafting = [i for i in drafting if not step.sampler(i).empty]
-            except ValueError as error:
-                raise ValueError(f"draft model: {error}") from error
+            texts = [rows[i].prompt + rows[i].ids + drafts[i] for i in active]
+            logits = drafter.read(_readable(texts, own)).logits[:, -1]
+            logits = _widened(logits[[place_of[i] for i in drafting]], vocabulary)
+            step = writer.begin(logits, drafting, states)
+            for i, problem in step.problems.items():
+                writer.fail(i, f"draft model: {problem}")
+                yield i
+            drafting = [i for i in drafting if i not in step.problems]
+            # Where the chain leaves nothing, the target goes on alone.
+            drafting = [i for i in drafting if not step.sampler(i).empty]
             tokens = {i: step.sampler(i).draw(step.uniform(i, _DRAW)) for i in drafting}
             states = step.accept(tokens)
             guesses.append(step)
             for i, token in tokens.items():
                 drafts[i].append(token)
-            drafting = [i for i in drafting if tokens[i] not in writer.request.end_ids]
+            drafting = [i for i in drafting if tokens[i] not in rows[i].end_ids]
         return drafts, guesses
 
     def _check_models(self, request: Request) -> None:
         check_request(request, "draft=")
-        model, draft = request.model, self.draft
-        if model.vocab_size is not None and draft.vocab_size is not None:
-            _check_vocabularies(model.vocab_size, draft.vocab_size)
+        draft = self.draft
+        own, its = (token_count(t) for t in (request.tokenizer, draft.tokenizer))
+        if own is not None and its is not None and own != its:
+            raise ValueError(
+                f"the tokenizer of the draft model has {its} tokens and that of the target {own}: "
+                "speculative decoding needs two models with the same tokens"
+            )
         longest, new = max(map(len, request.prompts)), request.max_new_tokens
         if draft.context_length is not None and longest + new > draft.context_length:
             raise ValueError(
@@ -148,13 +171,14 @@ def _verify(
     place_of = {i: place for place, i in enumerate(active)}
     for i in active:
         rows[i].rounds += 1
-    checked = active
+    checked = [i for i in active if not rows[i].finish_reason]
     for size in range(len(guesses) + 1):
         columns = [size - len(read[i]) - 1 for i in checked]  # from the end
         own = logits[[place_of[i] for i in checked], columns]
         step = writer.begin(own, checked, states)
         tokens, kept = {}, []
-        for i, p in zip(checked, step.sampler_of_all(checked), strict=True):
+        for i in (yield from writer.able(step, checked)):
+            p = step.sampler(i)
             if size == len(drafts[i]):
                 tokens[i] = p.draw(step.uniform(i, _DRAW))
                 continue
@@ -190,9 +214,16 @@ def _replacement(p: Scores, q: Scores, vocabulary: int, uniform: float) -> int:
     return int(ids[find(excess if excess.any() else own, uniform)[0]])
 
 
-def _check_vocabularies(target: int, draft: int) -> None:
-    if target != draft:
-        raise ValueError(
-            f"the draft model has {draft} tokens and the target {target}: speculative decoding "
-            "needs two models with the same vocabulary"
-        )
+def _readable(texts: Sequence[list[int]], vocabulary: int | None) -> list[list[int]]:
+    """Return texts with the last of the tokens that a model has for those that it lacks."""
+    if vocabulary is None or all(max(text) < vocabulary for text in texts):
+        return list(texts)
+    return [[min(token, vocabulary - 1) for token in text] for text in texts]
+
+
+def _widened(logits: np.ndarray, vocabulary: int) -> np.ndarray:
+    """Return logits [..., vocab] of so many tokens: -inf for more, without those beyond."""
+    missing = vocabulary - logits.shape[-1]
+    if missing <= 0:
+        return logits[..., :vocabulary]
+    return np.pad(logits, [(0, 0)] * (logits.ndim - 1) + [(0, missing)], constant_values=-np.inf)

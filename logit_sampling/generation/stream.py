@@ -1,5 +1,7 @@
 """Texts while they grow."""
 
+import contextlib
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +9,8 @@ from typing import Any
 from logit_sampling.generation.loop import grow
 from logit_sampling.generation.model import needed_tokenizer
 from logit_sampling.generation.prompts import Prompt
-from logit_sampling.generation.request import Request
-from logit_sampling.generation.result import GenerationResult
+from logit_sampling.generation.request import Request, undecodable
+from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.row import Alternatives
 from logit_sampling.generation.stopping import StopStrings
 from logit_sampling.generation.text import TextStream
@@ -22,11 +24,12 @@ class TextEvent:
         row: the number of the row.
         text: whole characters, which may be none: a character may span tokens, and what could begin
             a stop string waits until it is known. Those of a row together are its text.
-        token_id: the new token; None if the row ends without one (deadline, interrupted).
+        token_id: the new token; None if the row ends without one (deadline, interrupted, error).
         log_prob: its log-probability under the model.
         sampler_log_prob: the same under the distribution that it was drawn from.
         top_log_probs: the likeliest tokens at its place, if they were asked for.
         finish_reason: why the row ends with this event, else None.
+        error: why the row could not go on, if its finish reason is ``"error"``.
     """
 
     row: int
@@ -36,6 +39,7 @@ class TextEvent:
     sampler_log_prob: float | None = None
     top_log_probs: Alternatives | None = None
     finish_reason: str | None = None
+    error: str | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -44,7 +48,11 @@ class TextEvent:
 class Stream(Iterator[TextEvent]):
     """The events of a generation, which goes on as they are asked for.
 
-    An interruption (Ctrl-C) while the model runs ends the rows, and with them the stream.
+    An interruption (Ctrl-C) while the model runs ends the rows; behind the events that tell so it
+    comes out as :class:`~logit_sampling.Interrupted`. What else is raised, by the model or by
+    `should_stop`, comes out as it is, with what was written as its attribute `result`. Rows that
+    could not go on are told at the end by :class:`~logit_sampling.RowError`, unless `on_error` is
+    `"return"`.
 
     Args:
         request: what to generate.
@@ -65,6 +73,7 @@ class Stream(Iterator[TextEvent]):
             self._texts = [
                 (TextStream(decode, row.prompt), StopStrings(request.stop)) for row in self._rows
             ]
+        self._result: GenerationResult | None = None
         self._events = self._run()
 
     def __next__(self) -> TextEvent:
@@ -79,7 +88,9 @@ class Stream(Iterator[TextEvent]):
         """
         if not all(row.finish_reason for row in self._rows):
             raise ValueError("the stream has not ended: read it to its end, or close it")
-        return self._request.result(self._rows)
+        if self._result is None:
+            self._result = self._request.result(self._rows)
+        return self._result
 
     def close(self) -> list[TextEvent]:
         """End the rows that still grow as interrupted, and return the events that tell so."""
@@ -87,12 +98,25 @@ class Stream(Iterator[TextEvent]):
         return list(self._interrupted())
 
     def _run(self) -> Generator[TextEvent, None, None]:
+        search = self._request.search
+        yield from (self._event(i) for i, row in enumerate(self._rows) if row.finish_reason)
         try:
-            search = self._request.search
             for i in (search.grow if search else grow)(self._request, self._rows, self._ended_by):
                 yield self._event(i)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             yield from self._interrupted()
+            raise Interrupted(self.result) from error
+        except Exception as error:
+            self.tell(error)
+            raise
+        if self._request.on_error == "raise" and self.result.errors:
+            raise RowError(self.result)
+
+    def tell(self, error: Exception) -> None:
+        """Let an exception that ends the rows have what was written, as its attribute `result`."""
+        deque(self._interrupted(), maxlen=0)
+        with contextlib.suppress(AttributeError):  # of a class with slots
+            error.result = self.result  # type: ignore[attr-defined]
 
     def _interrupted(self) -> Iterator[TextEvent]:
         for i, row in enumerate(self._rows):
@@ -106,7 +130,12 @@ class Stream(Iterator[TextEvent]):
         if self._texts:
             text, stops = self._texts[i]
             look = len(row.ids) > request.min_new_tokens
-            self._pieces[i] += stops.push(text.push(row.ids[-1]), look)
+            try:
+                piece = text.push(row.ids[-1])
+            except Exception as error:  # whatever a tokenizer raises
+                row.error = f"row {i}, new token {len(row.ids) - 1}: {undecodable(error)}"
+                return "error"
+            self._pieces[i] += stops.push(piece, look)
             if stops.found is not None:
                 row.stop_string, row.text_length = stops.found, stops.length
                 return "stop_string"
@@ -123,7 +152,7 @@ class Stream(Iterator[TextEvent]):
             if self._told[i] < 0 and request.echo:
                 piece = request.prompt_text(i) + piece
             if row.finish_reason:  # what was held back
-                piece += request.text(row)[self._texts[i][1].length :]
+                piece += request.text(i, row)[self._texts[i][1].length :]
         new, self._told[i] = len(row.ids) > max(self._told[i], 0), len(row.ids)
         return TextEvent(
             row=i,
@@ -133,6 +162,7 @@ class Stream(Iterator[TextEvent]):
             sampler_log_prob=row.sampler_log_probs[-1] if new else None,
             top_log_probs=row.top_log_probs[-1] if new and request.top_log_probs else None,
             finish_reason=row.finish_reason or None,
+            error=row.error,
         )
 
 

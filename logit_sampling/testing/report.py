@@ -5,6 +5,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from logit_sampling.plain import strict_json
+
 
 @dataclass(frozen=True)
 class Check:
@@ -82,10 +84,10 @@ class Report:
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as data that JSON can hold."""
+        """Return the report as JSON has it: null is a number that is none, or infinite."""
         names = ("name", "rows", "passed", "detail", "numbers")
         checks = [{name: getattr(check, name) for name in names} for check in self.checks]
-        return {"ok": self.ok, "settings": self.settings, "checks": checks}
+        return strict_json({"ok": self.ok, "settings": self.settings, "checks": checks})
 
     def to_json(self) -> str:
         """Return the report as JSON."""

@@ -1,6 +1,7 @@
 """The protocol of a transform, and what all of them share."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, ClassVar, Self
@@ -180,7 +181,7 @@ class Transform:
         return taken.restore(self.act(scores, state).dense())
 
     def get_config(self) -> dict[str, Any]:
-        """Return name and parameters as data that JSON can hold."""
+        """Return name and parameters as JSON has them: null is -inf, and "inf" is +inf."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {"name": self._name()} | {name: _plain(value) for name, value in values.items()}
 
@@ -221,7 +222,10 @@ def _plain(value: Any) -> Any:
     """Return what JSON can hold: lists for tuples and arrays, numbers for NumPy's."""
     if isinstance(value, tuple | list):
         return [_plain(v) for v in value]
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else None
+    return value
 
 
 def _frozen(value: Any) -> Any:

@@ -60,7 +60,7 @@ def biases_of(
 ) -> tuple[tuple[tuple[int, ...], float], ...]:
     """Return a field that maps tokens or sequences of them to biases as pairs, sorted.
 
-    With ``single`` each must be one token.
+    With ``single`` each must be one token. A bias None is -inf and "inf" is +inf, as in JSON.
     """
     biases: dict[tuple[int, ...], float] = {}
     for key, bias in pairs_of(owner, name):
@@ -70,6 +70,8 @@ def biases_of(
                 f"{type(owner).__name__} biases single tokens, got {key!r} in `{name}`; "
                 "SequenceBias takes sequences"
             )
+        if bias is None or (isinstance(bias, str) and bias == "inf"):
+            bias = -math.inf if bias is None else math.inf
         real = isinstance(bias, int | float | np.integer | np.floating)
         if not real or isinstance(bias, bool) or math.isnan(bias):
             raise ValueError(

@@ -400,7 +400,7 @@ def test_refusals(tiny_gpt2: Any) -> None:
     generate("the rows of prompt 0 have different parameters", sampler=heats, n=2)
     generate(
         "prompt 1, new token 0: logits hold NaN in this beam",
-        model=lambda ids: np.where(ids[..., None] == 1, np.nan, model(ids)),
+        model=lambda ids: np.where(ids[:, :1, None] == 1, np.nan, model(ids)),
     )
 
 
@@ -420,7 +420,13 @@ def test_numbers_out_of_range(options: dict[str, Any], message: str) -> None:
         ls.BeamSearch(**options)
 
 
-def test_a_search_that_is_stopped_returns_the_best_so_far() -> None:
+def interrupted_call(*arguments: Any, **options: Any) -> Any:
+    with pytest.raises(ls.Interrupted) as raised:
+        ls.generate(*arguments, **options)
+    return raised.value.result
+
+
+def test_a_search_that_is_stopped_tells_the_best_so_far() -> None:
     table, calls = Table.of(4, 5), []
 
     def interrupted(ids: np.ndarray) -> np.ndarray:
@@ -431,7 +437,7 @@ def test_a_search_that_is_stopped_returns_the_best_so_far() -> None:
 
     options: dict[str, Any] = {"n": 3, "search": ls.BeamSearch(3)}
     short = ls.generate(table, [[0], [1]], max_new_tokens=3, **options)
-    result = ls.generate(interrupted, [[0], [1]], max_new_tokens=9, **options)
+    result = interrupted_call(interrupted, [[0], [1]], max_new_tokens=9, **options)
     assert result.token_ids == short.token_ids
     assert result.scores == short.scores
     assert result.finish_reasons == ["interrupted"] * 6
@@ -440,7 +446,7 @@ def test_a_search_that_is_stopped_returns_the_best_so_far() -> None:
     first = ls.generate(table, [[0], [1]], max_new_tokens=1, **options)
     assert found(result) == [(ids, score, "deadline") for ids, score, _ in found(first)]
     calls[:] = [(0, 0)] * 3  # in the prompt
-    result = ls.generate(interrupted, [[0], [1]], max_new_tokens=9, **options)
+    result = interrupted_call(interrupted, [[0], [1]], max_new_tokens=9, **options)
     assert result.token_ids == [[]] * 6 and result.scores is None
     assert result.finish_reasons == ["interrupted"] * 6
 

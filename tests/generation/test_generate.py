@@ -6,6 +6,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.generation import LanguageModel
+from logit_sampling.random import row_integers
 
 PROMPTS = [[7], [3, 1, 4, 1, 5, 9, 2, 6], [20, 21], [30, 31, 32]]
 
@@ -71,10 +72,10 @@ def test_batch_gives_each_prompt_what_it_gets_alone(
     options: dict[str, Any] = {"sampler": sampler, "max_new_tokens": 25}
     batch = ls.generate(causal_lm, PROMPTS, n=2, seed=40, **options)
     assert batch.prompts == [prompt for prompt in PROMPTS for _ in range(2)]
-    assert batch.seeds == list(range(40, 48))
+    assert batch.seeds == row_integers(40, 8)
     assert len({tuple(ids) for ids in batch.token_ids}) == 8
     for row in range(8):
-        alone = ls.generate(causal_lm, [PROMPTS[row // 2]], seed=40 + row, **options)
+        alone = ls.generate(causal_lm, [PROMPTS[row // 2]], seed=[batch.seeds[row]], **options)
         assert batch.token_ids[row] == alone.token_ids[0]
         np.testing.assert_allclose(batch.log_probs[row], alone.log_probs[0], atol=2e-5)
 
@@ -139,7 +140,8 @@ def test_a_parameter_may_have_a_value_for_each_row(tiny_llama: Any) -> None:
     batch = ls.generate(tiny_llama, PROMPTS, sampler=sampler, max_new_tokens=9, seed=2)
     for row, (heat, k) in enumerate([(1.0, 50), (0.0, 50), (0.5, 3), (2.0, 50)]):
         own = ls.Sampler(ls.Temperature(heat), ls.TopK(k))
-        alone = ls.generate(tiny_llama, [PROMPTS[row]], sampler=own, max_new_tokens=9, seed=2 + row)
+        seed = [batch.seeds[row]]
+        alone = ls.generate(tiny_llama, [PROMPTS[row]], sampler=own, max_new_tokens=9, seed=seed)
         assert batch.token_ids[row] == alone.token_ids[0]
         np.testing.assert_allclose(
             batch.sampler_log_probs[row], alone.sampler_log_probs[0], atol=5e-5

@@ -41,7 +41,7 @@ def test_rows_of_one_sampler_get_what_each_gets_alone(sampler: ls.Sampler) -> No
     assert len({len(ids) for ids in batch.token_ids}) > 2  # they end at different steps
     for row, prompt in enumerate(PROMPTS):
         own = of_prompt(sampler, row)
-        alone = ls.generate(Windowed(40), [prompt], sampler=own, seed=9 + row, **options)
+        alone = ls.generate(Windowed(40), [prompt], sampler=own, seed=[batch.seeds[row]], **options)
         assert batch.token_ids[row] == alone.token_ids[0]
         assert batch.log_probs[row] == alone.log_probs[0]
         assert batch.sampler_log_probs[row] == alone.sampler_log_probs[0]
@@ -194,6 +194,7 @@ def test_log_probs_of_logits(size: int, dtype: Any) -> None:
     assert log_probs.defined.tolist() == [True] * 3
     for row in range(3):
         order = sorted(range(size), key=lambda i: (-logits[row, i], i))[:4]
+        order = [i for i in order if logits[row, i] > -np.inf]
         likeliest = log_probs.likeliest(row, 4)
         assert [i for i, _ in likeliest] == order
         np.testing.assert_allclose([p for _, p in likeliest], exact[row, order], atol=2e-6)
@@ -207,7 +208,7 @@ def test_log_probs_of_rows_with_infinities() -> None:
     assert log_probs.defined.tolist() == [True, True, False, False]
     expected = [-np.log(2), -np.log(2), np.nan, np.nan]
     np.testing.assert_allclose(log_probs.of(np.array([2, 0, 0, 0])), expected)
-    assert log_probs.likeliest(0, 3) == [(0, -np.log(2)), (2, -np.log(2)), (1, -inf)]
+    assert log_probs.likeliest(0, 3) == [(0, -np.log(2)), (2, -np.log(2))]
     with pytest.raises(ValueError, match=r"logits must be floating point .*, got int64"):
         LogProbs(np.zeros((1, 3), np.int64))
 

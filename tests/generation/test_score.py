@@ -117,7 +117,8 @@ def test_logits_without_a_distribution_are_named() -> None:
     with pytest.raises(ValueError, match=r"text 1: after its first 3 tokens the logits hold NaN"):
         ls.score(broken, [[1, 2], [1, 2, 7, 3]])
     with pytest.raises(ValueError, match=r"prompt 1: after its first 2 tokens the logits hold"):
-        ls.generate(broken, [[1, 2], [1, 7, 3]], echo=True)
+        only = ls.Sampler(ls.AllowTokens([1]))
+        ls.generate(broken, [[1, 2], [1, 7, 3]], echo=True, sampler=only, tokenizer=Bytes())
     assert ls.score(broken, [[1, 2, 7]]).perplexity == pytest.approx(9)
 
 
@@ -125,3 +126,34 @@ def test_a_tokenizer_may_be_given() -> None:
     result = ls.score(lambda ids: np.zeros((*ids.shape, 256), np.float32), "aé", tokenizer=Bytes())
     assert result.token_ids == [list("aé".encode())]
     assert result.perplexity == pytest.approx(256)
+
+
+def test_a_text_that_fails_takes_no_other_with_it() -> None:
+    def broken(ids: np.ndarray) -> np.ndarray:
+        return np.where(ids[..., None] == 7, np.nan, np.zeros(9)).astype(np.float32)
+
+    texts = [[1, 2], [1, 7, 3], [4, 5, 6]]
+    with pytest.raises(ls.RowError, match=r"text 1: after .* NaN.*\(1 of 3 rows failed") as raised:
+        ls.score(broken, texts)
+    result = ls.score(broken, texts, on_error="return")
+    assert raised.value.result.to_dict() == result.to_dict()
+    assert result.counts == [1, 0, 2] and result.perplexity == pytest.approx(9)
+    assert result.log_probs[1] == [None] * 3 and np.isnan(result.totals[1])
+    assert result.errors is not None and [error is None for error in result.errors] == [
+        True,
+        False,
+        True,
+    ]
+    with pytest.raises(ValueError, match='on_error must be "raise" or "return", got 3'):
+        ls.score(broken, texts, on_error=3)  # type: ignore[arg-type]
+
+
+def test_probabilities_are_warned_about_as_in_generate() -> None:
+    def probable(ids: np.ndarray) -> np.ndarray:
+        return np.full((*ids.shape, 4), 0.25, np.float32)
+
+    with pytest.warns(ls.ProbabilitiesWarning, match="after the first token of text 1 looks like"):
+        ls.score(lambda ids: probable(ids) - (ids[..., None] == 0), [[0, 1], [1, 2]])
+    with pytest.warns(ls.ProbabilitiesWarning) as warned:
+        ls.generate(probable, [[0, 1]], echo=True, max_new_tokens=1, seed=0, tokenizer=Bytes())
+    assert any("first token of prompt 0" in str(warning.message) for warning in warned)

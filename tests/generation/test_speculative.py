@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 import logit_sampling as ls
 from logit_sampling.generation import speculative
 from logit_sampling.generation.search import Step, TextReader
+from tests.generation.test_known_tokens import Few
 
 VOCABULARY, LENGTH = 4, 3
 TABLE = np.random.default_rng(3).normal(0, 1.2, (VOCABULARY,) * 3).astype(np.float32)
@@ -145,7 +146,7 @@ def ignore_the_chain_in_q(patch: pytest.MonkeyPatch) -> None:
     draft = speculative.Speculation._draft
 
     def raw(self: Any, *arguments: Any) -> Any:
-        drafts, guesses = draft(self, *arguments)
+        drafts, guesses = yield from draft(self, *arguments)
         for guess in guesses:
             guess.sampler = guess.model
         return drafts, guesses
@@ -280,7 +281,7 @@ def test_a_text_depends_on_prompt_and_seed_alone(draft: Callable) -> None:
     assert batch.accepted is not None
     for row in range(12):
         alone = ls.generate(
-            target, [PROMPTS[row // 2 % 2]], max_new_tokens=11, seed=20 + row, **options
+            target, [PROMPTS[row // 2 % 2]], max_new_tokens=11, seed=[batch.seeds[row]], **options
         )
         assert alone.token_ids == [batch.token_ids[row]]
         assert alone.accepted == [batch.accepted[row]]
@@ -301,7 +302,7 @@ def test_a_sampler_for_each_prompt_and_numbers_for_each_row() -> None:
             [PROMPTS[row // 2]],
             sampler=ls.Sampler(ls.Temperature(heat)),
             max_new_tokens=9,
-            seed=1 + row,
+            seed=[batch.seeds[row]],
             draft=uniform,
         )
         assert alone.token_ids[0] == batch.token_ids[row]
@@ -392,16 +393,19 @@ def test_refusals(tiny_gpt2: Any, tiny_llama: Any) -> None:
         with pytest.raises(ValueError, match=message):
             ls.generate(model, [[0], [3]], **{"max_new_tokens": 3, "seed": 0, **options})
 
+    other = ls.generation.CallableModel(uniform)
+    other.tokenizer = Few()
     generate(
-        "draft model has 3 tokens and the target 4", draft=lambda ids: np.zeros((*ids.shape, 3))
+        "tokenizer of the draft model has 40 tokens and that of the target 261",
+        tiny_gpt2,
+        draft=other,
     )
-    generate("draft model has 50 tokens and the target 261", tiny_gpt2, draft=tiny_llama)
     generate("num_draft must be an integer of at least 1, got 0", draft=uniform, num_draft=0)
     generate("num_draft is 2, but there is no draft=", num_draft=2)
     generate("got 7", draft=7)
     generate("draft= speeds up drawing", draft=uniform, search=ls.BeamSearch())
     generate("overflow", draft=uniform, overflow="slide")
-    generate("draft model: row 1, new token 1: logits hold NaN in this row", draft=nan)
+    generate("row 1, new token 1: draft model: logits hold NaN in this row", draft=nan)
     generate("row 1, new token 0: logits hold NaN in this row", nan, draft=uniform)
     table = np.zeros((261, 261), np.float32)
     generate(

@@ -1,5 +1,6 @@
 """Texts while they grow, and what an interruption leaves."""
 
+import dataclasses
 import gc
 import os
 import subprocess
@@ -127,30 +128,42 @@ def interrupting(at: int) -> Any:
     return function
 
 
-def test_interrupting_the_model_returns_what_there_is() -> None:
-    result = ls.generate(
-        interrupting(4), [[0], [1]], sampler=ls.Greedy(), stop_at_end=[3], max_new_tokens=9
-    )
+def interrupted(*arguments: Any, **options: Any) -> Any:
+    """Return what an interrupted call tells of its work."""
+    with pytest.raises(KeyboardInterrupt) as raised:
+        ls.generate(*arguments, **options)
+    assert isinstance(raised.value, ls.Interrupted)
+    return raised.value.result
+
+
+def test_interrupting_the_model_tells_what_there_is() -> None:
+    options: dict[str, Any] = {"sampler": ls.Greedy(), "stop_at_end": [3], "max_new_tokens": 9}
+    result = ls.generate(interrupting(4), [[0], [1]], **options)
     assert result.token_ids == [[1, 2, 3], [2, 3]]
     assert result.finish_reasons == ["end_token", "end_token"]
-    result = ls.generate(
-        interrupting(4), [[0], [2]], sampler=ls.Greedy(), stop_at_end=[3], max_new_tokens=9,
-        top_log_probs=1,
-    )  # fmt: skip
-    assert (result.token_ids, result.finish_reasons) == ([[1, 2, 3], [3]], ["end_token"] * 2)
-    result = ls.generate(
-        interrupting(3), [[0], [2]], sampler=ls.Greedy(), stop_at_end=[3], max_new_tokens=9
-    )
+    result = interrupted(interrupting(3), [[0], [2]], **options)
     assert (result.token_ids, result.finish_reasons) == (
         [[1, 2], [3]],
         ["interrupted", "end_token"],
     )
-    nothing = ls.generate(interrupting(1), [[0]], tokenizer=Bytes())
+    assert [len(numbers) for numbers in result.log_probs] == [2, 1]
+    nothing = interrupted(interrupting(1), [[0]], tokenizer=Bytes())
     assert (nothing.texts, nothing.token_ids) == ([""], [[]])
     assert nothing.finish_reasons == ["interrupted"]
 
 
-def test_interrupting_a_callback_returns_what_there_is_and_tells_the_rest() -> None:
+def test_an_interruption_ends_a_loop_over_prompts() -> None:
+    model, done = interrupting(6), []
+    with pytest.raises(KeyboardInterrupt):
+        for prompt in range(4):
+            done.append(ls.generate(model, [[prompt]], max_new_tokens=4, seed=0).token_ids)
+    assert len(done) == 1
+    # The model that was interrupted goes on as if nothing had been.
+    again = ls.generate(model, [[1]], max_new_tokens=4, seed=0)
+    assert again.token_ids == ls.generate(counter, [[1]], max_new_tokens=4, seed=0).token_ids
+
+
+def test_interrupting_a_callback_tells_what_there_is() -> None:
     pieces: list[tuple[int, str]] = []
 
     def on_text(row: int, piece: str) -> None:
@@ -158,10 +171,10 @@ def test_interrupting_a_callback_returns_what_there_is_and_tells_the_rest() -> N
         if len(pieces) == 3:
             raise KeyboardInterrupt
 
-    result = ls.generate(
+    result = interrupted(
         writer("abc"), ["?", "!"], tokenizer=Bytes(), stop="bx", on_text=on_text, seed=0
     )
-    assert pieces == [(0, "a"), (1, "a"), (0, "bc"), (1, "b")]
+    assert pieces == [(0, "a"), (1, "a"), (0, "bc")]
     assert result.texts == ["abc", "ab"]
     assert result.token_ids == [list(b"abc"), list(b"ab")]
     assert result.finish_reasons == ["interrupted"] * 2
@@ -174,21 +187,63 @@ def test_interrupting_a_callback_returns_what_there_is_and_tells_the_rest() -> N
     stream = ls.stream(
         writer("abc"), ["?", "!"], tokenizer=Bytes(), should_stop=should_stop, seed=0
     )
-    events = [(event.row, event.text, event.token_id, event.finish_reason) for event in stream]
+    events = []
+    with pytest.raises(ls.Interrupted) as raised:
+        for event in stream:
+            events.append((event.row, event.text, event.token_id, event.finish_reason))
     assert events == [
         (0, "a", ord("a"), None),
         (1, "a", ord("a"), None),
         (0, "b", ord("b"), "interrupted"),
         (1, "", None, "interrupted"),
     ]
-    assert stream.result.texts == ["ab", "a"]
+    assert stream.result.texts == raised.value.result.texts == ["ab", "a"]
+
+
+class Trouble(RuntimeError):
+    pass
+
+
+@pytest.mark.parametrize("place", ["model", "should_stop", "on_text", "transform"])
+def test_what_users_raise_comes_out_with_what_was_written(place: str) -> None:
+    trouble, calls = Trouble(place), []
+
+    def raising(value: Any) -> Any:
+        calls.append(value)
+        if len(calls) == 3:
+            raise trouble
+        return value
+
+    @dataclasses.dataclass(frozen=True)
+    class Mine(ls.Transform):
+        def apply(self, logits: Any, state: Any) -> Any:
+            return raising(logits)
+
+    def write(ids: np.ndarray) -> np.ndarray:
+        return 99 * np.eye(256)[list(b"abcdef")[ids.shape[1] - 1]][None]
+
+    options: dict[str, Any] = {"tokenizer": Bytes(), "max_new_tokens": 6, "seed": 0}
+    mine: dict[str, Any] = {
+        "model": {},
+        "should_stop": {"should_stop": lambda row, ids: raising(False)},
+        "on_text": {"on_text": lambda row, piece: raising(None)},
+        "transform": {"sampler": ls.Sampler(Mine())},
+    }[place]
+    model = (lambda ids: raising(write(ids))) if place == "model" else write
+    with pytest.raises(Trouble) as raised:
+        ls.generate(model, ["?"], **options, **mine)
+    assert raised.value is trouble
+    result = raised.value.result  # type: ignore[attr-defined]
+    assert result.texts == ["abc" if place in ("should_stop", "on_text") else "ab"]
+    assert result.finish_reasons == ["interrupted"] and result.errors is None
+    assert ls.generate(model, ["?"], **options).texts == ["abcdef"]
 
 
 def test_a_real_signal(tmp_path: Path) -> None:
     code = """
 import os, signal, time
 import numpy as np
-from logit_sampling.generation.generate import generate
+from logit_sampling import Interrupted, generate
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 
@@ -198,8 +253,11 @@ def model(ids):
         time.sleep(60)
     return np.eye(9)[ids[:, -1]]
 
-result = generate(model, [[7]], seed=0)
-print(len(result.token_ids[0]), result.finish_reasons)
+try:
+    for prompt in range(3):
+        generate(model, [[7]], seed=0)
+except Interrupted as error:
+    print(len(error.result.token_ids[0]), error.result.finish_reasons)
 """
     root = Path(ls.__file__).parents[1]
     done = subprocess.run(

@@ -53,7 +53,7 @@ def test_sliding_rows_get_what_each_gets_alone() -> None:
         seed=4,
     )
     for row, prompt in enumerate(PROMPTS):
-        assert result.token_ids[row] == by_hand(Windowed(8), prompt, 4 + row, 30)
+        assert result.token_ids[row] == by_hand(Windowed(8), prompt, result.seeds[row], 30)
     assert result.finish_reasons == ["length"] * 5
     # Read anew when a row must, and a token a step otherwise.
     assert len(model.prefills) + len(model.steps) == 30

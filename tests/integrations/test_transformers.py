@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
+from logit_sampling.random import row_integers
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -65,9 +66,9 @@ def ours(model: Any, prompts: list[list[int]], sampler: ls.Sampler, **settings: 
 
     rows = [
         ls.generate(
-            logits, [prompt], sampler=sampler, max_new_tokens=15, stop_at_end=[END], seed=11 + i
+            logits, [prompt], sampler=sampler, max_new_tokens=15, stop_at_end=[END], seed=seed
         ).token_ids[0]
-        for i, prompt in enumerate(prompts)
+        for seed, prompt in zip(row_integers(11, len(prompts)), prompts, strict=True)
     ]
     return rows
 
