@@ -26,7 +26,7 @@ def _library(kind: type) -> str:
 
 def library_of(x: Any) -> str:
     """Return "torch", "tensorflow", "jax" or "keras" for what is of it; else an empty name."""
-    return _library(type(x))
+    return _library(type(x))  # type: ignore[arg-type]
 
 
 def is_symbolic(x: Any) -> bool:
@@ -35,7 +35,7 @@ def is_symbolic(x: Any) -> bool:
         return False
     if isinstance(x, list | tuple):
         return bool(x) and not isinstance(x[0], _NUMBER) and any(map(is_symbolic, x))
-    library = _library(type(x))
+    library = library_of(x)
     if library == "keras":
         return is_symbolic(getattr(x, "value", None))
     if library == "tensorflow":
@@ -50,8 +50,12 @@ def is_symbolic(x: Any) -> bool:
 def in_graph(*values: Any) -> bool:
     """Tell whether the work belongs into a graph: one of ``values`` does, or TensorFlow traces."""
     tensorflow = sys.modules.get("tensorflow")
-    tracing = tensorflow is not None and not tensorflow.executing_eagerly()
-    return tracing or any(is_symbolic(value) for value in values)
+    if tensorflow is not None and not tensorflow.executing_eagerly():
+        return True
+    for value in values:  # noqa: SIM110 (a loop is quickest)
+        if is_symbolic(value):
+            return True
+    return False
 
 
 def to_numpy(x: Any) -> np.ndarray:
@@ -69,7 +73,7 @@ def to_numpy(x: Any) -> np.ndarray:
     if isinstance(x, list | tuple):
         return _from_rows(x)
     check_dense(x)
-    library = _library(type(x))
+    library = library_of(x)
     if library == "keras":
         return to_numpy(x.value)
     if isinstance(x, np.ma.MaskedArray):
@@ -120,7 +124,7 @@ def _plain(array: np.ndarray, x: Any) -> np.ndarray:
     if kind == "O":
         listed = array.tolist()
         if not isinstance(listed, list) or listed is x or isinstance(x, list | tuple):
-            raise _unreadable(x, "it holds objects")
+            raise _unreadable(x, "there are other objects, or integers beyond 64 bits")
         return _from_rows(listed)
     if kind == "V" and name.startswith("float"):
         return array.astype(np.float32)
@@ -131,7 +135,7 @@ def _plain(array: np.ndarray, x: Any) -> np.ndarray:
 
 def _unreadable(x: Any, why: str) -> ValueError:
     name = type(x).__name__ if not isinstance(x, list | tuple) else "list of rows"
-    home = _library(type(x))
+    home = library_of(x)
     return ValueError(
         f"cannot read numbers from a {home + ' ' if home else ''}{name}: {why}; pass an array, a "
         "dense tensor, or nested lists"
@@ -140,7 +144,7 @@ def _unreadable(x: Any, why: str) -> ValueError:
 
 def check_dense(x: Any) -> None:
     """Raise ValueError if ``x`` is a tensor of another kind than those with a number everywhere."""
-    library, name = _library(type(x)), type(x).__name__
+    library, name = library_of(x), type(x).__name__
     problem = ""
     if library == "torch" and getattr(x, "is_nested", False):
         problem = "has rows of different lengths: pass x.to_padded_tensor(float('-inf'))"
@@ -161,8 +165,15 @@ def check_dense(x: Any) -> None:
 
 
 def padded(x: Any, filler: int) -> Any:
-    """Return a ragged tensor with its rows filled up at the right; all else as it is."""
-    library = _library(type(x))
+    """Return a ragged tensor with its rows filled up at the right; all else as it is.
+
+    An array of objects, whose rows may be of different lengths, becomes a list.
+    """
+    if getattr(getattr(x, "dtype", None), "kind", None) == "O":
+        return np.asarray(x).tolist()
+    if isinstance(x, np.ndarray):
+        return x
+    library = library_of(x)
     if library == "tensorflow" and type(x).__name__ == "RaggedTensor":
         tensorflow = sys.modules["tensorflow"]
         whole = tensorflow.cast(x, tensorflow.int64) if x.dtype.is_integer else x
@@ -219,7 +230,7 @@ def like(x: Any) -> Callable[[np.ndarray], Any]:
         return _same
     if isinstance(x, list | tuple):
         return like(x[0]) if x else _same
-    library = _library(type(x))
+    library = library_of(x)
     if library == "keras":
         return like(x.value)
     if library == "torch":
@@ -252,6 +263,29 @@ def _in_jax(array: np.ndarray, x: Any) -> Any:
         return jax.device_put(array, device)
     with jax.default_device(device):
         return jax.numpy.asarray(array)
+
+
+def to_int32(x: Any) -> np.ndarray:
+    """Return integers as int32; what does not fit is the nearest, which is no token's id."""
+    array = to_numpy(x)
+    if array.dtype == np.int32 or np.can_cast(array.dtype, np.int32):
+        return array.astype(np.int32, copy=False)
+    limits = np.iinfo(np.int32)
+    array = np.minimum(array, limits.max)
+    return (array if array.dtype.kind == "u" else np.maximum(array, limits.min)).astype(np.int32)
+
+
+def to_list(x: Any) -> Any:
+    """Return Python's numbers for an array of any kind, in nested lists; None for what is masked.
+
+    The elements of a list are treated so; anything else stays as it is.
+    """
+    if isinstance(x, list | tuple):
+        return [to_list(element) for element in x]
+    if isinstance(x, np.ma.MaskedArray):
+        return x.tolist()
+    array = hasattr(x, "dtype") or hasattr(x, "__array__") or isinstance(x, memoryview)
+    return to_numpy(x).tolist() if array else x
 
 
 def all_to_numpy(state: Any) -> Any:

@@ -4,13 +4,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from logit_sampling.arrays import to_numpy
 from logit_sampling.engines import as_written, seeds_and_steps, take_in
-from logit_sampling.history import as_history
 from logit_sampling.mixture import chance_of, log_mixture, mixture
-from logit_sampling.transforms.base import Transform
+from logit_sampling.transforms.base import Transform, states_of
 
 
 class Chain:
@@ -86,11 +83,11 @@ class Chain:
         """
         taken, states = self._take_in(logits, history, prompt_length, seed, step, ids)
         if not taken.symbolic:
-            ids = to_numpy(ids)
-            if ids.dtype.kind not in "iu" or ids.shape != tuple(np.shape(logits)[:-1]):
+            ids, wanted = to_numpy(ids), (taken.rows,) if taken.batched else ()
+            if ids.dtype.kind not in "iu" or ids.shape != wanted:
                 raise ValueError(
-                    f"ids must be integers of shape {tuple(np.shape(logits)[:-1])}, one for each "
-                    f"row of logits; got {ids.dtype.name} of shape {ids.shape}"
+                    f"ids must be integers of shape {wanted}, one for each row of logits; got "
+                    f"{ids.dtype.name} of shape {ids.shape}"
                 )
         outcomes = self._outcomes(taken, states, seed, step)
         return taken.restore(log_mixture([(w, scores.log_prob(ids)) for w, scores in outcomes]))
@@ -98,12 +95,11 @@ class Chain:
     def _take_in(
         self, logits: Any, history: Any, prompt_length: Any, *others: Any
     ) -> tuple[Any, list[Any]]:
-        taken = take_in(logits, history, *others)
+        taken = take_in(logits, history, prompt_length, *others)
         self._check_rows(taken.rows)
         if history is None and self._stateless and type(prompt_length) is int and not prompt_length:
             return taken, [()] * len(self._transforms)
-        past, vocabulary = as_history(history, taken.rows), taken.scores.vocabulary
-        return taken, [t.state_of(past, prompt_length, vocabulary) for t in self._transforms]
+        return states_of(self._transforms, taken, history, prompt_length)
 
     def _stages(self, scores: Any, states: Sequence[Any]) -> Iterator[Any]:
         """Yield the scores as they came in, after each transform, and those of the draw."""

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.arrays import to_list, to_numpy
+
 Numbers = float | tuple[float, ...]
 """A parameter as a transform keeps it: one number for all rows, or one for each row."""
 
@@ -60,7 +62,8 @@ def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers | 
     wanted = f"{owner} needs `{field.name}` to be a finite {kind} in {interval(**bounds)}"
     wanted += ", or None" if field.default is None else ""
     try:
-        array = np.asarray(value)
+        array = to_numpy(value)
+        array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
         allowed = "iu" if field.metadata["integer"] else "iuf"
         if array.dtype.kind not in allowed or array.ndim > 1 or array.size == 0:
             raise TypeError
@@ -121,7 +124,7 @@ def check_choice(owner: Any, name: str, choices: tuple[Any, ...]) -> None:
 def check_ids(owner: Any, name: str, *, empty: bool = True) -> None:
     """Keep a field as a tuple of token ids, or raise ValueError."""
     value = getattr(owner, name)
-    ids = value.tolist() if hasattr(value, "tolist") else value
+    ids = to_list(value)
     ids = [ids] if _integer(ids) else ids
     listed = isinstance(ids, list | tuple | set | frozenset | range)
     if not listed or not all(_integer(i) and 0 <= i < 2**31 for i in ids):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.arrays import to_numpy
+from logit_sampling.arrays import to_list, to_numpy
 
 MANY = 16  # rows from which numbers come faster from arrays than one by one
 
@@ -99,7 +99,7 @@ def seed_list(seed: Any) -> int | list[int]:
     if words is not None:
         low, high = np.moveaxis(to_numpy(words).astype(object), -1, 0)
         seed = (low | high << 32).tolist() if np.ndim(low) else int(low | high << 32)
-    given = to_numpy(seed).tolist() if hasattr(seed, "dtype") else seed
+    given = to_list(seed)
     seeds = [given] if np.ndim(given) == 0 else list(given)
     if not all(isinstance(s, int | np.integer) and not isinstance(s, bool) for s in seeds):
         raise ValueError(f"seed must be an integer, a list with one per row, or None; got {seed!r}")

@@ -97,7 +97,9 @@ class Sampler(Chain, Integrations):
                 row, or None for fresh entropy. A JAX key counts as the integer of its words.
             step: the position in the sequence, an integer of at least 0, or one per row.
             history: token ids so far, [length] or [batch, length], -1 for padding.
-            prompt_length: how many of them are the prompt; the rest counts as generated.
+            prompt_length: how many columns of the history are the prompt (padding in them counts
+                as a column, so that prompts of one width have one length), the rest counts as
+                generated; an integer, or one for each row.
 
         Returns:
             token ids, int32, of shape ``logits.shape[:-1]`` and the array type of the logits. In a
@@ -165,7 +167,7 @@ class Sampler(Chain, Integrations):
         passed = list(self._stages(seeded, states))
         selector = f"{type(self).__name__}()"
         rows = explain_rows(passed, self._transforms, selector, seed is not None, top, decode)
-        return rows if np.ndim(logits) == 2 else rows[0]
+        return rows if taken.batched else rows[0]
 
     @as_written
     def init(

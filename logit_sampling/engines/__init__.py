@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from logit_sampling.arrays import in_graph, is_symbolic, like, to_numpy
+from logit_sampling.arrays import (
+    in_graph,
+    is_symbolic,
+    like,
+    named_logits,
+    to_int32,
+    to_numpy,
+)
 from logit_sampling.checks import check_dtype, check_shape
 from logit_sampling.random import row_seeds, row_words
 
@@ -45,12 +52,14 @@ def take_in(logits: Any, *others: Any) -> Intake:
     """Check logits, [vocab] or [batch, vocab], and hand them to their engine.
 
     Args:
-        logits: an array, a tensor, or nested lists.
+        logits: an array, a tensor, or nested lists; or what names it as its ``logits``.
         others: what else takes part: in a graph if any of it is.
 
     Raises:
-        ValueError: a wrong rank or dtype, or an empty vocabulary.
+        ValueError: a wrong rank or dtype, an empty vocabulary, or no array of numbers.
     """
+    if type(logits) is not np.ndarray:
+        logits = named_logits(logits)
     symbolic = in_graph(logits, *others)
     if symbolic:
         from logit_sampling.engines import keras, keras_arrays
@@ -91,10 +100,12 @@ def engine_of(*arrays: Any) -> tuple[Any, list[Any]]:
     It is ``keras.ops`` in a graph that is being traced; the arrays are then its tensors.
     """
     if not in_graph(*arrays):
-        return np, [to_numpy(array).astype(np.int32, copy=False) for array in arrays]
+        return np, [to_int32(array) for array in arrays]
     from keras import ops
 
-    return ops, [ops.cast(ops.convert_to_tensor(array), "int32") for array in arrays]
+    from logit_sampling.engines import keras_arrays
+
+    return ops, [keras_arrays.to_int32(array) for array in arrays]
 
 
 def seeds_and_steps(seed: Any, step: Any, taken: Intake) -> tuple[Any, Any]:

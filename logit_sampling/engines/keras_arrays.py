@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from logit_sampling.arrays import is_symbolic
+from logit_sampling.arrays import check_dense, is_symbolic, library_of, to_numpy
 from logit_sampling.engines.keras_search import wide
 from logit_sampling.random import (
     check_count,
@@ -48,7 +48,7 @@ def seed_words(seed: Any, rows: Any) -> Any:
             raise ValueError("a seed per row needs a batch whose size the graph knows")
         return row_words_of(ops.convert_to_tensor(row_seeds(seed, 1)), rows)
     words = jax_key_words(seed)
-    words = _words_of(seed) if words is None else words
+    words = _words_of(to_tensor(seed)) if words is None else words
     if len(words.shape) == 1:
         return row_words_of(words[None], rows)
     if isinstance(rows, int) and words.shape[0] is not None:
@@ -59,7 +59,7 @@ def seed_words(seed: Any, rows: Any) -> Any:
 def _words_of(seed: Any) -> Any:
     """Return integers of a graph as words, uint32 [..., 2], the low one first."""
     check_integers("seed", seed)
-    kind = keras.backend.standardize_dtype(seed.dtype)
+    kind = kind_of(seed)
     if kind == "uint32":
         return ops.stack([seed, ops.zeros_like(seed)], axis=-1)
     if kind in ("int64", "uint64"):
@@ -88,32 +88,56 @@ def next_words_of(words: Any, numbers: Any) -> Any:
 
 def check_integers(name: str, tensor: Any) -> None:
     """Raise ValueError unless ``tensor`` holds integers."""
-    kind = keras.backend.standardize_dtype(tensor.dtype)
-    if "int" not in kind:
-        raise ValueError(f"{name} must hold integers, got {kind}")
+    if "int" not in kind_of(tensor):
+        raise ValueError(f"{name} must hold integers, got {kind_of(tensor)}")
 
 
 def to_tensor(x: Any) -> Any:
-    """Return ``x`` as a tensor of the backend.
+    """Return ``x``, an array of any kind or nested lists, as a tensor of the backend.
 
     Raises:
-        ValueError: it belongs to another framework's graph.
+        ValueError: it belongs to another framework's graph, or is no dense array.
     """
-    backend = keras.config.backend()
-    family = "jax" if type(x).__module__.startswith("jax") else "tensorflow"
-    if is_symbolic(x) and family != backend:
+    backend, family, symbolic = keras.config.backend(), library_of(x), is_symbolic(x)
+    if symbolic and family in {"jax", "tensorflow"} - {backend}:
         raise ValueError(
             f"a graph of {family} is being traced, but Keras runs on {backend}: set the "
             f"environment variable KERAS_BACKEND={family} before Keras is first imported"
         )
-    return ops.convert_to_tensor(x)
+    if symbolic and isinstance(x, list | tuple):
+        return ops.stack([to_tensor(row) for row in x])
+    check_dense(x)
+    own = symbolic or family in (backend, "keras")
+    tensor = ops.convert_to_tensor(x if own else to_numpy(x))
+    return ops.cast(tensor, "float32") if "float8" in kind_of(tensor) else tensor
+
+
+def kind_of(tensor: Any) -> str:
+    """Return the name of the dtype of a tensor of any backend."""
+    return keras.backend.standardize_dtype(tensor.dtype)
+
+
+def to_int32(x: Any) -> Any:
+    """Return integers as int32; what does not fit is the nearest, which is no token's id."""
+    tensor, limits = to_tensor(x), np.iinfo(np.int32)
+    kind = kind_of(tensor)
+    if kind in ("int64", "uint32", "uint64"):
+        tensor = ops.minimum(tensor, ops.cast(limits.max, kind))
+    if kind == "int64":
+        tensor = ops.maximum(tensor, ops.cast(limits.min, kind))
+    return ops.cast(tensor, "int32")
+
+
+def to_ids(history: Any) -> Any:
+    """Return token ids as int32, -1 for none."""
+    return ops.maximum(to_int32(history), -1)
 
 
 def per_row(numbers: Any, rows: Any) -> Any:
     """Return a number or [batch] numbers as int32 [batch]."""
-    tensor = ops.convert_to_tensor(numbers)
+    tensor = to_tensor(numbers)
     check_integers("step and ids", tensor)
-    return ops.broadcast_to(ops.cast(tensor, "int32"), (rows,))
+    return ops.broadcast_to(to_int32(tensor), (rows,))
 
 
 def batch_of(numbers: Any, history: Any) -> Any:
@@ -125,6 +149,25 @@ def batch_of(numbers: Any, history: Any) -> Any:
 def no_history(rows: Any) -> Any:
     """Return token ids of no tokens yet, int32 [rows, 0]."""
     return ops.zeros((rows, 0), "int32")
+
+
+def prompt_lengths(prompt_length: Any, rows: int | None) -> Any:
+    """Return the lengths of prompts of a graph as int32, [batch], or [1] for all rows."""
+    tensor = to_tensor(prompt_length)
+    check_integers("prompt_length", tensor)
+    known = tensor.shape[0] if len(tensor.shape) == 1 else None
+    if len(tensor.shape) > 1 or (None not in (known, rows) and known != rows):
+        raise ValueError(
+            f"prompt_length must be one integer, or one for each of {rows} rows; got shape "
+            f"{tuple(tensor.shape)}"
+        )
+    return to_int32(ops.reshape(tensor, (-1,)))
+
+
+def beyond(lengths: Any, history: Any) -> Any:
+    """Return which lengths of prompts are no number of columns of ``history``, bool [batch]."""
+    wrong = (lengths < 0) | (lengths > ops.shape(history)[1])
+    return ops.broadcast_to(wrong, (row_count(ops.convert_to_tensor(history)),))
 
 
 def lengths(history: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from logit_sampling.arrays import to_numpy
+from logit_sampling.arrays import is_symbolic, to_numpy
 from logit_sampling.checks import check_number
-from logit_sampling.engines import AUTOGRAPH_SKIPS, seeds_and_steps, take_in
-from logit_sampling.history import as_history, replay
+from logit_sampling.engines import AUTOGRAPH_SKIPS, Intake, seeds_and_steps, take_in
+from logit_sampling.history import as_history, as_prompt_length, replay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,8 @@ class Transform:
     def state_of(self, history: Any, prompt_length: Any, vocab_size: int) -> Any:
         """Return the state after a whole history, int [batch, length].
 
-        Its first ``prompt_length`` columns are the prompt, the others are accepted one by one.
+        Its first ``prompt_length`` columns, an int or one for each row, int32 [batch], are the
+        prompt; the tokens in the others are accepted one by one.
         """
         return replay(self, history, prompt_length, vocab_size)
 
@@ -160,7 +161,9 @@ class Transform:
                 graph that is being traced). float16 and bfloat16 give float32.
             history: token ids so far, [length] or [batch, length], -1 for padding. Transforms that
                 do not depend on it leave it unread.
-            prompt_length: how many of them are the prompt; the rest counts as generated.
+            prompt_length: how many columns of the history are the prompt (padding in them counts
+                as a column, so that prompts of one width have one length), the rest counts as
+                generated; an integer, or one for each row.
             seed: for a transform that tosses a coin: as in a call of a sampler.
             step: the same.
 
@@ -169,12 +172,12 @@ class Transform:
 
         Raises:
             ValueError: logits of a wrong rank or dtype, or with NaN; a parameter with one value per
-                row for another number of rows.
+                row, or a history or prompt_length, for another number of rows.
         """
-        taken = take_in(logits, history, *((seed, step) if self.tosses_coin else ()))
+        coin = (seed, step) if self.tosses_coin else ()
+        taken = take_in(logits, history, prompt_length, *coin)
         self.check_rows(taken.rows)
-        past = as_history(history, taken.rows)
-        state = self.state_of(past, prompt_length, taken.scores.vocabulary)
+        taken, (state,) = states_of((self,), taken, history, prompt_length)
         scores = taken.scores
         if self.tosses_coin:
             scores = scores.seeded(*seeds_and_steps(seed, step, taken))
@@ -216,6 +219,23 @@ class Transform:
         if name not in known:
             raise ValueError(f"no transform is called {name!r}; known: {', '.join(sorted(known))}")
         return known[name]
+
+
+def states_of(
+    transforms: Sequence[Transform], taken: Intake, history: Any, prompt_length: Any
+) -> tuple[Intake, list[Any]]:
+    """Return the state of each transform after a history, as a call of a sampler gives it.
+
+    In a graph, where nothing can raise, a prompt that is longer than the history leaves its row no
+    distribution.
+    """
+    past = as_history(history, taken.rows)
+    lengths = as_prompt_length(prompt_length, past)
+    if is_symbolic(lengths):
+        from logit_sampling.engines.keras_arrays import beyond
+
+        taken = taken._replace(scores=taken.scores.without_rows(beyond(lengths, past)))
+    return taken, [t.state_of(past, lengths, taken.scores.vocabulary) for t in transforms]
 
 
 def _plain(value: Any) -> Any:

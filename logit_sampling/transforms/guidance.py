@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.arrays import in_graph, to_numpy
+from logit_sampling.arrays import in_graph, logits_of, to_numpy
 from logit_sampling.checks import Numbers, check_ids, check_number, number
 from logit_sampling.engines import take_in
 from logit_sampling.transforms.base import Transform
@@ -75,7 +75,7 @@ class Guidance(Transform):
     def apply(self, logits: Any, state: Any) -> Any:
         """Return the guided logits, float [batch, vocab], like those given."""
         _refuse_graph(logits, state)
-        other = to_numpy(self.unconditional(to_numpy(state).copy()))
+        other = to_numpy(logits_of(self.unconditional(to_numpy(state).copy())))
         if np.shape(other) != np.shape(logits):
             raise ValueError(
                 f"`unconditional` of Guidance returned shape {np.shape(other)} for logits of shape "

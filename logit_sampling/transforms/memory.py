@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.engines import engine_of, take_in
-from logit_sampling.history import check_columns
+from logit_sampling.history import check_columns, parted, with_room
 from logit_sampling.transforms.base import Transform
 from logit_sampling.transforms.tokens import check_vocabulary
 
@@ -56,20 +56,18 @@ class HistoryTransform(Transform):
 
     def state_of(self, history: Any, prompt_length: Any, vocab_size: int) -> Any:
         """Return the state after a whole history (see ``Transform.state_of``), built at once."""
-        check_columns(history, prompt_length)
+        check_columns(history)
         check_vocabulary(self, self._names(), vocab_size)
-        xp, (ids,) = engine_of(history)
-        if not ids.shape[1]:  # every array has a column
-            ids = xp.pad(ids, ((0, 0), (0, 1)), constant_values=-1)
+        if not history.shape[1]:  # every array has a column
+            history = with_room(history, 1)
+        xp, ids, prompt = parted(history, prompt_length)
         past = xp.where((ids >= 0) & (ids < vocab_size), ids, -1)
-        columns = xp.arange(past.shape[1], dtype="int32")
-        generated = xp.where(columns >= prompt_length, past, -1)
-        return tuple(engine_of(*self.remember(xp, past, generated))[1])
+        return _int32(xp, self.remember(xp, past, xp.where(prompt, -1, past)))
 
     def update(self, state: Any, ids: Any) -> Any:
         """Return the state after tokens of the vocabulary, int [batch], were accepted."""
         xp, (token, *arrays) = engine_of(ids, *state)
-        return tuple(engine_of(*self.accept(xp, token[:, None], *arrays))[1])
+        return _int32(xp, self.accept(xp, token[:, None], *arrays))
 
     def act(self, scores: Any, state: Any) -> Any:
         """Apply to the scores of an engine: what a sampler calls."""
@@ -83,6 +81,12 @@ class HistoryTransform(Transform):
         """Return the transformed logits, float [batch, vocab], like those given."""
         taken = take_in(logits, *state)
         return taken.restore(self.act(taken.scores, state).dense())
+
+
+def _int32(xp: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+    if xp is np:
+        return tuple(array.astype(np.int32, copy=False) for array in state)
+    return tuple(xp.cast(array, "int32") for array in state)
 
 
 def per_row(parameter: Any) -> np.ndarray:

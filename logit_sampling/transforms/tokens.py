@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.arrays import to_list
+
 
 def needed() -> Any:
     """Declare a field without a default behind those of ``number``, which look like defaults."""
@@ -21,7 +23,7 @@ def is_id(value: Any) -> bool:
 
 def sequence(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     """Return a sequence of token ids, or one id, as a tuple; raise ValueError if it is none."""
-    ids = value.tolist() if hasattr(value, "tolist") else value
+    ids = to_list(value)
     ids = [ids] if is_id(ids) else ids
     if not isinstance(ids, list | tuple | range) or not ids or not all(map(is_id, ids)):
         raise ValueError(
@@ -87,7 +89,7 @@ def biases_of(
 def steps_of(owner: Any, name: str) -> tuple[tuple[int, int], ...]:
     """Return a field that maps steps to token ids, or lists the ids, as pairs, sorted."""
     value = getattr(owner, name)
-    value = value.tolist() if hasattr(value, "tolist") else value
+    value = to_list(value)
     listed = isinstance(value, list | tuple) and all(map(is_id, value))
     pairs = tuple(enumerate(value)) if listed else pairs_of(owner, name)
     for step, token in pairs:
