@@ -14,6 +14,7 @@ import numpy as np
 _HOMES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "keras"} | dict.fromkeys(
     ("jax", "jaxlib"), "jax"
 )
+_NATIVE = frozenset(map(np.dtype, "efd?bhilqBHILQ"))
 _NUMBER = (int, float, np.generic)
 
 
@@ -68,7 +69,7 @@ def to_numpy(x: Any) -> np.ndarray:
     Raises:
         ValueError: ``x`` holds no numbers, or not all of them: it is sparse, ragged or symbolic.
     """
-    if type(x) is np.ndarray and x.dtype.kind in "fiub" and x.dtype.isnative:
+    if type(x) is np.ndarray and x.dtype in _NATIVE:
         return x
     if isinstance(x, list | tuple):
         return _from_rows(x)
@@ -78,9 +79,17 @@ def to_numpy(x: Any) -> np.ndarray:
         return to_numpy(x.value)
     if isinstance(x, np.ma.MaskedArray):
         return _without_mask(x)
+    return _plain(_read(x), x)
+
+
+def _read(x: Any) -> np.ndarray:
+    """Return what NumPy makes of ``x``, of any dtype."""
     try:
-        return _plain(_from_torch(x) if library == "torch" else np.asarray(x), x)
-    except (TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
+        if library_of(x) == "torch":
+            return _from_torch(x)
+        # np.asarray fails on a number of TensorFlow's in bfloat16.
+        return np.asarray(x.numpy() if library_of(x) == "tensorflow" else x)
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise _unreadable(x, str(error).partition("\n")[0]) from error
 
 
@@ -95,15 +104,15 @@ def _from_torch(x: Any) -> np.ndarray:
 def _from_rows(x: Any) -> np.ndarray:
     """Return the numbers of nested lists, whose rows may be arrays of any kind."""
     if not x or isinstance(x[0], _NUMBER):
-        try:
-            return _plain(np.asarray(x), x)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise _unreadable(x, str(error).partition("\n")[0]) from error
+        return _plain(_read(x), x)
     rows = [to_numpy(row) for row in x]
     if len({row.shape for row in rows}) > 1:
         shapes = ", ".join(str(row.shape) for row in rows[:4])
         raise ValueError(f"rows must have one shape, got {shapes}{', ...' * (len(rows) > 4)}")
-    return np.stack(rows)
+    try:
+        return np.stack(rows)
+    except TypeError as error:
+        raise _unreadable(x, str(error).partition("\n")[0]) from error
 
 
 def _without_mask(x: np.ma.MaskedArray) -> np.ndarray:
@@ -123,10 +132,12 @@ def _plain(array: np.ndarray, x: Any) -> np.ndarray:
     kind, name = array.dtype.kind, array.dtype.name
     if kind == "O":
         listed = array.tolist()
-        if not isinstance(listed, list) or listed is x or isinstance(x, list | tuple):
-            raise _unreadable(x, "there are other objects, or integers beyond 64 bits")
+        if isinstance(x, list | tuple):
+            raise _unreadable(x, "some are no numbers, or integers beyond 64 bits")
+        if not isinstance(listed, list):
+            raise _unreadable(x, "it holds none")
         return _from_rows(listed)
-    if kind == "V" and name.startswith("float"):
+    if "_e" in name:  # floats of 8 bits and fewer: float8_e5m2
         return array.astype(np.float32)
     if kind == "V" and name.startswith(("int", "uint")):
         return array.astype(np.int32)
@@ -134,20 +145,23 @@ def _plain(array: np.ndarray, x: Any) -> np.ndarray:
 
 
 def _unreadable(x: Any, why: str) -> ValueError:
-    name = type(x).__name__ if not isinstance(x, list | tuple) else "list of rows"
-    home = library_of(x)
     return ValueError(
-        f"cannot read numbers from a {home + ' ' if home else ''}{name}: {why}; pass an array, a "
-        "dense tensor, or nested lists"
+        f"cannot read numbers from a {_name(x)}: {why}; pass an array, a dense tensor, or nested "
+        "lists"
     )
+
+
+def _name(x: Any) -> str:
+    return f"{library_of(x)} {type(x).__name__}".lstrip()
 
 
 def check_dense(x: Any) -> None:
     """Raise ValueError if ``x`` is a tensor of another kind than those with a number everywhere."""
-    library, name = library_of(x), type(x).__name__
-    problem = ""
+    library, name, problem = library_of(x), type(x).__name__, ""
     if library == "torch" and getattr(x, "is_nested", False):
         problem = "has rows of different lengths: pass x.to_padded_tensor(float('-inf'))"
+    elif library == "torch" and name == "MaskedTensor":
+        problem = "hides some of its numbers: pass x.to_tensor(float('-inf'))"
     elif library == "torch" and str(getattr(x, "layout", "torch.strided")) != "torch.strided":
         problem = "is sparse: pass x.to_dense()"
     elif library == "tensorflow" and name == "RaggedTensor":
@@ -161,18 +175,19 @@ def check_dense(x: Any) -> None:
     elif not hasattr(x, "__array__") and hasattr(x, "todense"):
         problem = "is sparse: pass x.todense()"
     if problem:
-        raise ValueError(f"a {library} {name} {problem}".replace("  ", " "))
+        raise ValueError(f"a {_name(x)} {problem}")
 
 
 def padded(x: Any, filler: int) -> Any:
     """Return a ragged tensor with its rows filled up at the right; all else as it is.
 
-    An array of objects, whose rows may be of different lengths, becomes a list.
+    An array of objects, whose rows may be of different lengths, becomes a list; a memoryview, which
+    passes for one, an array.
     """
     if getattr(getattr(x, "dtype", None), "kind", None) == "O":
         return np.asarray(x).tolist()
-    if isinstance(x, np.ndarray):
-        return x
+    if isinstance(x, np.ndarray | memoryview):
+        return np.asanyarray(x)
     library = library_of(x)
     if library == "tensorflow" and type(x).__name__ == "RaggedTensor":
         tensorflow = sys.modules["tensorflow"]
@@ -235,7 +250,8 @@ def like(x: Any) -> Callable[[np.ndarray], Any]:
         return like(x.value)
     if library == "torch":
         torch = sys.modules["torch"]
-        return lambda array: x.new_tensor(array, dtype=getattr(torch, array.dtype.name))
+        home = x.resolve_neg()  # which a view of a complex tensor needs
+        return lambda array: home.new_tensor(array, dtype=getattr(torch, array.dtype.name))
     if library == "tensorflow":
         return lambda array: _in_tensorflow(array, x.device)
     if library == "jax":
