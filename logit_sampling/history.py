@@ -39,18 +39,20 @@ def as_history(history: Any, rows: Any = None) -> Any:
         return keras_arrays.no_history(rows)
     if history is None:
         return np.empty((1 if rows is None else rows, 0), np.int32)
-    array = _rows(history) if _has_rows(history) else _ids(to_numpy(history))
+    listed = isinstance(history, Sequence) and has_rows(history)
+    array = _rows(history) if listed else _ids(to_numpy(history))
     array = array if array.ndim == 2 else array[None]
     if isinstance(rows, int) and rows != len(array):
         raise ValueError(f"history has {len(array)} rows, logits have {rows}")
     return array
 
 
-def _has_rows(history: Any) -> bool:
-    """Tell whether a history is a list of rows."""
-    return isinstance(history, Sequence) and any(
-        not isinstance(row, int | np.generic) and np.ndim(row) for row in history
-    )
+def has_rows(history: Any) -> bool:
+    """Tell whether token ids that hold numbers are those of several rows, not of one text."""
+    history = padded(history, -1)
+    if not isinstance(history, Sequence):
+        return to_numpy(history).ndim == 2
+    return any(not isinstance(row, int | np.generic) and np.ndim(row) for row in history)
 
 
 def _rows(history: Any) -> np.ndarray:

@@ -91,8 +91,9 @@ class Sampler(Chain, Integrations):
         """Draw one token for each row.
 
         Args:
-            logits: floating point, [vocab] or [batch, vocab]: an array, or a tensor (eager, or of a
-                graph that is being traced).
+            logits: floating point, [vocab] or [batch, vocab]: an array or tensor of any library
+                (eager, or of a graph that is being traced), a list of rows, or an object or mapping
+                that names them ``logits``; what a masked array hides is -inf.
             seed: an integer s (row 0 uses s, row i > 0 a 64-bit hash of s and i), one integer per
                 row, or None for fresh entropy. A JAX key counts as the integer of its words.
             step: the position in the sequence, an integer of at least 0, or one per row.
@@ -102,8 +103,9 @@ class Sampler(Chain, Integrations):
                 generated; an integer, or one for each row.
 
         Returns:
-            token ids, int32, of shape ``logits.shape[:-1]`` and the array type of the logits. In a
-            compiled graph, where nothing can raise, a row without a distribution gives -1.
+            token ids, int32, of shape ``logits.shape[:-1]``, in the array type of the logits (of a
+            list: of its rows) and on their device. In a compiled graph, where nothing can raise, a
+            row without a distribution gives -1.
 
         Raises:
             ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
@@ -156,7 +158,7 @@ class Sampler(Chain, Integrations):
         """
         from logit_sampling.explain import check_arguments, explain_rows
 
-        if in_graph(logits, history, seed, step):
+        if in_graph(logits, history, prompt_length, seed, step):
             raise ValueError(
                 "explain needs numbers, and a graph that is traced has none: call it "
                 "in eager code, outside tf.function and jax.jit"

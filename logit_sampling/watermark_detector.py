@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.checks import check_count
-from logit_sampling.history import as_history
+from logit_sampling.history import as_history, has_rows
 from logit_sampling.transforms.green import is_green, words_of
 from logit_sampling.transforms.watermark import Watermark, green_count
 
@@ -88,8 +88,7 @@ class WatermarkDetector:
         if history.size and history.max() >= self.vocab_size:
             raise ValueError(f"token id {history.max()} is not in [0, {self.vocab_size})")
         rows = [self._look(row, own[own >= 0], unique) for row, own in enumerate(history)]
-        first = token_ids[0] if len(token_ids) else 0
-        if np.ndim(first) == 0:
+        if not has_rows(token_ids):
             return Detection(*rows[0])
         return Detection(*(np.asarray(column) for column in zip(*rows, strict=True)))
 

@@ -604,9 +604,36 @@ def test_results_are_on_the_gpu():
         assert made.device == x.device
 
 
-def test_a_model_output_is_read_by_score_and_loops_as_by_samplers():
-    torch = pytest.importorskip("torch")
-    given = {"logits": torch_tensor().bfloat16().requires_grad_()}
-    np.testing.assert_array_equal(to_numpy(logits_of(given)), LOGITS)
-    made = ls.Sampler(ls.TopK(2)).for_transformers()(torch.tensor([[0], [1]]), torch_tensor())
+MODELS = {
+    "torch object": lambda x: types.SimpleNamespace(
+        logits=torch_tensor(x).bfloat16().requires_grad_()
+    ),
+    "TensorFlow dict": lambda x: {"logits": tensorflow().constant(x), "past": None},
+    "JAX tuple of three": lambda x: (pytest.importorskip("jax").numpy.asarray(x), "cache", None),
+    "big-endian": lambda x: x.astype(">f8"),
+    "lists": lambda x: x.tolist(),
+    "masked": lambda x: np.ma.array(np.where(x == 0, 9, x), mask=x == 0),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_and_scores_read_the_same(name):
+    table = np.array([[0, 1, 2, 3], [3, 0, 1, 2], [2, 3, 0, 1], [1, 2, 3, 0]], np.float32)
+    if name == "masked":
+        table[table == 0] = -np.inf
+    plain = lambda ids: table[ids]  # noqa: E731
+    given = lambda ids: MODELS[name](np.where(np.isinf(table), 0, table)[ids])  # noqa: E731
+    options = {"max_new_tokens": 5, "seed": 3}
+    wanted = ls.generate(plain, [[0], [1, 2]], **options)
+    made = ls.generate(given, [[0], [1, 2]], **options)
+    assert made.token_ids == wanted.token_ids and made.log_probs == wanted.log_probs
+    texts = [[0, 3, 2], [1, 3, 1]]
+    assert ls.score(given, texts).log_probs == ls.score(plain, texts).log_probs
+
+
+def test_a_loop_of_transformers_gets_its_kind_back():
+    made = ls.Sampler(ls.TopK(2)).for_transformers()(
+        torch_tensor(np.array([[0], [1]])), subclass(torch_tensor().bfloat16())
+    )
     np.testing.assert_array_equal(made, ls.TopK(2)(LOGITS))
+    assert isinstance(made, type(torch_tensor()))

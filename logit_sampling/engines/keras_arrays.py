@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from logit_sampling.arrays import check_dense, is_symbolic, library_of, to_numpy
+from logit_sampling.arrays import to_int32 as int32_of_numbers
 from logit_sampling.engines.keras_search import wide
 from logit_sampling.random import (
     check_count,
@@ -119,6 +120,8 @@ def kind_of(tensor: Any) -> str:
 
 def to_int32(x: Any) -> Any:
     """Return integers as int32; what does not fit is the nearest, which is no token's id."""
+    if not is_symbolic(x):  # JAX would cut 64 bits
+        return ops.convert_to_tensor(int32_of_numbers(x))
     tensor, limits = to_tensor(x), np.iinfo(np.int32)
     kind = kind_of(tensor)
     if kind in ("int64", "uint32", "uint64"):
@@ -135,9 +138,8 @@ def to_ids(history: Any) -> Any:
 
 def per_row(numbers: Any, rows: Any) -> Any:
     """Return a number or [batch] numbers as int32 [batch]."""
-    tensor = to_tensor(numbers)
-    check_integers("step and ids", tensor)
-    return ops.broadcast_to(to_int32(tensor), (rows,))
+    check_integers("step and ids", to_tensor(numbers))
+    return ops.broadcast_to(to_int32(numbers), (rows,))
 
 
 def batch_of(numbers: Any, history: Any) -> Any:

@@ -157,8 +157,8 @@ class Transform:
         """Apply to logits once.
 
         Args:
-            logits: floating point, [vocab] or [batch, vocab]: an array, or a tensor (eager, or of a
-                graph that is being traced). float16 and bfloat16 give float32.
+            logits: floating point, [vocab] or [batch, vocab], as a sampler takes them. Floats of 16
+                bits and fewer give float32.
             history: token ids so far, [length] or [batch, length], -1 for padding. Transforms that
                 do not depend on it leave it unread.
             prompt_length: how many columns of the history are the prompt (padding in them counts
@@ -168,7 +168,7 @@ class Transform:
             step: the same.
 
         Returns:
-            logits of the same shape and array type; a removed token is -inf.
+            logits of the same shape and array type, on the same device; a removed token is -inf.
 
         Raises:
             ValueError: logits of a wrong rank or dtype, or with NaN; a parameter with one value per

@@ -1,5 +1,6 @@
 """The green tokens, the mark they leave in a text, and the detector that finds it."""
 
+import dataclasses
 import json
 import math
 
@@ -306,3 +307,26 @@ def test_the_share_is_the_exact_one():
 def test_detector_refuses(watermark, text, message):
     with pytest.raises(ValueError, match=message):
         ls.WatermarkDetector(watermark, 50)(text)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        np.array,
+        tf.constant,
+        lambda ids: np.array(ids, ">i8"),
+        lambda ids: np.ma.array(ids, mask=np.less(ids, 0)),
+        lambda ids: (
+            tf.ragged.constant([[i for i in row if i >= 0] for row in ids])
+            if np.ndim(ids) == 2
+            else list(ids)
+        ),
+    ],
+)
+def test_texts_of_every_kind(kind):
+    detector = ls.WatermarkDetector(ls.Watermark(gamma=0.5, key=42), 8)
+    one, several = [3, 0, 1, 1, 5], [[3, 0, 1, 1, 5], [2, 7, -1, -1, -1]]
+    assert detector(kind(one)) == detector(one) and detector(one).scored == 4
+    found, wanted = detector(kind(several)), detector(several)
+    np.testing.assert_equal(dataclasses.astuple(found), dataclasses.astuple(wanted))
+    assert detector(kind(several)).scored.tolist() == [4, 1]
