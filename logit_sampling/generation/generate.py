@@ -1,7 +1,7 @@
 """Texts from a model, in one call."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from logit_sampling.generation.arguments import Samplers
@@ -9,7 +9,7 @@ from logit_sampling.generation.model import Tokenizer
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request, Search
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
-from logit_sampling.generation.stream import Stream
+from logit_sampling.generation.stream import Stream, TextEvent
 
 
 def generate(
@@ -140,14 +140,18 @@ def generate(
     if on_text is None:
         deque(stream, maxlen=0)
         return stream.result
-    try:
-        for event in stream:
+
+    def tell(events: Iterable[TextEvent]) -> None:
+        for event in events:
             if event.text:
                 on_text(event.row, event.text)
+
+    try:
+        tell(stream)
     except (Interrupted, RowError):
         raise
     except KeyboardInterrupt as error:  # in on_text
-        stream.close()
+        tell(stream.close())
         raise Interrupted(stream.result) from error
     except Exception as error:
         stream.close()

@@ -212,3 +212,32 @@ def test_tensorflow_is_silent_unless_asked(tiny_preset: Path, tmp_path: Path) ->
 
     assert stderr() == ""
     assert stderr(TF_CPP_MIN_LOG_LEVEL="0") != ""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_rows_that_fail_are_told_and_the_others_printed(
+    capsys: pytest.CaptureFixture, model: list[str], monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    import numpy as np
+
+    from logit_sampling.generation.language_model import LanguageModel
+
+    prefill = LanguageModel.prefill
+
+    def broken(self: Any, prompts: Any) -> Any:
+        output, cache = prefill(self, prompts)
+        output.logits[[len(prompt) > 3 for prompt in prompts]] = np.nan
+        return output, cache
+
+    monkeypatch.setattr(LanguageModel, "prefill", broken)
+    options = ["--seed", "3", *(["--json"] if as_json else [])]
+    out, err, status = run(capsys, "a", "a long prompt", *model, *options)
+    assert status == 1
+    assert "logit-sampling: row 1, new token 0: logits hold NaN in this row" in err
+    if as_json:
+        data = json.loads(out)
+        assert data["finish_reasons"][1] == "error" and data["errors"][0] is None
+        assert len(data["token_ids"][0]) > 0 == len(data["token_ids"][1])
+    else:
+        first, second = out.split("--- prompt 1, sample 0")
+        assert len(first.splitlines()[1]) > 1 and second.endswith("---\na long prompt\n")

@@ -174,7 +174,7 @@ def test_interrupting_a_callback_tells_what_there_is() -> None:
     result = interrupted(
         writer("abc"), ["?", "!"], tokenizer=Bytes(), stop="bx", on_text=on_text, seed=0
     )
-    assert pieces == [(0, "a"), (1, "a"), (0, "bc")]
+    assert pieces == [(0, "a"), (1, "a"), (0, "bc"), (1, "b")]
     assert result.texts == ["abc", "ab"]
     assert result.token_ids == [list(b"abc"), list(b"ab")]
     assert result.finish_reasons == ["interrupted"] * 2
