@@ -126,17 +126,20 @@ class Scores(Batch):
 
         Args:
             tokens: int [batch, n], -1 for none; an id may occur again.
-            levels: int [batch, n].
+            levels: int [batch, n], at least 0.
             amount: ``amount(level, *parameters)`` is how much, finite and increasing.
         """
 
         def cut(row: Row, own: np.ndarray, level: np.ndarray, *given: float) -> Row:
-            listed = np.flatnonzero(own >= 0)
+            listed = np.flatnonzero((own >= 0) & (own < self.vocabulary))
             if not listed.size:
                 return row
-            falling = listed[np.argsort(-level[listed])]
-            ids, first = np.unique(own[falling], return_index=True)
-            return row.change(ids, row.logits_of(ids) - amount(level[falling][first], *given))
+            own, marked = own[listed], np.zeros(self.vocabulary, bool)
+            marked[own] = True
+            ids, greatest = np.flatnonzero(marked), np.empty(self.vocabulary, np.int32)
+            greatest[ids] = 0
+            np.maximum.at(greatest, own, level[listed])
+            return row.change(ids, row.logits_of(ids) - amount(greatest[ids], *given))
 
         lists = (self.numbers(parameter).tolist() for parameter in parameters)
         return self._with(tuple(map(cut, self.rows, tokens, levels, *lists)))

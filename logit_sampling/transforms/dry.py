@@ -7,22 +7,15 @@ import numpy as np
 
 from logit_sampling.checks import Numbers, number
 from logit_sampling.engines.rounding import greatest_exponent
-from logit_sampling.transforms.memory import (
-    HistoryTransform,
-    appended,
-    log_of,
-    per_row,
-    roomy,
-    shifted,
-    while_loop,
-)
+from logit_sampling.transforms.memory import per_row, shifted
+from logit_sampling.transforms.penalties import Repeats, hot_columns
 from logit_sampling.transforms.tokens import sequences_of
 
 _NEVER = 2**30  # tokens ago, further than any history reaches
 
 
 @dataclass(frozen=True)
-class DRY(HistoryTransform):
+class DRY(Repeats):
     """Penalise tokens by how long a passage of the history they would repeat.
 
     A token that followed an earlier occurrence of the latest m tokens (the longest such m counts)
@@ -96,43 +89,31 @@ class DRY(HistoryTransform):
         since = [xp.min(xp.where(end, ago, _NEVER), axis=1) for end in ends]
         return xp.stack(since, axis=1) if since else log[:, :0]
 
+    def _enough(self) -> np.ndarray:
+        return per_row(self.allowed_length) + greatest_exponent(self.base)
+
     def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any, ...]:
         """Return the log, what repeats at its columns, and how long ago breakers were."""
-        log = log_of(xp, past, self._limit)
-        size = log.shape[1]
-        enough = min(int(np.max(per_row(self.allowed_length) + greatest_exponent(self.base))), size)
-        columns = xp.arange(size, dtype="int32")
-
-        def longer(length: Any, still: Any, lengths: Any) -> tuple[Any, ...]:
-            before = xp.take(log, xp.maximum(columns - 1 - length, 0), axis=1)
-            latest = xp.take(log, xp.reshape(size - 1 - length, (1,)), axis=1)
-            still = still & (before == latest) & (latest >= 0) & (columns > length)
-            return length + 1, still, xp.where(still, lengths + 1, lengths)
-
-        start = (xp.zeros((), "int32"), log >= 0, xp.zeros_like(log))
-        *_, lengths = while_loop(
-            xp, lambda length, still, _: xp.any(still) & (length < enough), longer, start
-        )
+        log, lengths = super().remember(xp, past, generated)
         return log, lengths, self._since(xp, log)
 
     def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any, ...]:
         """Append the token; what went on with it repeats one token more."""
         *columns, since = state
-        log, lengths = roomy(xp, self._limit, token, *columns)
-        new = appended(xp, self._limit, token, log)
-        lengths = xp.where(token < 0, lengths, xp.where(log == token, lengths + 1, 0))
+        log, lengths = super().accept(xp, token, *columns)
         longest = max(map(len, self.breakers), default=0)
-        just = self._since(xp, new[:, -max(longest, 1) :]) == 0
+        just = self._since(xp, log[:, -max(longest, 1) :]) == 0
         since = xp.where(token < 0, since, xp.where(just, 0, xp.minimum(since + 1, _NEVER)))
-        return new, lengths, since
+        return log, lengths, since
 
     def narrow(self, scores: Any, *state: Any) -> Any:
         """Return the scores of an engine, lowered where a passage would be repeated."""
         xp, (log, lengths, since) = scores.xp, state
-        columns = xp.arange(log.shape[1], dtype="int32")[None]
-        hot = log >= 0
+        size, columns = log.shape[1], xp.arange(log.shape[1], dtype="int32")[None]
+        hot = (log >= 0) & (lengths >= per_row(self.allowed_length))
+        hot, log, lengths, columns = hot_columns(xp, hot, log, lengths, columns)
         if self.window is not None:
-            columns = columns - np.maximum(log.shape[1] - per_row(self.window), 0)
+            columns = columns - np.maximum(size - per_row(self.window), 0)
             hot = hot & (columns >= 0)
             spans = [1] * bool(self._single) + [len(breaker) for breaker in self._several]
             within = since + np.asarray([spans], np.int32) <= per_row(self.window)

@@ -5,7 +5,6 @@ free columns at the left. Eager code doubles the capacity of an array that is fu
 where shapes are fixed, ``LOST`` fills the row instead, and it has no distribution from then on.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +101,12 @@ def shifted(xp: Any, log: Any, by: int) -> Any:
 
 def log_of(xp: Any, ids: Any, limit: int | None = None) -> Any:
     """Return the log of the latest ``limit`` tokens of ``ids`` [batch, length], -1 for none."""
+    if xp is np:  # a sort takes many times as long, and as much memory
+        log = np.full_like(ids, -1)
+        for own, row in zip(log, ids, strict=True):
+            tokens = row[row >= 0]
+            own[row.size - tokens.size :] = tokens
+        return log if limit is None else log[:, max(ids.shape[1] - limit, 0) :]
     places = xp.arange(ids.shape[1], dtype="int32")
     order = xp.argsort(xp.where(ids < 0, places, places + ids.shape[1]), axis=1)
     log = xp.take_along_axis(ids, order, axis=1)
@@ -161,10 +166,29 @@ def _slot(xp: Any, token: Any, ids: Any, counts: Any) -> tuple[Any, Any]:
     return xp.max(rank, axis=1, keepdims=True), xp.argmax(rank, axis=1)[:, None]
 
 
-def while_loop(xp: Any, holds: Callable, body: Callable, values: tuple[Any, ...]) -> tuple:
-    """Return the values after ``values = body(*values)`` for as long as ``holds(*values)``."""
-    if xp is not np:
-        return xp.while_loop(holds, body, values)
-    while holds(*values):
-        values = body(*values)
-    return values
+def endings(tokens: np.ndarray, enough: int) -> np.ndarray:
+    """Return how many tokens before each place are also the last ones of ``tokens`` [length].
+
+    int32 [length]; they are counted to ``enough`` at least. Only places where all is equal so far
+    are compared further. When these are so many that they overlap, what repeats there has a period,
+    and is followed in one go to where the period ends: in all about length * log(length) steps.
+    """
+    size, length = tokens.size, 1
+    lengths = np.zeros(size, np.int32)
+    if not enough or not size:
+        return lengths
+    places = np.flatnonzero(tokens[:-1] == tokens[-1]) + 1
+    lengths[places] = 1
+    while places.size and length < enough:
+        if places.size * length > 4 * size:
+            period = int(np.diff(places).min(initial=size - places[-1]))
+            breaks = np.flatnonzero(tokens[period:] != tokens[:-period])
+            last = np.append(-1, breaks)[breaks.searchsorted(places - period)]
+            reach, length = places - 1 - last, size - 1 - (breaks[-1] if breaks.size else -1)
+            lengths[places] = np.minimum(reach, length)
+            places = places[reach == length]
+        places = places[places.searchsorted(length + 1) :]
+        places = places[tokens[places - 1 - length] == tokens[size - 1 - length]]
+        length += 1
+        lengths[places] = length
+    return lengths

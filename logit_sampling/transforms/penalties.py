@@ -10,6 +10,7 @@ from logit_sampling.transforms.memory import (
     HistoryTransform,
     appended,
     counted,
+    endings,
     log_of,
     per_row,
     roomy,
@@ -164,10 +165,77 @@ class FrequencyPenalty(CountPenalty):
 
 
 @dataclass(frozen=True)
-class NoRepeatNGram(HistoryTransform):
+class Repeats(HistoryTransform):
+    """A rule for tokens that once followed the latest ones.
+
+    The state is the log, and for each of its columns how many tokens before it are also the latest
+    ones, [batch, capacity]; further than ``_enough`` nobody needs to know.
+    """
+
+    def _enough(self) -> np.ndarray:
+        """Return up to which length a repetition matters, int32 [1, 1] or [batch, 1]."""
+        raise NotImplementedError(f"{type(self).__name__} does not write `_enough`")
+
+    @property
+    def _limit(self) -> int | None:
+        """How many of the latest tokens the log holds, or None for all."""
+        return None
+
+    def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any, ...]:
+        """Return the log, and what repeats before each of its columns."""
+        log = log_of(xp, past, self._limit)
+        if xp is not np:
+            return log, _repeats(xp, log, self._enough())
+        lengths = np.zeros_like(log)
+        enough = np.broadcast_to(self._enough(), (len(log), 1))
+        for own, row, most in zip(lengths, log, enough[:, 0], strict=True):
+            tokens = row[row >= 0]
+            own[row.size - tokens.size :] = endings(tokens, int(most))
+        return log, lengths
+
+    def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any, ...]:
+        """Append the token; what went on with it repeats one token more."""
+        log, lengths = roomy(xp, self._limit, token, *state)
+        longer = xp.where(log == token, lengths + 1, 0)
+        return appended(xp, self._limit, token, log), xp.where(token < 0, lengths, longer)
+
+
+def hot_columns(xp: Any, hot: Any, *arrays: Any) -> tuple[Any, ...]:
+    """Return ``hot``, bool [batch, n], and others; in eager code the columns of hot ones alone."""
+    if xp is not np:
+        return hot, *arrays
+    columns = np.flatnonzero(hot.any(axis=0))
+    return tuple(array[:, columns] for array in (hot, *arrays))
+
+
+def _repeats(xp: Any, log: Any, enough: np.ndarray) -> Any:
+    """Return how many tokens before each column of a log are also the latest ones, in a graph."""
+    size = log.shape[1]
+    most, few = min(int(enough.max()), size - 1), 3
+    still, lengths = log >= 0, xp.zeros_like(log)
+    for back in range(1, min(most, few) + 1):  # the usual case, without a loop
+        latest = log[:, size - back : size - back + 1]
+        still = still & (shifted(xp, log, back) == latest) & (latest >= 0) & (enough >= back)
+        lengths = xp.where(still, back, lengths)
+    if most <= few:
+        return lengths
+    columns, wanted = xp.arange(size, dtype="int32"), xp.convert_to_tensor(enough)
+
+    def longer(back: Any, still: Any, lengths: Any) -> tuple[Any, ...]:
+        before = xp.take(log, xp.maximum(columns - back, 0), axis=1)
+        latest = xp.take(log, xp.reshape(size - back, (1,)), axis=1)
+        still = still & (before == latest) & (latest >= 0) & (columns >= back) & (wanted >= back)
+        return back + 1, still, xp.where(still, back, lengths)
+
+    start = (xp.convert_to_tensor(few + 1, "int32"), still, lengths)
+    return xp.while_loop(lambda back, still, _: xp.any(still) & (back <= most), longer, start)[2]
+
+
+@dataclass(frozen=True)
+class NoRepeatNGram(Repeats):
     """Remove the tokens that would complete an n-gram which is already there.
 
-    The prompt counts; a history shorter than ``n`` removes nothing.
+    The prompt counts; a history shorter than ``n`` removes nothing, so that 2**31 - 1 never does.
 
     Args:
         n: at least 1, or one for each row; 1 removes every token seen.
@@ -187,21 +255,13 @@ class NoRepeatNGram(HistoryTransform):
 
     n: Any = number(ge=1, le=2**31 - 1, integer=True)
 
-    def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any]:
-        """Return the log."""
-        return (log_of(xp, past),)
-
-    def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any]:
-        """Append the token."""
-        return (appended(xp, None, token, *roomy(xp, None, token, *state)),)
+    def _enough(self) -> np.ndarray:
+        n = per_row(self.n)
+        return np.where(n < 2**31 - 1, n - 1, 0)  # no history has as many
 
     def narrow(self, scores: Any, *state: Any) -> Any:
         """Remove what followed the latest ``n - 1`` tokens before."""
-        xp, (log,) = scores.xp, state
-        size, n = log.shape[1], per_row(self.n)
-        follows = log >= 0
-        for back in range(1, min(int(n.max()), size + 1)):
-            latest = log[:, size - back : size - back + 1]
-            equal = (shifted(xp, log, back) == latest) & (latest >= 0)
-            follows = follows & (equal | (n <= back))
+        xp, (log, lengths) = scores.xp, state
+        follows = (log >= 0) & (lengths >= per_row(self.n) - 1)
+        follows, log = hot_columns(xp, follows, log)
         return scores.adjust(xp.where(follows, log, -1), lambda x: xp.full_like(x, -np.inf))
