@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Never
 
 from logit_sampling.arrays import to_numpy
 from logit_sampling.engines import as_written, seeds_and_steps, take_in
@@ -13,7 +13,12 @@ from logit_sampling.transforms.base import Transform, states_of
 class Chain:
     """Transforms applied left to right: all of a sampler but the draw."""
 
-    def __init__(self, *transforms: Transform) -> None:
+    def __init__(self, *transforms: Transform, **params: Never) -> None:
+        if params:
+            raise ValueError(
+                f"a sampler takes transforms such as TopK(50), got {', '.join(params)} by name; "
+                "Sampler.from_params(...) takes settings by their names"
+            )
         for transform in transforms:
             if not isinstance(transform, Transform):
                 raise ValueError(

@@ -49,8 +49,9 @@ class Sampler(Chain, Integrations):
 
         A parameter acts if it is passed. One that is left out, is None, or has the value that means
         off leaves its transform out; a sub-parameter that is left out has the system's default
-        (``xtc_threshold`` 0.1, llama.cpp's ``repeat_last_n`` 64). Each number may be an array with
-        one value per row, off values included.
+        (``xtc_threshold`` 0.1, llama.cpp's ``repeat_last_n`` 64); one that is off, such as
+        ``repeat_last_n`` 0, switches off what it belongs to. Each number may be an array with one
+        value per row, off values included.
 
         Args:
             order: whose chain it is, so that the same settings give the same distribution:

@@ -133,17 +133,20 @@ class Integrations:
         settings of sampling without ``do_sample``, ``eos_token_id`` without a minimal length.
         Settings that do not change the distribution of a token are passed over, those of length,
         stopping, output, cache and speed; ``logit_sampling.integrations.generation_config`` lists
-        them. A setting that changes it and that no transform has raises.
+        them. So are names in ``config`` that are no settings, but a model's own (``lang_to_id``,
+        ``max_window_size``), as ``generate`` does; what looks like a slip of a setting's name
+        raises. A setting that changes the distribution and that no transform has raises.
 
         Args:
             config: a ``GenerationConfig``, or a mapping such as ``generation_config.json`` holds.
             **overrides: settings that come before those of ``config``, as in ``generate``.
 
         Raises:
-            ValueError: beams, contrastive search or another setting that no chain has; a name that
-                ``generate`` does not know; a value out of range; a minimal length without
-                ``eos_token_id``, ``forced_eos_token_id`` without a length, ``guidance_scale``
-                without ``unconditional``.
+            ValueError: beams, contrastive search or another setting that no chain has; a name in
+                ``overrides`` that ``generate`` does not know; one in ``config`` that is a slip of a
+                setting's (``temprature``) or a setting of another system; a value out of range; a
+                minimal length without ``eos_token_id``, ``forced_eos_token_id`` without a length,
+                ``guidance_scale`` without ``unconditional``.
 
         Example:
             >>> import logit_sampling as ls

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from logit_sampling.params import SYSTEMS, chain_of
+from logit_sampling.params import NAMES, SYSTEMS, chain_of
+from logit_sampling.params.elsewhere import OFF, closest, is_known
 
 IGNORED = frozenset(
     {
@@ -51,17 +52,19 @@ They say when a text ends and what is returned, or how fast it comes (caches, co
 are checked); two act on beams alone, and ``renormalize_logits`` on no distribution.
 """
 
-OFF = {
-    "num_beams": 1,
-    "num_beam_groups": 1,
-    "diversity_penalty": 0,
-    "penalty_alpha": 0,
-    "encoder_repetition_penalty": 1,
-    "encoder_no_repeat_ngram_size": 0,
-    "remove_invalid_values": False,
-    "token_healing": False,
-}
-"""Settings that a chain does not have, with the value at which they do nothing."""
+_ACTING = [name for name, parameter in NAMES.items() if SYSTEMS["hf"].knows(parameter.name)]
+
+
+def _is_setting(name: str) -> bool:
+    """Tell whether the name in a file is that of a setting, or a slip of one.
+
+    Others are those of a model: ``lang_to_id``, ``max_window_size``. Its tokens have names that are
+    all alike, ``eot_token_id`` or ``sep_token_id``.
+    """
+    if name in NAMES or is_known(name):
+        return True
+    slips = [n for n in (*_ACTING, *OFF) if not n.endswith(("token_id", "token_ids"))]
+    return closest(name, slips, cutoff=0.85) is not None
 
 
 def chain_from(config: Any, overrides: Mapping[str, Any]) -> list[Any]:
@@ -73,12 +76,12 @@ def chain_from(config: Any, overrides: Mapping[str, Any]) -> list[Any]:
                 f"generation_config.json holds; got {config!r}"
             )
         config = config.to_dict()
+    own = {name: value for name, value in config.items() if _is_setting(name)}
     given = {
         name: value
-        for name, value in {**config, **overrides}.items()
-        if value is not None and name not in IGNORED and not name.startswith("_")
+        for name, value in {**own, **overrides}.items()
+        if value is not None and name not in IGNORED
     }
-    given = {name: v for name, v in given.items() if name not in OFF or v != OFF[name]}
     if given.get("do_sample"):
         passed_over = ["penalty_alpha"]  # contrastive search is for the likeliest text
     else:

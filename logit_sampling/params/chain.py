@@ -1,13 +1,13 @@
 """From parameters by name to the transforms of a chain."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from logit_sampling.params.elsewhere import ELSEWHERE
-from logit_sampling.params.parameters import Parameter, Strategy
+from logit_sampling.arrays import is_symbolic, to_numpy
+from logit_sampling.params.elsewhere import ELSEWHERE, ORDERS, closest, does_nothing, explained
+from logit_sampling.params.parameters import Bound, Parameter, Strategy
 from logit_sampling.params.strategies import BY_SWITCH, NAMES, PARAMETERS
 from logit_sampling.params.systems import SYSTEMS, System
 from logit_sampling.transforms.base import Transform
@@ -27,24 +27,33 @@ def chain_of(
     Raises:
         ValueError: an unknown name, one without effect, or a value out of range.
     """
-    if order not in SYSTEMS:
-        raise ValueError(f"`order` is one of {', '.join(map(repr, SYSTEMS))}; got {order!r}")
-    system = SYSTEMS[order]
+    system = _system(order)
     passed, spelled = _by_parameter(given, order)
     values = _read({**(system.defaults if defaults else {}), **passed}, order)
-    on = {name: v for name, v in values.items() if not _is_off(name, v, system)}
+    on = {name: v for name, v in values.items() if not all(_offs(name, v, system))}
     acting, idle = _acting(on, system)
     chain, used = [], set(acting)
     for switch in acting:
         strategy = BY_SWITCH[switch]
-        taken = {arg: p.name for arg, p in strategy.takes.items() if p.name in values}
-        arguments = {arg: _in_rows(name, values[name], system) for arg, name in taken.items()}
-        chain.append(_build(strategy, arguments, system))
-        used.update(taken.values())
+        arguments = _arguments(strategy, values, system)
+        if arguments is not None:
+            chain.append(_build(strategy, arguments, system))
+        used.update(parameter.name for parameter in strategy.takes.values())
     for name in passed:
         if name in on and name not in used and not surplus:
             raise ValueError(f"`{spelled[name]}` has no effect {_why(name, on, idle, system)}")
     return chain
+
+
+def _system(order: Any) -> System:
+    if isinstance(order, str) and order in SYSTEMS:
+        return SYSTEMS[order]
+    message = f"`order` is one of {', '.join(map(repr, SYSTEMS))}; got {order!r}"
+    if not isinstance(order, str):
+        raise ValueError(f"{message}; for one of your own {ELSEWHERE['samplers']}")
+    guess = closest(order, SYSTEMS, cutoff=0.7)
+    hint = ORDERS.get(order.lower(), f"did you mean {guess!r}?" if guess else "")
+    raise ValueError(f"{message}{hint and '; '}{hint}")
 
 
 def _by_parameter(given: Mapping[str, Any], order: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -52,15 +61,17 @@ def _by_parameter(given: Mapping[str, Any], order: str) -> tuple[dict[str, Any],
     values: dict[str, Any] = {}
     spelled: dict[str, str] = {}
     for name, value in given.items():
-        if name not in NAMES:
-            raise ValueError(_unknown(name))
+        if name not in NAMES and not does_nothing(name, value):
+            raise ValueError(explained(name, NAMES))
+        if name not in NAMES or value is None:
+            continue
         parameter = NAMES[name]
         if not SYSTEMS[order].knows(parameter.name):
             knowing = [repr(o) for o, system in SYSTEMS.items() if system.knows(parameter.name)]
             raise ValueError(
                 f"`{name}` is unknown to order={order!r}, only to {', '.join(knowing)}"
             )
-        if value is None:
+        if parameter.joins and not np.size(value):  # no ids are as good as none given
             continue
         if parameter.name in values and not parameter.joins:
             raise ValueError(
@@ -73,29 +84,40 @@ def _by_parameter(given: Mapping[str, Any], order: str) -> tuple[dict[str, Any],
     return values, spelled
 
 
-def _unknown(name: str) -> str:
-    if name in ELSEWHERE:
-        return f"`{name}` is no parameter of a sampler: {ELSEWHERE[name]}"
-    close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.5)
-    hint = f"; did you mean `{close[0]}`?" if close else f"; known: {', '.join(sorted(NAMES))}"
-    return f"unknown parameter `{name}`{hint}"
+class _Rows(list):
+    """The values of a parameter, one for each row."""
+
+
+def _in_rows(name: str, value: Any) -> Any:
+    """Return a value, as ``_Rows`` if it is one number for each row."""
+    off = PARAMETERS[name].off
+    if off is None or not isinstance(off.number, int | float) or is_symbolic(value):
+        return value  # no list of numbers
+    listed = value if isinstance(value, list | tuple) else None
+    if getattr(value, "ndim", 0) == 1:
+        listed = to_numpy(value).tolist()
+    return _Rows(listed) if listed else value
+
+
+def _each(value: Any) -> list[Any]:
+    """Return the value of each row, or the one for all."""
+    return value if isinstance(value, _Rows) else [value]
 
 
 def _read(values: Mapping[str, Any], order: str) -> dict[str, Any]:
     """Return the values as the system takes them, or raise ValueError for what it refuses."""
     system = SYSTEMS[order]
+    read = {name: _in_rows(name, value) for name, value in values.items()}
     for refusal in system.refuses:
-        for value in _rows(refusal.parameter, values.get(refusal.parameter)):
+        for value in _each(read.get(refusal.parameter)):
             if refusal.values.holds(value):
                 raise ValueError(
                     f"order={order!r} has no `{refusal.parameter}` of {value!r}; {refusal.instead}"
                 )
-    read = {}
-    for name, value in values.items():
-        convert = system.reads.get(name)
-        if convert is not None and all(_is_number(v) for v in _rows(name, value)):
-            value = [convert(v) for v in value] if _has_rows(name, value) else convert(value)
-        read[name] = value
+    for name, convert in system.reads.items():
+        if name in read and all(map(_is_number, _each(read[name]))):
+            rows = _Rows(map(convert, _each(read[name])))
+            read[name] = rows if isinstance(read[name], _Rows) else rows[0]
     return read
 
 
@@ -103,30 +125,54 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _has_rows(name: str, value: Any) -> bool:
-    return PARAMETERS[name].neutral is not None and np.ndim(value) == 1 and len(value) > 0
+def _offs(name: str, value: Any, system: System) -> list[bool]:
+    """Tell whether a value means off, for each row or once for all."""
+    off = system.off.get(name, PARAMETERS[name].off)
+    return [off is not None and off.holds(v) for v in _each(value)]
 
 
-def _rows(name: str, value: Any) -> list[Any]:
-    """Return the value of each row, or the one for all."""
-    return list(value) if _has_rows(name, value) else [value]
+def _arguments(
+    strategy: Strategy, values: Mapping[str, Any], system: System
+) -> dict[str, Any] | None:
+    """Return the arguments of a constructor, or None if the strategy is off in all rows.
 
+    It is off in a row where its switch is, or another parameter, but one that is the switch of a
+    strategy of its own; there the arguments are those that do nothing.
+    """
+    taken = {arg: p for arg, p in strategy.takes.items() if p.name in values}
+    offs = {
+        p.name: _offs(p.name, values[p.name], system)
+        for p in taken.values()
+        if p is strategy.switch or p.name not in BY_SWITCH
+    }
+    rows = max(map(len, offs.values()))
+    counts = {name: len(off) for name, off in offs.items() if len(off) not in (1, rows)}
+    if counts:
+        raise ValueError(
+            f"there are values for {rows} rows, but `{next(iter(counts))}` has "
+            f"{next(iter(counts.values()))}; give one value, or one per row"
+        )
 
-def _off(name: str, system: System) -> Any:
-    return system.off.get(name, PARAMETERS[name].off) if name in PARAMETERS else None
+    def per_row(given: list[Any]) -> list[Any]:
+        return given if len(given) == rows else given * rows
 
-
-def _is_off(name: str, value: Any, system: System) -> bool:
-    off = _off(name, system)
-    return off is not None and all(off.holds(v) for v in _rows(name, value))
-
-
-def _in_rows(name: str, value: Any, system: System) -> Any:
-    """Return the value for a constructor: where one row is off, what does nothing there."""
-    parameter, off = PARAMETERS[name], _off(name, system)
-    if off is None or not _has_rows(name, value):
-        return parameter.read(value)
-    return [parameter.neutral if off.holds(v) else v for v in value]
+    ended = [any(own) for own in zip(*map(per_row, offs.values()), strict=True)]
+    if all(ended):
+        return None
+    arguments = {}
+    for argument, parameter in taken.items():
+        value = values[parameter.name]
+        off = ended if parameter is strategy.switch else offs.get(parameter.name, [False])
+        if any(off) and parameter.neutral is None:
+            raise ValueError(
+                f"`{parameter.name}` of {value!r} is off in some rows and not in others, which one "
+                "chain cannot be; give those rows a sampler of their own"
+            )
+        if any(off):
+            own = zip(per_row(_each(value)), per_row(off), strict=True)
+            value = [parameter.neutral if is_off else v for v, is_off in own]
+        arguments[argument] = parameter.read(value)
+    return arguments
 
 
 def _acting(on: Mapping[str, Any], system: System) -> tuple[list[str], dict[str, str]]:
@@ -138,8 +184,7 @@ def _acting(on: Mapping[str, Any], system: System) -> tuple[list[str], dict[str,
             replaced = system.replaces.get(switch, ())
             idle |= dict.fromkeys(replaced, f"because of {switch}={on[switch]!r}")
     acting = [switch for switch in acting if switch not in idle]
-    greedy = [s for s in acting if s == "temperature" and not np.any(on[s])]
-    if greedy:
+    if "temperature" in acting and all(map(Bound("==", 0).holds, _each(on["temperature"]))):
         place = acting.index("temperature")
         before, after = acting[:place], acting[place + 1 :]
         while before and BY_SWITCH[before[-1]].keeps_best:

@@ -11,6 +11,7 @@ _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
+    "outside": lambda value, ends: value <= ends[0] or value >= ends[1],
     "empty": lambda value, _: len(value) == 0,
     "any": lambda value, _: value is not None,
 }
@@ -43,8 +44,8 @@ class Parameter:
     """One setting.
 
     ``off`` are the values that leave the transform out, besides None. ``neutral`` is what stands
-    for them in a row while other rows have a value; None if rows cannot differ. ``joins`` is for
-    one that has several names in one system, whose ids are put together.
+    for them in a row while other rows have a value; None if rows cannot differ in whether it is on.
+    ``joins`` is for one that has several names in one system, whose ids are put together.
     """
 
     name: str

@@ -17,8 +17,10 @@ def _greedy(do_sample: Any) -> float:
 
 
 def _last_n(window: Any) -> Any:
-    """Return a window; -1 is llama.cpp's word for all."""
-    return None if isinstance(window, int) and window == -1 else window
+    """Return a window, or one for each row; -1 is llama.cpp's word for all."""
+    if isinstance(window, list):
+        return [_ALL if n == -1 else n for n in window]
+    return None if isinstance(window, int | np.integer) and window == -1 else window
 
 
 def _biases(bias: Any) -> Any:
@@ -78,8 +80,8 @@ _ALL = 2**31 - 1  # no vocabulary and no history has as many
 _ZERO, _ONE, _EMPTY = Bound("==", 0), Bound("==", 1), Bound("empty")
 
 _TEMPERATURE = Parameter("temperature", _ONE, neutral=1, aliases=("temp",))
-_ENDS = Parameter("eos_token_id", aliases=("stop_token_ids",), joins=True)
-_LAST_N = Parameter("repeat_last_n", aliases=("penalty_last_n",), read=_last_n)
+_ENDS = Parameter("eos_token_id", _EMPTY, aliases=("stop_token_ids",), joins=True)
+_LAST_N = Parameter("repeat_last_n", _ZERO, _ALL, ("penalty_last_n",), read=_last_n)
 
 STRATEGIES = (
     Strategy(
@@ -121,9 +123,9 @@ STRATEGIES = (
         "DRY",
         {
             "multiplier": Parameter("dry_multiplier", _ZERO, neutral=0),
-            "base": Parameter("dry_base"),
+            "base": Parameter("dry_base", Bound("<", 1), neutral=1),
             "allowed_length": Parameter("dry_allowed_length"),
-            "window": Parameter("dry_penalty_last_n", read=_last_n),
+            "window": Parameter("dry_penalty_last_n", _ZERO, neutral=_ALL, read=_last_n),
             "breakers": Parameter("dry_sequence_breakers"),
         },
     ),
@@ -205,7 +207,7 @@ STRATEGIES = (
         "XTC",
         {
             "probability": Parameter("xtc_probability", _ZERO, neutral=0),
-            "threshold": Parameter("xtc_threshold"),
+            "threshold": Parameter("xtc_threshold", Bound(">", 0.5), neutral=0.5),
             "protected": Parameter("xtc_special_tokens"),
         },
         presets={"threshold": 0.1},

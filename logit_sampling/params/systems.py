@@ -98,7 +98,7 @@ _LLAMA_CPP_SAMPLERS = (
     "dynatemp_range",
 )
 
-_AT_MOST_0, _AT_LEAST_1 = Bound("<=", 0), Bound(">=", 1)
+_AT_MOST_0, _AT_LEAST_1, _NO_FRACTION = Bound("<=", 0), Bound(">=", 1), Bound("outside", (0, 1))
 
 SYSTEMS = {
     "default": System(
@@ -145,8 +145,11 @@ SYSTEMS = {
             "top_h": None,
             "top_p": _AT_LEAST_1,
             "typical_p": _AT_LEAST_1,
-            "epsilon_cutoff": _AT_MOST_0,
-            "eta_cutoff": _AT_MOST_0,
+            "epsilon_cutoff": _NO_FRACTION,
+            "eta_cutoff": _NO_FRACTION,
+            "no_repeat_ngram_size": _AT_MOST_0,
+            "min_length": _AT_MOST_0,
+            "min_new_tokens": _AT_MOST_0,
         },
         refuses=(
             Refusal("temperature", _AT_MOST_0, "for the likeliest token pass do_sample=False"),
@@ -176,6 +179,7 @@ SYSTEMS = {
         reads={"temperature": lambda t: max(t, 0.01) if 0 < t < 1 else t},
         refuses=(
             Refusal("temperature", Bound(">", 2), "pass a temperature in [0, 2]"),
+            Refusal("top_k", Bound("<", -1), "to keep all tokens pass 0 or -1"),
             *(
                 Refusal(name, Bound(sign, bound), "pass a penalty in [-2, 2]")
                 for name in ("frequency_penalty", "presence_penalty")

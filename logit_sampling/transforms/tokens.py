@@ -36,7 +36,8 @@ def sequence(owner: Any, name: str, value: Any) -> tuple[int, ...]:
 def sequences_of(owner: Any, name: str) -> tuple[tuple[int, ...], ...]:
     """Return a field that lists sequences of token ids as tuples, each of them once."""
     value = getattr(owner, name)
-    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+    listed = isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
+    if isinstance(value, str | Mapping) or not listed:
         raise ValueError(
             f"{type(owner).__name__} needs `{name}` to be a list of token ids or of sequences of "
             f"them; got {value!r}"

@@ -7,12 +7,24 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.integrations.generation_config import IGNORED, OFF
+from logit_sampling.integrations.generation_config import IGNORED
 from tests.peers.rows import assert_same
 
 GREEDY = ls.Sampler(ls.Temperature(0.0))
 LLAMA = """{"bos_token_id": 128000, "do_sample": true, "eos_token_id": [128001, 128009],
             "max_length": 4096, "temperature": 0.6, "top_p": 0.9, "transformers_version": "4.40"}"""
+# Both have keys that `generate` does not know, and passes over.
+WHISPER = """{"alignment_heads": [[2, 2], [3, 0]], "begin_suppress_tokens": [220, 50257],
+              "bos_token_id": 50257, "decoder_start_token_id": 50258, "eos_token_id": 50257,
+              "forced_decoder_ids": [[1, null], [2, 50359]], "is_multilingual": true,
+              "lang_to_id": {"<|af|>": 50327}, "max_initial_timestamp_index": 50,
+              "max_length": 448, "no_timestamps_token_id": 50363, "pad_token_id": 50257,
+              "prev_sot_token_id": 50361, "return_timestamps": false,
+              "suppress_tokens": [1, 2, 7], "task_to_id": {"transcribe": 50359}}"""
+SUPPRESSED = (ls.SuppressTokens([1, 2, 7]), ls.SuppressTokens([220, 50257], steps=1))
+QWEN = """{"chat_format": "chatml", "eos_token_id": 151643, "pad_token_id": 151643,
+           "max_window_size": 24000, "max_new_tokens": 512, "do_sample": true, "top_k": 0,
+           "top_p": 0.8, "repetition_penalty": 1.1, "_from_model_config": true}"""
 
 
 @pytest.mark.parametrize(
@@ -34,7 +46,11 @@ LLAMA = """{"bos_token_id": 128000, "do_sample": true, "eos_token_id": [128001, 
             {"forced_eos_token_id": 3, "max_length": 20, "max_new_tokens": 5},
             ls.Sampler(ls.ForcedTokens({4: 3}), ls.Temperature(0.0)),
         ),
-        (dict.fromkeys(sorted(IGNORED), 3) | OFF, GREEDY),
+        (dict.fromkeys(sorted(IGNORED), 3), GREEDY),
+        ({"num_beams": 1, "diversity_penalty": 0.0, "remove_invalid_values": False}, GREEDY),
+        (json.loads(WHISPER), ls.Sampler(*SUPPRESSED, ls.Temperature(0.0))),
+        (json.loads(QWEN), ls.Sampler(ls.RepetitionPenalty(1.1), ls.TopP(0.8))),
+        ({"talker_temperature": 0.9, "codec_do_sample": True, "eot_token_id": 3}, GREEDY),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -66,6 +82,10 @@ def test_overrides_come_first():
         ({"do_sample": True, "temperature": 0.0}, "pass do_sample=False"),
         ({"do_sample": True, "top_p": 1.5, "top_k": -2}, "TopK needs `k`"),
         ({"temprature": 1.0}, "did you mean `temperature`"),
+        ({"top-p": 0.9}, "did you mean `top_p`"),
+        ({"repetition_penality": 1.1}, "did you mean `repetition_penalty`"),
+        ({"num_beam": 4}, "did you mean `num_beams`"),
+        ({"repetition_penalty_range": 64}, "is `repeat_last_n` here"),
         ({"frequency_penalty": 1.0}, "unknown to order='hf'"),
         (7, "config must be a GenerationConfig"),
     ],
@@ -74,6 +94,19 @@ def test_overrides_come_first():
 def test_what_raises(config, message):
     with pytest.raises(ValueError, match=message):
         ls.Sampler.from_generation_config(config)
+
+
+@pytest.mark.parametrize("name", ["lang_to_id", "_from_model_config", "temprature", "chat_format"])
+def test_an_override_that_generate_does_not_know_raises(name):
+    with pytest.raises(ValueError, match=f"unknown parameter `{name}`"):
+        ls.Sampler.from_generation_config(json.loads(QWEN), **{name: 1})
+
+
+def test_a_config_object_with_keys_of_a_model():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.GenerationConfig(do_sample=True, top_k=3, lang_to_id={"en": 1})
+    assert "lang_to_id" in config.to_dict()
+    assert ls.Sampler.from_generation_config(config) == ls.Sampler(ls.TopK(3))
 
 
 # What follows runs `generate` with the configuration, and compares what it drew from.
@@ -134,6 +167,5 @@ def test_every_setting_of_theirs_has_its_place():
     theirs = {n for n in transformers.GenerationConfig().to_dict() if not n.startswith("_")}
     assert len(theirs) > 60
     ours = {name for name, p in NAMES.items() if SYSTEMS["hf"].knows(p.name)}
-    assert theirs - ours - IGNORED - OFF.keys() - ELSEWHERE.keys() == set()
-    assert not IGNORED & ours and not OFF.keys() & ours
-    assert OFF.keys() <= ELSEWHERE.keys()
+    assert theirs - ours - IGNORED - ELSEWHERE.keys() == set()
+    assert not IGNORED & ours

@@ -8,7 +8,6 @@ import pytest
 import logit_sampling as ls
 from logit_sampling import params
 from logit_sampling.params import BY_SWITCH, PARAMETERS, STRATEGIES, SYSTEMS
-from logit_sampling.params.elsewhere import ELSEWHERE
 from logit_sampling.params.strategies import NAMES
 
 T, K, P, M = ls.Temperature(0.8), ls.TopK(40), ls.TopP(0.9), ls.MinP(0.05)
@@ -101,10 +100,76 @@ def test_the_chain(params, expected):
         ("vllm", {"top_k": -1, "top_p": 1.0, "min_p": 0.0, "temperature": 1.0}),
         ("llama.cpp", {"top_k": -1, "top_p": 1.5, "min_p": -0.1, "typ_p": 2, "top_n_sigma": -1}),
         ("llama.cpp", {"xtc_probability": -1, "dynatemp_range": -1, "adaptive_target": -1}),
+        ("llama.cpp", {"xtc_probability": 0.5, "xtc_threshold": 1.0}),
+        ("llama.cpp", {"xtc_probability": [0.5, 0, 1], "xtc_threshold": [0.6, 0.1, 1]}),
+        ("llama.cpp", {"top_k": [0, -1], "top_p": [1, 2.0], "min_p": [0, -1], "typ_p": [1, 3]}),
+        ("llama.cpp", {"top_n_sigma": [0, -1], "dynatemp_range": [-1, 0], "mirostat": 0}),
+        ("llama.cpp", {"adaptive_target": [-1, -0.5], "xtc_threshold": 0.6}),
+        ("vllm", {"top_k": [0, -1], "top_p": [1, 1], "min_p": [0, 0], "temperature": [1, 1]}),
+        ("hf", {"epsilon_cutoff": [0, 1.5], "eta_cutoff": [-1, 1], "top_p": [1, 1.5]}),
     ],
+    ids=str,
 )
 def test_off(order, params):
     assert chain(order=order, **params) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "params", "expected"),
+    [
+        ("llama.cpp", {"top_k": [-1, 5]}, ls.TopK([2**31 - 1, 5])),
+        ("llama.cpp", {"top_p": [1.5, 0.5]}, ls.TopP([1, 0.5])),
+        ("llama.cpp", {"min_p": [-0.1, 0.5]}, ls.MinP([0, 0.5])),
+        ("llama.cpp", {"typical": [2, 0.5]}, ls.Typical([1, 0.5])),
+        ("llama.cpp", {"top_n_sigma": [-1, 1.5]}, ls.TopNSigma([1e38, 1.5])),
+        ("llama.cpp", {"temp": [-1, 1, 0.5]}, ls.Temperature([0, 1, 0.5])),
+        (
+            "llama.cpp",
+            {"dynatemp_range": [-1, 0.5], "temp": [1, 0.5]},
+            ls.DynamicTemperature([1, 0.5], [0, 0.5]),
+        ),
+        (
+            "llama.cpp",
+            {"xtc_probability": [-1, 0.5, 1], "xtc_threshold": [0.1, 0.2, 0.6]},
+            ls.XTC([0, 0.5, 0], [0.1, 0.2, 0.5]),
+        ),
+        (
+            "llama.cpp",
+            {"xtc_probability": 0.5, "xtc_threshold": (0.6, 0.2)},
+            ls.XTC([0, 0.5], [0.5, 0.2]),
+        ),
+        ("llama.cpp", {"adaptive_target": [0.2, 0.5]}, ls.AdaptiveP([0.2, 0.5])),
+        ("vllm", {"top_k": np.array([-1, 0, 5])}, ls.TopK([2**31 - 1, 2**31 - 1, 5])),
+        ("vllm", {"min_p": [0, 0.5]}, ls.MinP([0, 0.5])),
+        ("hf", {"epsilon_cutoff": [1, 0.2, -1]}, ls.Epsilon([0, 0.2, 0])),
+        ("hf", {"eta_cutoff": [0, 0.2]}, ls.Eta([0, 0.2])),
+    ],
+    ids=str,
+)
+def test_off_in_some_rows_becomes_what_does_nothing(order, params, expected):
+    assert chain(order=order, **params) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"adaptive_target": [-1, 0.5]},
+            r"`adaptive_target` of \[-1, 0.5\] is off in some rows and",
+        ),
+        ({"mirostat": [0, 2]}, r"`mirostat` of \[0, 2\] is off in some rows .* a sampler of their"),
+        ({"p_less": [True, False]}, "`p_less` of .* is off in some rows"),
+        ({"do_sample": [True, False]}, "`do_sample` of .* is off in some rows"),
+        (
+            {"xtc_probability": [0.5, 0.5], "xtc_threshold": [0.6, 0.1, 0.1]},
+            "values for 3 rows, but `xtc_probability` has 2",
+        ),
+    ],
+    ids=str,
+)
+def test_off_in_some_rows_only_is_refused_where_nothing_stands_for_it(params, message):
+    with pytest.raises(ValueError, match=message):
+        chain(**params)
 
 
 def test_off_in_some_rows_only():
@@ -142,7 +207,18 @@ def test_off_in_some_rows_only():
         ({"order": "vllm", "typical_p": 0.5}, "unknown to order='vllm', only to 'default', 'hf'"),
         ({"order": "hf", "mirostat": 2}, "`mirostat` is unknown to order='hf'"),
         ({"order": "keras_hub", "min_p": 0.1}, "unknown to order='keras_hub'"),
-        ({"order": "mlx"}, "`order` is one of 'default', 'hf', .*; got 'mlx'"),
+        ({"order": "mlx"}, "`order` is one of 'default', 'hf', .*; got 'mlx'$"),
+        ({"order": "llama_cpp"}, "got 'llama_cpp'; did you mean 'llama.cpp'"),
+        (
+            {"order": "OpenAI"},
+            "got 'OpenAI'; OpenAI publishes none; the default order knows its na",
+        ),
+        (
+            {"order": ["top_k", "temperature"]},
+            r"for one of your own write the chain .* ls.Sampler\(",
+        ),
+        ({"order": None}, "got None; for one of your own"),
+        ({"order": "vllm", "top_k": -2}, "no `top_k` of -2; to keep all tokens pass 0 or -1"),
         ({"temp": 1, "temperature": 1}, "`temp` and `temperature` are one parameter"),
         ({"xtc_threshold": 0.1}, "`xtc_threshold` has no effect without `xtc_probability`"),
         ({"xtc_threshold": 0.1, "xtc_probability": 0}, "has no effect without `xtc_probability`"),
@@ -176,10 +252,16 @@ def test_refusals(params, message):
         ls.Sampler.from_params(**params)
 
 
+def test_settings_given_to_the_class_are_sent_to_from_params():
+    with pytest.raises(ValueError, match=r"got temperature, top_k by name; Sampler.from_params\("):
+        ls.Sampler(temperature=0.7, top_k=3)
+    with pytest.raises(ValueError, match="got top_p by name"):
+        ls.Greedy(top_p=0.5)
+
+
 def test_the_table_is_whole():
     assert set(SYSTEMS["default"].chain) == {s.switch.name for s in STRATEGIES}
     assert len(BY_SWITCH) == len(STRATEGIES)
-    assert not set(ELSEWHERE) & set(NAMES)
     assert 'help("logit_sampling.params")' in ls.Sampler.from_params.__doc__
     for name in NAMES:
         assert re.search(rf"\b{name}\b", params.__doc__), name

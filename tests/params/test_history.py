@@ -114,6 +114,16 @@ def test_the_chain(params, expected):
         {"no_repeat_ngram_size": 0, "dry_multiplier": 0, "logit_bias": {}, "sequence_bias": {}},
         {"bad_words_ids": [], "suppress_tokens": [], "begin_suppress_tokens": ()},
         {"min_length": 0, "min_new_tokens": 0, "allowed_token_ids": None},
+        {"order": "llama.cpp", "repeat_penalty": 1.1, "repeat_last_n": 0},
+        {"order": "llama.cpp", "presence_penalty": [1, 2], "penalty_last_n": [0, 0]},
+        {"frequency_penalty": [1, 0], "repeat_last_n": [0, 64]},
+        {"order": "llama.cpp", "dry_multiplier": 0.8, "dry_penalty_last_n": 0},
+        {"order": "llama.cpp", "dry_multiplier": 0.8, "dry_base": 0.0, "dry_allowed_length": 3},
+        {"dry_multiplier": [0.8, 0, 1], "dry_base": [0.5, 2, 2], "dry_penalty_last_n": [9, 9, 0]},
+        {"repeat_last_n": 0, "dry_penalty_last_n": 0, "dry_base": 0},
+        {"order": "hf", "no_repeat_ngram_size": [-1, 0], "min_length": -1, "min_new_tokens": 0},
+        {"order": "vllm", "repetition_penalty": [1, 1.0], "min_tokens": 0, "stop_token_ids": []},
+        {"order": "vllm", "logit_bias": None, "bad_words_ids": [], "presence_penalty": [0, 0]},
     ],
     ids=str,
 )
@@ -121,9 +131,81 @@ def test_off(params):
     assert chain(**params) == []
 
 
+ALL = 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        (
+            {"repeat_penalty": 1.1, "repeat_last_n": [0, -1, 8]},
+            ls.RepetitionPenalty([1, 1.1, 1.1], [ALL, ALL, 8]),
+        ),
+        (
+            {"order": "llama.cpp", "presence_penalty": [1, 0, 2], "repeat_last_n": [64, 9, 0]},
+            ls.PresencePenalty([1, 0, 0], [64, 9, ALL], prompt=True),
+        ),
+        (
+            {"order": "llama.cpp", "penalty_freq": [1, 0, 2], "penalty_last_n": 9},
+            ls.FrequencyPenalty([1, 0, 2], 9, prompt=True),
+        ),
+        (
+            {"dry_multiplier": [1, 0, 2, 3], "dry_base": [2, 2, 0, 1.5], "dry_penalty_last_n": -1},
+            ls.DRY([1, 0, 0, 3], [2, 2, 1, 1.5]),
+        ),
+        (
+            {"order": "llama.cpp", "dry_multiplier": 1, "dry_penalty_last_n": [0, -1, 7]},
+            ls.DRY([0, 1, 1], window=[ALL, ALL, 7]),
+        ),
+        ({"repeat_penalty": 1.1, "repeat_last_n": np.int64(-1)}, ls.RepetitionPenalty(1.1)),
+        ({"order": "hf", "no_repeat_ngram_size": [-1, 2]}, ls.NoRepeatNGram([ALL, 2])),
+        (
+            {"order": "hf", "min_new_tokens": [-1, 2], "eos_token_id": 0},
+            ls.MinNewTokens([0, 2], [0]),
+        ),
+        (
+            {"order": "vllm", "min_tokens": [0, 2], "stop_token_ids": [0]},
+            ls.MinNewTokens([0, 2], [0]),
+        ),
+        ({"order": "vllm", "repetition_penalty": [1, 2]}, ls.RepetitionPenalty([1, 2])),
+    ],
+    ids=str,
+)
+def test_off_in_some_rows_becomes_what_does_nothing(params, expected):
+    assert chain(**params) == [expected]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"repeat_penalty": 1.5, "repeat_last_n": [0, 2, -1]},
+        {"presence_penalty": [3, 1, 2], "repeat_last_n": [0, 2, 5], "order": "llama.cpp"},
+        {"dry_multiplier": 1, "dry_base": [0, 2, 2], "dry_penalty_last_n": [-1, 9, 0]},
+        {"no_repeat_ngram_size": [0, 2, 3]},
+        {"xtc_probability": 1, "xtc_threshold": [0.6, 0.1, 0.2]},
+    ],
+    ids=str,
+)
+def test_rows_do_what_each_does_alone(params):
+    x = np.log(np.array([[0.4, 0.3, 0.2, 0.1]] * 3, np.float32))
+    past = [0, 1, 2, 0, 1, 2, 0, 1]
+    together = ls.Sampler.from_params(**params).probabilities(x, history=[past] * 3)
+    alone = []
+    for row in range(3):
+        own = {n: v[row] if isinstance(v, list) else v for n, v in params.items()}
+        alone.append(ls.Sampler.from_params(**own).probabilities(x[row], history=past))
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_array_equal(alone[0], ls.Sampler().probabilities(x[0]))
+    assert len(np.unique(together, axis=0)) > 1
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
+        ({"repeat_penalty": 2, "repeat_last_n": -2}, "`window` .* got -2"),
+        ({"repeat_penalty": 2, "repeat_last_n": [9, -2]}, "`window` .* got -2 in row 1"),
+        ({"dry_multiplier": 0, "dry_base": 2}, "`dry_base` has no effect without `dry_multiplier`"),
+        ({"min_tokens": 3, "stop_token_ids": []}, "`min_new_tokens` needs `eos_token_id` or"),
         ({"repeat_last_n": 64}, "without `repetition_penalty` or `frequency_penalty` or `pres"),
         ({"order": "hf", "repetition_penalty": 2, "repeat_last_n": 9}, "unknown to order='hf'"),
         ({"order": "hf", "presence_penalty": 1}, "unknown to order='hf', only to 'default', 'vl"),
