@@ -1,14 +1,16 @@
 """Strings, callbacks and deadlines that end a text."""
 
+import sys
 import time
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import logit_sampling as ls
+from logit_sampling.generation import stopping
 from logit_sampling.generation.stopping import StopStrings
 from tests.generation.models import Bytes, counter, writer
 
@@ -23,25 +25,94 @@ def cut(text: str, strings: tuple[str, ...]) -> tuple[str, str | None]:
     return text, None
 
 
-@given(st.lists(st.text("ab\n", max_size=3), max_size=8), st.sets(st.text("ab\n", min_size=1)))
-def test_pieces_are_the_text_before_the_first_stop_string(
-    pieces: list[str], strings: set[str]
+def by_definition(pieces: list[tuple[str, bool]], strings: set[str]) -> list[str]:
+    """What each piece tells, and last the stop string that ended the text, or nothing."""
+    text, shown, told = "", 0, []
+    for piece, look in pieces:
+        for character in piece:
+            text += character
+            done = [s for s in strings if look and text.endswith(s)]
+            if done:
+                found = max(done, key=len)
+                return [*told, text[shown : len(text) - len(found)], found]
+        ends = (text[start:] for start in range(len(text) + 1))
+        held = next(end for end in ends if not end or any(s[:-1].startswith(end) for s in strings))
+        told.append(text[shown : len(text) - len(held)])
+        shown = len(text) - len(held)
+    return [*told, ""]
+
+
+PIECES = st.lists(st.tuples(st.text("ab", max_size=4), st.booleans()), max_size=8)
+STRINGS = st.sets(st.text("ab", min_size=1, max_size=6), max_size=6)
+
+
+@settings(max_examples=500)
+@given(PIECES, STRINGS)
+def test_what_is_told_is_what_the_definition_says(
+    pieces: list[tuple[str, bool]], strings: set[str]
 ) -> None:
-    stops, shown = StopStrings(tuple(strings)), ""
-    whole, found = cut("".join(pieces), tuple(strings))
-    for piece in pieces:
-        new = stops.push(piece)
-        assert stops.length == len(shown) + len(new)
-        shown += new
-        assert whole.startswith(shown)  # nothing of a stop string comes early
-        if stops.found is not None:
-            break
-    assert stops.found == found
-    if found is not None:
-        assert shown == whole
-    # What is held back could begin a stop string; nothing else is.
-    held = whole[len(shown) :]
-    assert not held or any(s.startswith(held) for s in strings)
+    known = StopStrings(tuple(strings))
+    for stops in (known, known.another()):  # of one text and the next
+        told = []
+        for piece, look in pieces:
+            told.append(stops.push(piece, look))
+            assert stops.length == len("".join(told))
+            if stops.found is not None:
+                break
+        assert [*told, stops.found or ""] == by_definition(pieces, strings)
+        rest = stops.end()
+        text = "".join(piece for piece, _ in pieces)
+        assert ("".join(told) + rest == text) if stops.found is None else rest == ""
+        assert stops.found is None or stops.push("ab") == ""  # there is nothing behind it
+
+
+class Counted(str):
+    """A string that counts the characters that are taken out of it."""
+
+    taken = 0
+
+    def __getitem__(self, key: Any) -> str:
+        part = super().__getitem__(key)
+        Counted.taken += len(part)
+        return part
+
+
+def operations(strings: list[str], pieces: list[str]) -> float:
+    """How many lines of code and characters of strings a character of the text takes."""
+    stops = StopStrings([Counted(string) for string in strings])
+    lines = Counted.taken = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal lines
+        lines += event == "line"
+        return trace if frame.f_code.co_filename == stopping.__file__ else None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        for piece in pieces:
+            stops.push(piece)
+    finally:
+        sys.settrace(before)
+    return (lines + Counted.taken) / sum(map(len, pieces))
+
+
+@pytest.mark.parametrize(
+    ("strings", "pieces"),
+    [
+        (["x" * 10000], ["the ", "king", "\n"] * 300),
+        (["a" * 9999 + "b"], ["a"] * 12000),
+        (["a" * 5000 + "b" * 5000], (["a"] * 5000 + ["c"]) * 3),
+        ([f"{i:010}" for i in range(10000)], [*"the king 01 00000000100000"] * 40),
+        ([f"{i:05}" * 200 for i in range(10000)], [*"the king 0000100001"] * 40),
+        (["a" * 9990 + f"{i:010}" for i in range(1000)], ["a"] * 3000),
+        (["a" * i + "b" for i in range(1000)], ["a"] * 3000),
+    ],
+)
+def test_a_character_costs_the_same_whatever_the_strings(
+    strings: list[str], pieces: list[str]
+) -> None:
+    assert operations(strings, pieces) < 100
 
 
 def test_what_is_not_looked_at_ends_nothing() -> None:
