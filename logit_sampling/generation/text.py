@@ -1,36 +1,49 @@
 """Text out of token ids, whole or piece by piece."""
 
+import re
 from collections.abc import Callable
+from difflib import SequenceMatcher
+
+from logit_sampling.generation.stopping import StopStrings
 
 Decode = Callable[[list[int]], str]
 
 _INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-_CONTEXT = 4  # tokens; a character of UTF-8 has at most so many bytes
+# What a text may end in that the next tokens change: the first bytes of a character, or what the
+# clean-up of spaces in transformers joins: " .", " n't", " ' ", " 've", and the others.
+_OPEN = re.compile(rf"(?:{_INCOMPLETE}+| +n? *'?[vr]?)\Z")
+_REACH = 8  # characters of a text's end that the next tokens may change, at most
 _TAIL = 16  # tokens behind which a stream goes on
-_MISREAD = 3  # bytes that a text cut in front of them may show otherwise
+_MOST = 8 * _TAIL  # tokens that may be without a text that can be told
+_SHOWN = 2  # told characters that the last tokens must show alone, so as to go on with them
 
 
 def continuation(decode: Decode, prompt: list[int], ids: list[int]) -> str:
-    """Return what `ids` add to the text of `prompt`.
-
-    They are decoded behind the end of the prompt, since some tokenizers drop the space before the
-    first word of a text.
+    """Return what `ids` add to the text of `prompt`: the pieces of a :class:`TextStream`.
 
     Args:
         decode: token ids -> text, U+FFFD where bytes are no UTF-8.
         prompt: the token ids before.
         ids: the token ids to show.
     """
-    context = prompt[-_CONTEXT:]
-    return decode(context + ids)[len(decode(context).rstrip(_INCOMPLETE)) :]
+    stream = TextStream(decode, prompt)
+    return "".join([*map(stream.push, ids), stream.end()])
 
 
 class TextStream:
-    """The text of a growing list of token ids, in pieces of whole characters.
+    """The text of a growing list of token ids, in pieces that later tokens leave as they are.
 
-    A character may span tokens: its first bytes alone decode to U+FFFD, so no piece ends in one.
-    The pieces joined are the text that :func:`continuation` gives, without such an end. A piece
-    costs the same however long the text is.
+    Tokens are decoded behind those before them, since some tokenizers drop the space before the
+    first word of a text, or join words and punctuation. The end of a text is held back while the
+    next tokens may change it, at most 8 characters: the first bytes of a character, which decode to
+    U+FFFD, and what the clean-up of spaces in transformers joins (``do n '`` and ``t`` to
+    ``don't``) if the decode put the space there. Where a decode changes what was told nonetheless,
+    the told pieces stay, and from there on the last 8 characters are always held back. So the
+    pieces are the decoded text where a token changes no more than them; where one does, the pieces
+    are the text.
+
+    A token costs the decoding of 16 to 32 tokens, up to 144 where the last ones show nothing; what
+    tokens further back leave open is settled.
 
     >>> def decode(ids):
     ...     return bytes(ids).decode("utf-8", errors="replace")
@@ -39,33 +52,109 @@ class TextStream:
     ['O', '', 'é']
 
     Args:
-        decode: token ids -> text; more ids only add to the text, but for U+FFFD at its end.
+        decode: token ids -> text.
         prompt: the token ids before.
     """
 
     def __init__(self, decode: Decode, prompt: list[int] | None = None) -> None:
         self._decode = decode
-        self._ids = (prompt or [])[-_CONTEXT:]  # the latest
-        self._sent = len(decode(self._ids).rstrip(_INCOMPLETE))  # characters of their text
+        self._ids = (prompt or [])[-_TAIL:]  # the latest
+        self._text = decode(self._ids) if self._ids else ""  # theirs
+        self._told = len(self._text.rstrip(_INCOMPLETE))  # so many characters of it
+        self._rewrites = False  # whether told characters were seen to change
 
     def push(self, token_id: int) -> str:
-        """Add a token and return the characters that are now complete."""
+        """Add a token, and return the characters that are now settled."""
+        told = self._text[: self._told]
         self._ids.append(token_id)
-        text = self._decode(self._ids)
-        known = text.rstrip(_INCOMPLETE)
-        piece = known[self._sent :]
-        self._sent = max(self._sent, len(known))
-        if len(self._ids) >= 2 * _TAIL and len(text) == self._sent:
-            self._forget(text)
+        self._text = self._decode(self._ids)
+        if not self._text.startswith(told):
+            self._told, self._rewrites = _end_of(told, self._text), True
+        settled = self._settled()
+        piece = self._text[self._told : settled]
+        self._told = settled
+        if len(self._ids) >= 2 * _TAIL:
+            self._forget()
         return piece
 
-    def _forget(self, text: str) -> None:
-        """Go on with the last tokens alone, if they decode to the end of `text` by themselves.
+    def end(self) -> str:
+        """End the text, and return what was held back."""
+        piece, self._told = self._text[self._told :], len(self._text)
+        return piece
 
-        They may begin within a character, or lose a space, and then show a little more or less at
-        their beginning, which was sent.
+    def _settled(self) -> int:
+        """Return how many characters of the text the next tokens leave as they are."""
+        least = max(len(self._text) - _REACH, self._told)
+        if self._rewrites:
+            return least
+        found = _OPEN.search(self._text, least)
+        return len(self._text) if found is None or self._spelled(found[0]) else found.start()
+
+    def _spelled(self, end: str) -> bool:
+        """Tell whether the last tokens, each decoded alone, spell the end of the text."""
+        last = self._ids[-len(end) :]
+        return _INCOMPLETE not in end and "".join(self._decode([i]) for i in last).endswith(end)
+
+    def _forget(self) -> None:
+        """Go on with the last tokens alone, if they end in the same text by themselves.
+
+        They may show their beginning otherwise, which was told: a part of a character, or no space.
         """
+        held = len(self._text) - self._told
         last = self._ids[-_TAIL:]
-        alone = self._decode(last)
-        if len(alone) > 2 * _MISREAD and text.endswith(alone[_MISREAD:]):
-            self._ids, self._sent = last, len(alone)
+        text = self._decode(last)
+        if not text.endswith(self._text[-held - _SHOWN :]):
+            if len(self._ids) < _MOST:
+                return
+            last = self._ids[:_TAIL] + last  # behind the text that the first ones show
+            text = self._decode(last)
+        self._ids, self._text, self._told = last, text, max(len(text) - held, 0)
+
+
+class GrowingText:
+    """The text of a row while it grows, up to a stop string.
+
+    Args:
+        decode: token ids -> text.
+        prompt: the token ids before.
+        stops: what ends the text.
+    """
+
+    def __init__(self, decode: Decode, prompt: list[int], stops: StopStrings) -> None:
+        self._stream, self._stops = TextStream(decode, prompt), stops
+        self._pieces: list[str] = []
+        self._look = True
+
+    @property
+    def text(self) -> str:
+        """All that was told."""
+        return "".join(self._pieces)
+
+    @property
+    def found(self) -> str | None:
+        """The stop string that ended the text."""
+        return self._stops.found
+
+    def push(self, token_id: int, look: bool) -> str:
+        """Add a token, and return what is now known to belong to the text.
+
+        With `look` false no stop string ends in what the token settles.
+        """
+        self._look = look
+        self._pieces.append(self._stops.push(self._stream.push(token_id), look))
+        return self._pieces[-1]
+
+    def end(self) -> str:
+        """End the text, and return what was held back of it."""
+        piece = self._stops.push(self._stream.end(), self._look) + self._stops.end()
+        self._pieces.append(piece)
+        return piece
+
+
+def _end_of(told: str, text: str) -> int:
+    """Return where in `text` ends what became of `told`."""
+    end = 0
+    for tag, low, high, start, stop in SequenceMatcher(None, told, text, False).get_opcodes():
+        if tag != "insert":
+            end = min(start + high - low, stop)
+    return end

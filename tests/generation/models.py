@@ -36,6 +36,14 @@ def writer(text: str, vocabulary: int = 256) -> "CallableModel":
     return CallableModel(function)
 
 
+class Script(CallableModel):
+    """A model that writes `ids` behind a prompt of one token, and then the first of them."""
+
+    def __init__(self, ids: Sequence[int], vocabulary: int) -> None:
+        table = 99.0 * np.eye(vocabulary, dtype=np.float32)[[*ids, ids[0]]]
+        super().__init__(lambda given: np.repeat(table[[given.shape[1] - 1]], len(given), axis=0))
+
+
 class Windowed:
     """A model whose logits depend on all it has read and on the place of each token.
 

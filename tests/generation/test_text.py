@@ -1,7 +1,12 @@
+from typing import Any
+
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from logit_sampling.generation.text import TextStream, continuation
+from tests.generation.decodes import EXACT, OTHERS, Decoder
 
 
 def decode(ids: list[int]) -> str:
@@ -55,3 +60,77 @@ def test_character_that_begins_in_the_prompt_is_completed() -> None:
 @given(st.text(max_size=8), st.text(max_size=8))
 def test_continuation_is_the_text_after_a_whole_prompt(prompt: str, text: str) -> None:
     assert continuation(decode, list(prompt.encode()), list(text.encode())) == text
+
+
+@st.composite
+def ids_of(draw: Any, decoder: Decoder, size: int) -> list[int]:
+    """Some of its tokens, again and again, so that long runs of a few are among them."""
+    few = draw(st.lists(st.integers(0, len(decoder.tokens) - 1), min_size=1, max_size=8))
+    return draw(st.lists(st.sampled_from(few), min_size=1, max_size=size))
+
+
+@pytest.mark.parametrize("name", EXACT)
+@given(data=st.data())
+def test_pieces_are_what_the_decoded_text_adds(name: str, data: Any) -> None:
+    decoder = EXACT[name]
+    ids = data.draw(ids_of(decoder, 80))
+    whole = decoder.decode([0, *ids])[len(decoder.decode([0])) :]
+    stream, shown = TextStream(decoder.decode, [0]), ""
+    for token in ids:
+        shown += stream.push(token)
+        assert whole.startswith(shown)
+    assert shown + stream.end() == whole == continuation(decoder.decode, [0], ids)
+
+
+def told(decoder: Decoder, *tokens: str) -> list[str]:
+    """What each token, and at last the end, is told of the text behind the first token."""
+    stream = TextStream(decoder.decode, [0])
+    return [*(stream.push(decoder.tokens.index(token)) for token in tokens), stream.end()]
+
+
+def test_a_space_that_the_decode_put_there_waits_for_what_takes_it_away() -> None:
+    cleaned = EXACT["word pieces, cleaned"]
+    assert told(cleaned, "do", "n", "'", "t", ",", "do") == [" do", "", "", "n't", ",", " do", ""]
+    assert told(cleaned, "n", "know", "##s", "n") == ["", " n know", "s", "", " n"]
+    spelled = told(Decoder(("a", " n", " "), "".join), " n", " ", "a", " ")
+    assert spelled == [" n", " ", "a", " ", ""]  # these spaces are of the tokens
+
+
+def test_a_told_piece_stays_and_from_there_on_more_is_held_back() -> None:
+    cleaned, composed = OTHERS["cleaned"], OTHERS["composed"]
+    assert told(cleaned, " n", "'t", "b", " n", "'t", " ,", "b", "b") == [
+        " n", "", "", "", "", "", "", "'", "tbn't,bb",
+    ]  # fmt: skip
+    assert told(composed, "a", "\u0301", "u") == ["a", "", "", "u"]
+
+
+@pytest.mark.parametrize("name", [*EXACT, *OTHERS])
+def test_a_token_decodes_a_few_tokens_however_long_the_text(name: str) -> None:
+    decoder, sizes = (EXACT | OTHERS)[name], []
+
+    def decode(ids: list[int]) -> str:
+        sizes.append(len(ids))
+        return decoder.decode(ids)
+
+    stream = TextStream(decode, [0])
+    rng = np.random.default_rng(0)
+    for token in rng.integers(0, len(decoder.tokens), 5000).tolist():
+        stream.push(token)
+    assert max(sizes) <= 144
+    if name in EXACT:  # and where that is never so, one decode of 24 on average
+        assert max(sizes) <= 40 and sum(sizes) <= 30 * 5000
+
+
+@pytest.mark.parametrize("token", ["\n", " "])
+def test_what_shows_nothing_for_long_costs_no_more(token: str) -> None:
+    stripped, sizes = EXACT["stripped"], []
+
+    def decode(ids: list[int]) -> str:
+        sizes.append(len(ids))
+        return stripped.decode(ids)
+
+    stream = TextStream(decode, [0])
+    pieces = [stream.push(stripped.tokens.index(token)) for _ in range(5000)]
+    assert max(sizes) <= 144 and set(pieces) == {""}
+    shown = stream.push(0)
+    assert shown == token * len(shown[:-1]) + "a" and len(shown) > 16
