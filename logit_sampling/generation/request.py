@@ -197,12 +197,13 @@ class Request:
 
         One that the tokenizer cannot decode ends as an error, without a text.
         """
+        if row.text is not None:
+            return row.text
         decode = needed_tokenizer(self.tokenizer, self.model.name).decode
         try:
-            return continuation(decode, row.prompt, row.shown)[: row.text_length]
+            return continuation(decode, row.prompt, row.shown)
         except Exception as error:  # whatever a tokenizer raises
-            if row.error is None:
-                row.fail(f"row {i}: {undecodable(error)}")
+            row.fail(f"row {i}: {undecodable(error)}")
             return ""
 
     def prompt_text(self, row: int) -> str:

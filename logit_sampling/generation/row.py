@@ -21,7 +21,7 @@ class Row:
         finish_reason: empty while the text grows.
         error: why it cannot go on, if its finish reason is "error".
         stop_string: the one that ended it.
-        text_length: at which character a stop string cut the text.
+        text: what was told of it while it grew; None if nothing was.
         score: what a search ranks it by.
         rounds: how often the target checked a draft.
         accepted: how many drafted tokens it kept.
@@ -37,7 +37,7 @@ class Row:
     finish_reason: str = ""
     error: str | None = None
     stop_string: str | None = None
-    text_length: int | None = None
+    text: str | None = None
     score: float | None = None
     rounds: int = 0
     accepted: int = 0

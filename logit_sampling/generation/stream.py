@@ -13,7 +13,7 @@ from logit_sampling.generation.request import Request, undecodable
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.row import Alternatives
 from logit_sampling.generation.stopping import StopStrings
-from logit_sampling.generation.text import TextStream
+from logit_sampling.generation.text import GrowingText
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,11 @@ class Stream(Iterator[TextEvent]):
         self._request, self._rows = request, request.rows()
         self._told = [-1] * len(self._rows)  # tokens of which there was an event; -1: no event
         self._pieces = [""] * len(self._rows)  # text that is known but not told
-        self._texts: list[tuple[TextStream, StopStrings]] = []
+        self._texts: list[GrowingText] = []
         if with_text or request.stop:
             decode = needed_tokenizer(request.tokenizer, request.model.name).decode
-            self._texts = [
-                (TextStream(decode, row.prompt), StopStrings(request.stop)) for row in self._rows
-            ]
+            stops = StopStrings(request.stop)
+            self._texts = [GrowingText(decode, row.prompt, stops.another()) for row in self._rows]
         self._result: GenerationResult | None = None
         self._events = self._run()
 
@@ -128,16 +127,13 @@ class Stream(Iterator[TextEvent]):
         """Return why row `i` ends with its newest token, or an empty string."""
         row, request = self._rows[i], self._request
         if self._texts:
-            text, stops = self._texts[i]
-            look = len(row.ids) > request.min_new_tokens
+            text, look = self._texts[i], len(row.ids) > request.min_new_tokens
             try:
-                piece = text.push(row.ids[-1])
+                self._pieces[i] += text.push(row.ids[-1], look)
             except Exception as error:  # whatever a tokenizer raises
                 row.error = f"row {i}, new token {len(row.ids) - 1}: {undecodable(error)}"
                 return "error"
-            self._pieces[i] += stops.push(piece, look)
-            if stops.found is not None:
-                row.stop_string, row.text_length = stops.found, stops.length
+            if text.found is not None:
                 return "stop_string"
         if len(row.ids) == request.max_new_tokens:
             return "length"
@@ -151,8 +147,8 @@ class Stream(Iterator[TextEvent]):
         if self._texts:
             if self._told[i] < 0 and request.echo:
                 piece = request.prompt_text(i) + piece
-            if row.finish_reason:  # what was held back
-                piece += request.text(i, row)[self._texts[i][1].length :]
+            if row.finish_reason:
+                piece += self._rest(i)
         new, self._told[i] = len(row.ids) > max(self._told[i], 0), len(row.ids)
         return TextEvent(
             row=i,
@@ -164,6 +160,19 @@ class Stream(Iterator[TextEvent]):
             finish_reason=row.finish_reason or None,
             error=row.error,
         )
+
+    def _rest(self, i: int) -> str:
+        """Return what was held back of the text of a row that ends; a stop string may end in it."""
+        row, text = self._rows[i], self._texts[i]
+        try:
+            piece = text.end(row.shown) if row.error is None else ""
+        except Exception as error:  # whatever a tokenizer raises
+            piece = ""
+            row.fail(f"row {i}: {undecodable(error)}")
+        row.text, row.stop_string = text.text, text.found
+        if text.found is not None:
+            row.finish_reason = "stop_string"
+        return piece
 
 
 def stream(model: Any, prompts: Prompt | Sequence[Prompt], **options: Any) -> Stream:

@@ -65,9 +65,8 @@ class TextStream:
 
     def push(self, token_id: int) -> str:
         """Add a token, and return the characters that are now settled."""
-        told = self._text[: self._told]
-        self._ids.append(token_id)
-        self._text = self._decode(self._ids)
+        told, ids = self._text[: self._told], [*self._ids, token_id]
+        self._text, self._ids = self._decode(ids), ids  # as it was, if that is interrupted
         if not self._text.startswith(told):
             self._told, self._rewrites = _end_of(told, self._text), True
         settled = self._settled()
@@ -122,7 +121,7 @@ class GrowingText:
 
     def __init__(self, decode: Decode, prompt: list[int], stops: StopStrings) -> None:
         self._stream, self._stops = TextStream(decode, prompt), stops
-        self._pieces: list[str] = []
+        self._pieces: list[str] = []  # that of each token
         self._look = True
 
     @property
@@ -144,11 +143,12 @@ class GrowingText:
         self._pieces.append(self._stops.push(self._stream.push(token_id), look))
         return self._pieces[-1]
 
-    def end(self) -> str:
-        """End the text, and return what was held back of it."""
-        piece = self._stops.push(self._stream.end(), self._look) + self._stops.end()
-        self._pieces.append(piece)
-        return piece
+    def end(self, ids: list[int]) -> str:
+        """End the text of these tokens, and return what was not told of it."""
+        rest = [self.push(token, self._look) for token in ids[len(self._pieces) :]]  # interrupted
+        rest += [self._stops.push(self._stream.end(), self._look), self._stops.end()]
+        self._pieces += rest[-2:]
+        return "".join(rest)
 
 
 def _end_of(told: str, text: str) -> int:

@@ -2,11 +2,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import logit_sampling as ls
 from logit_sampling.generation.text import TextStream, continuation
 from tests.generation.decodes import EXACT, OTHERS, Decoder
+from tests.generation.models import Script
+from tests.generation.test_stopping import cut
 
 
 def decode(ids: list[int]) -> str:
@@ -80,6 +83,62 @@ def test_pieces_are_what_the_decoded_text_adds(name: str, data: Any) -> None:
         shown += stream.push(token)
         assert whole.startswith(shown)
     assert shown + stream.end() == whole == continuation(decoder.decode, [0], ids)
+
+
+@pytest.mark.parametrize("name", [*EXACT, *OTHERS])
+@settings(max_examples=20)
+@given(data=st.data())
+def test_stream_and_generate_tell_one_text_and_find_one_stop_string(name: str, data: Any) -> None:
+    decoder = (EXACT | OTHERS)[name]
+    ids = data.draw(ids_of(decoder, 24))
+    options: dict[str, Any] = {
+        "sampler": ls.Greedy(), "tokenizer": decoder, "max_new_tokens": len(ids)
+    }  # fmt: skip
+    model = Script(ids, len(decoder.tokens))
+    text = ls.generate(model, "x", **options).texts[0]
+    assert text == continuation(decoder.decode, [0], ids)
+    letters = st.sampled_from(sorted(set(text)) or ["x"])
+    stop = data.draw(st.lists(st.text(letters, min_size=1, max_size=3), max_size=3))
+    pieces: list[str] = []
+    told = ls.generate(
+        model, "x", stop=stop, on_text=lambda _, piece: pieces.append(piece), **options
+    )
+    plain = ls.generate(model, "x", stop=stop, **options)
+    stream = ls.stream(model, "x", stop=stop, **options)
+    shown = "".join(map(str, stream))
+    before, found = cut(text, tuple(stop))
+    assert shown == "".join(pieces) == before
+    reason = "length" if found is None else "stop_string"
+    for result in (told, plain, stream.result):
+        assert (result.texts, result.finish_reasons) == ([before], [reason])
+        assert (result.stop_strings or [None]) == [found]
+        assert result.token_ids == plain.token_ids
+
+
+def test_a_stop_string_ends_in_what_is_told_at_the_end() -> None:
+    cleaned = EXACT["word pieces, cleaned"]
+    ids = [cleaned.tokens.index(token) for token in ("do", "n", ".")]
+    options: dict[str, Any] = {"sampler": ls.Greedy(), "tokenizer": cleaned, "stop": ["n", " s"]}
+    for ends, written in (({"max_new_tokens": 2}, ids[:2]), ({"stop_at_end": ids[2:]}, ids)):
+        result = ls.generate(Script(ids, len(cleaned.tokens)), "x", **(options | ends))
+        assert (result.texts, result.token_ids) == ([" do "], [written])
+        assert (result.finish_reasons, result.stop_strings) == (["stop_string"], ["n"])
+
+
+def test_an_interrupted_decode_loses_no_text() -> None:
+    calls = []
+
+    class Interrupted(Decoder):
+        def decode(self, ids: list[int]) -> str:
+            calls.append(ids)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+            return super().decode(ids)
+
+    letters = Interrupted(("a", "b", "c"), "".join)
+    stream = ls.stream(Script([0, 1, 2], 3), "x", tokenizer=letters, sampler=ls.Greedy())
+    assert [str(event) for event in stream] == ["a", "b", "c"]
+    assert stream.result.texts == ["abc"] and stream.result.finish_reasons == ["interrupted"]
 
 
 def told(decoder: Decoder, *tokens: str) -> list[str]:
