@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from logit_sampling.generation.arguments import Samplers
-from logit_sampling.generation.model import Tokenizer
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request, Search
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
@@ -29,7 +28,7 @@ def generate(
     overflow: str = "error",
     top_log_probs: int = 0,
     echo: bool = False,
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Any = None,
     on_text: Callable[[int, str], None] | None = None,
     search: Search | None = None,
     draft: Any = None,
@@ -54,9 +53,10 @@ def generate(
             function or Keras model from int32 token ids [batch, length] to logits [batch, length,
             vocab] (or [batch, vocab], those of the last position), or an object that is a
             :class:`~logit_sampling.generation.model.Model`.
-        prompts: a string, a list of strings, or a list of lists of token ids. A string is encoded
-            as the model's preprocessor says (with its start token or without); ids are taken as
-            they are.
+        prompts: a string, a list of strings, or a list of lists of token ids; or bytes, arrays and
+            tensors with the same, which may be ragged. A string is encoded as the model's
+            preprocessor says (with its start token, which makes a prompt of the empty one, or
+            without); ids are taken as they are.
         sampler: draws the tokens; by default from the model's own distribution. A list has one for
             each prompt. A parameter with a value per row has one for each row that the sampler
             draws for.
@@ -83,7 +83,8 @@ def generate(
         top_log_probs: how many of the likeliest tokens to tell at each place.
         echo: whether texts begin with the prompt and the result tells its log-probabilities, for
             which the prompt is read once more.
-        tokenizer: has `encode(text)` and `decode(ids)`, in place of the model's, if it has one.
+        tokenizer: in place of the model's, if it has one: has `encode(text)` and `decode(ids)`, as
+            those of tokenizers and transformers, or `tokenize` and `detokenize`, as KerasHub's.
         on_text: called as `on_text(row, piece)` while the texts grow. Pieces are whole characters,
             and those of a row together are its text. See also :func:`stream`.
         search: another way to write texts: a :class:`BeamSearch` or a :class:`ContrastiveSearch`.

@@ -10,6 +10,7 @@ import numpy as np
 
 from logit_sampling.generation.language_model import as_model
 from logit_sampling.generation.model import Cache, Model, Output, Tokenizer
+from logit_sampling.generation.tokenizers import as_tokenizer, token_count
 
 
 def model_and_tokenizer(model: Any, tokenizer: Any) -> tuple[Model, Tokenizer | None]:
@@ -20,18 +21,9 @@ def model_and_tokenizer(model: Any, tokenizer: Any) -> tuple[Model, Tokenizer | 
         tokenizer: one in place of the model's, or None.
     """
     runner = as_model(model)
-    chosen = tokenizer or runner.tokenizer
+    chosen = as_tokenizer(runner.tokenizer if tokenizer is None else tokenizer)
     count = token_count(chosen)
     return runner if count is None else KnownTokens(runner, count), chosen
-
-
-def token_count(tokenizer: Any) -> int | None:
-    """Return the number behind the last id that a token has, None if a tokenizer does not tell."""
-    if hasattr(tokenizer, "get_vocab"):  # of Hugging Face: ids may be left out
-        return max(tokenizer.get_vocab().values(), default=-1) + 1
-    if hasattr(tokenizer, "vocabulary_size"):
-        return tokenizer.vocabulary_size()
-    return None
 
 
 class KnownTokens:

@@ -16,6 +16,7 @@ from logit_sampling.generation.key_value_cache import Steps, serves
 from logit_sampling.generation.model import Cache, Model, Output, needed_tokenizer
 from logit_sampling.generation.remembered import remembered
 from logit_sampling.generation.row_caches import RowSteps
+from logit_sampling.generation.tokenizers import token_count
 
 _WIDTH = 64  # tokens to multiples of which texts are padded where there is no cache
 
@@ -36,12 +37,7 @@ class KerasHubTokenizer:
 
     def vocabulary_size(self) -> int | None:
         """Return the number behind the last id that a token has, None if that is not known."""
-        vocabulary = getattr(self._tokenizer, "vocabulary", {})
-        if vocabulary is None:  # it was given none
-            return None
-        if vocabulary:  # ids may be left out
-            return max(vocabulary.values()) + 1
-        return int(self._tokenizer.vocabulary_size())
+        return token_count(self._tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, after the start token if the preprocessor adds one."""

@@ -1,53 +1,114 @@
-"""Prompts: strings or token ids, checked."""
+"""Prompts: text or token ids of any kind, checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from reprlib import repr as brief
 from typing import Any
 
-import numpy as np
-
+from logit_sampling.arrays import is_symbolic, library_of, to_numpy
 from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
+from logit_sampling.generation.tokenizers import as_text
 
 Prompt = str | Sequence[int]
 
 
-def listed(prompts: Prompt | Sequence[Prompt], name: str = "prompt") -> list[Prompt]:
-    """Return a list of prompts; raise ValueError if it is none, or empty."""
-    if not isinstance(prompts, str | Sequence | np.ndarray):
-        raise ValueError(f"{name}s must be a string or a list of {name}s, got {prompts!r}")
-    given: list[Any] = [prompts] if isinstance(prompts, str) else list(prompts)
+def listed(prompts: Any, name: str = "prompt") -> list[Prompt]:
+    """Return a list of prompts, text as strings.
+
+    Args:
+        prompts: text, as a string, UTF-8 bytes, or an array or tensor with one string; or several
+            prompts, in a sequence, an array, or a tensor, which may be ragged.
+        name: what to call one.
+
+    Raises:
+        ValueError: something else; no prompt; token ids that are not in a list of their own; bytes
+            that are no UTF-8.
+    """
+    text = as_text(prompts)
+    given = _rows(prompts) if text is None else [text]
+    if given is None:
+        raise ValueError(
+            f"{name}s must be a string or a list of {name}s, got {_described(prompts)}"
+        )
     if not given:
         raise ValueError(f"{name}s is empty: give at least one {name}")
-    if any(isinstance(prompt, int | np.integer) for prompt in given):
+    texts = [as_text(prompt) for prompt in given]
+    if any(text is None and _single(p) for text, p in zip(texts, given, strict=True)):
         raise ValueError(f"{name}s are lists of token ids: wrap a single one, [[1, 2, 3]]")
-    return given
+    return [prompt if text is None else text for text, prompt in zip(texts, given, strict=True)]
+
+
+def _rows(prompts: Any) -> list[Any] | None:
+    """Return what several prompts are; None for what cannot be several."""
+    if is_symbolic(prompts) or _single(prompts):
+        return None
+    if hasattr(prompts, "to_list") and library_of(prompts) == "tensorflow":
+        return prompts.to_list()  # a RaggedTensor
+    known = isinstance(prompts, Sequence) or hasattr(prompts, "__array__")
+    return list(prompts) if known or library_of(prompts) else None
+
+
+def _single(x: Any) -> bool:
+    return isinstance(x, int) or getattr(x, "shape", None) == ()
+
+
+def _described(given: Any) -> str:
+    if isinstance(given, Mapping):
+        keys = ", ".join(map(str, given))
+        return f"a {type(given).__name__} of {keys}: pass its token ids, without the padding"
+    return " ".join(brief(given).split())
 
 
 def token_ids(
-    index: int, prompt: Prompt, model: Model, tokenizer: Tokenizer | None, name: str = "prompt"
+    index: int, prompt: Any, model: Model, tokenizer: Tokenizer | None, name: str = "prompt"
 ) -> list[int]:
-    """Return the ids of a prompt; raise ValueError if it is empty or no ids of the model's."""
-    if np.size(prompt) == 0 or (isinstance(prompt, str) and not prompt):
-        raise ValueError(f"{name} {index} is empty: give at least one token")
-    if not isinstance(prompt, str):
-        given, end = np.asarray(prompt), model.vocab_size or np.inf
-        if given.ndim != 1 or given.dtype.kind not in "iu" or not all(0 <= i < end for i in given):
-            raise ValueError(
-                f"{name} {index} must be a string or a list of integers in [0, {end}), the token "
-                f"ids; got {prompt!r}"
-            )
-        return given.tolist()
+    """Return the ids of a prompt; an empty string is one where a start token goes before it.
+
+    Raises:
+        ValueError: it is empty, no UTF-8 text, or no ids of the model's.
+    """
+    if isinstance(prompt, str):
+        return _encoded(index, prompt, model, needed_tokenizer(tokenizer, model.name), name)
+    end = model.vocab_size or 2**31
+    wanted = f"{name} {index} must be a string or a list of integers in [0, {end}), the token ids"
     try:
-        prompt.encode("utf-8")
+        ids = to_numpy(prompt)
+    except ValueError:
+        raise ValueError(f"{wanted}; got {_described(prompt)}") from None
+    if not ids.size:
+        raise ValueError(f"{name} {index} is empty: give at least one token")
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise ValueError(f"{wanted}; got {_described(prompt)}")
+    if outside := [i for i in ids.tolist() if not 0 <= i < end]:
+        raise ValueError(f"{wanted}; got {brief(outside)}")
+    return ids.tolist()
+
+
+def _encoded(
+    index: int, text: str, model: Model, tokenizer: Tokenizer, name: str = "prompt"
+) -> list[int]:
+    try:
+        text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{name} {index} is not UTF-8 text: character {error.start} is {prompt[error.start]!r}"
+            f"{name} {index} is not UTF-8 text: character {error.start} is {text[error.start]!r}"
         ) from None
-    return [int(i) for i in needed_tokenizer(tokenizer, model.name).encode(prompt)]
+    ids, end = [int(i) for i in tokenizer.encode(text)], model.vocab_size or 2**31
+    if outside := [i for i in ids if not 0 <= i < end]:
+        raise ValueError(
+            f"{name} {index}: the tokenizer gives ids that model {model.name!r} does not have, "
+            f"which are in [0, {end}): {brief(outside)}"
+        )
+    if not text and (not ids or name != "prompt"):  # of an empty text nothing can be told
+        why = f"is empty, and model {model.name!r} has no start token to begin with"
+        raise ValueError(f"{name} {index} {why}: give at least one token")
+    if not ids:
+        raise ValueError(f"{name} {index} has no token: the tokenizer finds none in {text!r}")
+    return ids
 
 
 def encode_prompt(
     index: int,
-    prompt: Prompt,
+    prompt: Any,
     model: Model,
     tokenizer: Tokenizer | None,
     max_new_tokens: int,

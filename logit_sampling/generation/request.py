@@ -128,7 +128,7 @@ class Request:
         overflow: str = "error",
         top_log_probs: int = 0,
         echo: bool = False,
-        tokenizer: Tokenizer | None = None,
+        tokenizer: Any = None,
         search: Search | None = None,
         draft: Any = None,
         num_draft: int | None = None,
@@ -211,7 +211,8 @@ class Request:
         prompt = self.given[row // self.n]
         if isinstance(prompt, str):
             return prompt
-        return needed_tokenizer(self.tokenizer, self.model.name).decode(list(prompt))
+        decode = needed_tokenizer(self.tokenizer, self.model.name).decode
+        return decode(self.prompts[row // self.n])
 
     def result(self, rows: Sequence[Row]) -> GenerationResult:
         """Return what finished rows say."""

@@ -11,7 +11,7 @@ from logit_sampling.checks import warn_if_probabilities
 from logit_sampling.generation.arguments import check_on_error
 from logit_sampling.generation.known_tokens import model_and_tokenizer
 from logit_sampling.generation.log_probs import LogProbs
-from logit_sampling.generation.model import Model, Tokenizer
+from logit_sampling.generation.model import Model
 from logit_sampling.generation.prompts import Prompt, listed, token_ids
 from logit_sampling.generation.result import RowError
 from logit_sampling.generation.window import window_start
@@ -52,7 +52,7 @@ def score(
     texts: Prompt | Sequence[Prompt],
     *,
     overflow: str = "error",
-    tokenizer: Tokenizer | None = None,
+    tokenizer: Any = None,
     on_error: str = "raise",
 ) -> ScoreResult:
     """Tell how likely a model finds texts, token by token.
@@ -61,7 +61,7 @@ def score(
 
     Args:
         model: as for :func:`generate`.
-        texts: a string, a list of strings, or a list of lists of token ids, of any lengths.
+        texts: as the prompts of :func:`generate`, of any lengths; none may be empty.
         overflow: what to do with a text longer than the context: `"error"`, or `"slide"`, which
             shows the model at each place what :func:`generate` would: between half a context and a
             whole one of the tokens before.

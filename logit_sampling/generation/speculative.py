@@ -10,11 +10,11 @@ import numpy as np
 from logit_sampling.engines.numpy_masses import find
 from logit_sampling.engines.numpy_row import Row as Scores
 from logit_sampling.generation.arguments import check_at_least
-from logit_sampling.generation.known_tokens import token_count
 from logit_sampling.generation.language_model import as_model
 from logit_sampling.generation.request import Request
 from logit_sampling.generation.row import Row
 from logit_sampling.generation.search import EndedBy, Step, TextReader, Writer, check_request
+from logit_sampling.generation.tokenizers import token_count
 from logit_sampling.stepping import State
 
 # Streams of random numbers for a seed and a position: the sampler draws from 0 and its coins count

@@ -174,7 +174,7 @@ def test_bad_options_are_refused_before_the_model_loads(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a", ""], "prompt 1 is empty"),
+        (["a", "", "--model", "shakespeare"], "prompt 1 is empty"),
         (["a" * 40], "ask for at most 7 new tokens or shorten the prompt"),
         (["a", "--max-new-tokens", "3"], "max_new_tokens must be at least 4 for 4-grams, got 3"),
     ],

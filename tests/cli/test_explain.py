@@ -71,7 +71,7 @@ def test_the_table_has_the_texts_and_the_picture_is_made(
         (["a", "--top-k", "0"], "TopK needs `k` to be a finite integer in [1, inf)"),
         (["a", "--top", "0"], "top must be an integer of at least 1, got 0"),
         (["a", "--plot", "next.gif"], "a plot ends in .png, .svg, .pdf; got 'next.gif'"),
-        ([""], "prompt 0 is empty"),
+        (["", "--model", "shakespeare"], "prompt 0 is empty, and model 'shakespeare' has no"),
         (["a" * 99], "prompt 0 has 100 tokens, but the context of model"),
         (["a", "--model", "no-such-model"], "unknown model 'no-such-model'"),
     ],

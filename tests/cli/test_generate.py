@@ -160,7 +160,7 @@ def test_ctrl_c_prints_what_there_is(
         (["a", "--temperature", "-1"], "Temperature needs `temperature` to be a finite number"),
         (["a", "--min-p", "2"], "MinP needs `p` to be a finite number in [0, 1]"),
         (["a", "--greedy", "--top-k", "5"], "--greedy takes the likeliest token, so TopK(k=5)"),
-        ([""], "prompt 0 is empty"),
+        (["", "--model", "shakespeare"], "prompt 0 is empty, and model 'shakespeare' has no"),
         (["a" * 99], "prompt 0 has 100 tokens, but the context of model"),
         (["a" * 30], "ask for at most 17 new tokens"),
         (["a", "--max-new-tokens", "0"], "max_new_tokens must be an integer of at least 1, got 0"),

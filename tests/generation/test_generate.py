@@ -242,9 +242,8 @@ def test_result_is_ready_for_json() -> None:
     ("prompts", "options", "message"),
     [
         ([], {}, "prompts is empty: give at least one"),
-        ("", {}, "prompt 0 is empty"),
-        (["a", ""], {}, "prompt 1 is empty"),
         ([[]], {}, "prompt 0 is empty"),
+        (["a", []], {}, "prompt 1 is empty"),
         ([1, 2], {}, r"wrap a single one, \[\[1, 2, 3\]\]"),
         ([[1], [261]], {}, r"prompt 1 must .* integers in \[0, 261\), .* got \[261\]"),
         ([[-1]], {}, r"prompt 0 must be a string or a list of .* got \[-1\]"),
