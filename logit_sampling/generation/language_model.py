@@ -17,35 +17,39 @@ from logit_sampling.generation.model import Cache, Model, Output, needed_tokeniz
 from logit_sampling.generation.remembered import remembered
 from logit_sampling.generation.row_caches import RowSteps
 from logit_sampling.generation.tokenizers import token_count
+from logit_sampling.transforms.vocabularies import keras_hub_ends
 
 _WIDTH = 64  # tokens to multiples of which texts are padded where there is no cache
 
 
 class KerasHubTokenizer:
-    """The tokenizer of a KerasHub preprocessor."""
+    """The tokenizer of a KerasHub preprocessor.
+
+    Attributes:
+        tokenizer: KerasHub's.
+    """
 
     def __init__(self, preprocessor: Any) -> None:
-        self._tokenizer = preprocessor.tokenizer
-        start = getattr(self._tokenizer, "start_token_id", None)
+        self.tokenizer = preprocessor.tokenizer
+        start = getattr(self.tokenizer, "start_token_id", None)
         self._start = [start] if preprocessor.add_start_token and start is not None else []
 
     @property
     def end_ids(self) -> tuple[int, ...]:
-        """The ids that end a text: Llama 3 has two."""
-        ids = (getattr(self._tokenizer, f"end_token{i}_id", None) for i in ("", 2))
-        return tuple(int(i) for i in ids if i is not None)
+        """The ids that end a text."""
+        return keras_hub_ends(self.tokenizer)
 
     def vocabulary_size(self) -> int | None:
         """Return the number behind the last id that a token has, None if that is not known."""
-        return token_count(self._tokenizer)
+        return token_count(self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`, after the start token if the preprocessor adds one."""
-        return self._start + [int(i) for i in self._tokenizer.tokenize(text)]
+        return self._start + [int(i) for i in self.tokenizer.tokenize(text)]
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of `ids`."""
-        return self._tokenizer.detokenize(ids) if ids else ""
+        return self.tokenizer.detokenize(ids) if ids else ""
 
 
 class LanguageModel:

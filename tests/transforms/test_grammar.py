@@ -2,72 +2,16 @@
 
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
+from logit_sampling.transforms.vocabularies import Vocabulary
+from tests.transforms.grammars import END, TOKENS, VOCABULARY, Tiny, kept, write
 
 llguidance = pytest.importorskip("llguidance")
-
-TOKENS = [
-    "a",
-    "b",
-    "ab",
-    "1",
-    "12",
-    '"',
-    '{"',
-    '":',
-    "}",
-    "]",
-    "[",
-    ",",
-    "-",
-    "é",
-    "x",
-    "2",
-    ":",
-    "<end>",
-]
-END = len(TOKENS) - 1
-VOCABULARY = len(TOKENS)
-
-
-class Tiny:
-    """What llguidance asks of a tokenizer."""
-
-    eos_token_id, bos_token_id, special_token_ids = END, None, [END]
-    tokens = [token.encode() for token in TOKENS]  # noqa: RUF012
-
-    def __call__(self, text):
-        return [max(range(END), key=lambda i: len(TOKENS[i]) * text.startswith(TOKENS[i]))]
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return llguidance.LLTokenizer(llguidance.TokenizerWrapper(Tiny()))
-
-
-def kept(grammar: ls.Grammar, ids: list[int], vocabulary: int = VOCABULARY) -> list[int]:
-    new = grammar(np.zeros(vocabulary, np.float32), history=ids)
-    return np.flatnonzero(new > -np.inf).tolist()
-
-
-def write(grammar: ls.Grammar, seed: int, vocabulary: int = VOCABULARY) -> str | None:
-    """Return a text under random logits; None if it does not end."""
-    sampler, rng = ls.Sampler(grammar, ls.TopK(5)), np.random.default_rng(seed)
-    state, ids = sampler.init([[]], vocabulary, seed=seed), []
-    for _ in range(200):
-        x = rng.normal(size=(1, vocabulary)).astype(np.float32)
-        x[0, grammar.tokenizer.eos_token] += 1
-        token, state = sampler.step(x, state)
-        if int(token[0]) in grammar.tokenizer.eos_tokens:
-            return grammar.tokenizer.decode_str(ids)
-        ids.append(int(token[0]))
-    return None
 
 
 PATTERNS = {
@@ -120,6 +64,45 @@ def test_every_text_follows_the_schema(tiny):
             assert all(isinstance(item, int) and item >= 0 for item in value["a"])
             assert value.get("b", "a") in ("a", "1")
         assert len({json.dumps(value) for value in found}) > 3
+
+
+SPACED = {
+    # a value of `whitespace`, what it stands in the schema for, and how often it can follow
+    None: (None, 1),
+    "": (None, 0),
+    r"[ \t\r\n]*": (None, 20),
+    " ": ({"whitespace_flexible": False}, 1),  # the argument goes before the schema
+}
+
+
+@pytest.mark.parametrize("whitespace", SPACED)
+def test_white_space_does_not_run_on(whitespace):
+    """As it does in llguidance's own default, and in small models to the limit of length."""
+    tokens = [*TOKENS[:-1], " ", "{", "<end>"]
+    space, brace, end = (tokens.index(token) for token in (" ", "{", "<end>"))
+    vocabulary = Vocabulary(tuple(token.encode() for token in tokens), (end,), (end,))
+    own, most = SPACED[whitespace]
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    schema |= {} if own is None else {"x-guidance": own}
+    grammar = ls.Grammar.json_schema(json.dumps(schema), vocabulary, whitespace=whitespace)
+    for start in ([brace], [*(tokens.index(t) for t in ('{"', "a", '":'))]):
+        spaces = 0
+        while spaces < 20 and space in kept(grammar, start + [space] * spaces, len(tokens)):
+            spaces += 1
+        assert spaces == most
+    ids = [brace, *[space] * most, *(tokens.index(t) for t in ('"', "a", '":', "1"))]
+    assert tokens.index("}") in kept(grammar, ids, len(tokens))
+
+
+def test_what_a_schema_says_of_white_space_stays(tiny):
+    for own in ({"whitespace_flexible": False}, {"whitespace_pattern": "  "}):
+        schema = {"type": "integer", "x-guidance": own}
+        assert json.dumps(own) in ls.Grammar.json_schema(schema, tiny).grammar
+    schema["x-guidance"] = {"item_separator": ", "}
+    said = ls.Grammar.json_schema(schema, tiny).grammar
+    assert '{"item_separator": ", ", "whitespace_pattern": " ?"}' in said
+    assert schema["x-guidance"] == {"item_separator": ", "}  # it is not changed
+    assert "[" in [TOKENS[i] for i in kept(ls.Grammar.json_schema(True, tiny), [])]
 
 
 def test_a_context_free_grammar(tiny):
@@ -187,19 +170,6 @@ def test_an_ended_row_goes_on_ending_while_others_write(tiny):
         grammar.update(state, np.array([0, -1]))
 
 
-@pytest.mark.parametrize(("id", "name"), [(1, "'b'"), (END, "'<end>'"), (99, "'unknown'")])
-def test_a_token_that_the_grammar_refuses(tiny, id, name):
-    grammar = ls.Grammar.regex("(ab)+", tiny)
-    with pytest.raises(ValueError, match=rf"refuses token {id} \(.*{name[1:-1]}.*\) in row 0"):
-        grammar(np.zeros(VOCABULARY), history=[id])
-
-
-def test_a_text_that_no_token_can_go_on(tiny):
-    grammar = ls.Grammar.regex("axyz", tiny)
-    with pytest.raises(ValueError, match="no token can continue row 0"):
-        kept(grammar, [0, 14])
-
-
 def test_steps_equal_calls_and_generate_stops(tiny):
     sampler = ls.Sampler(ls.Grammar.regex("[ab]{2,6}", tiny))
     model = lambda ids: np.zeros((len(ids), VOCABULARY))  # noqa: E731
@@ -238,70 +208,6 @@ def test_a_graph_is_refused(tiny):
         tf.function(lambda x: sampler(x, seed=1))(tf.zeros((1, VOCABULARY)))
     ids = sampler(tf.zeros((1, VOCABULARY)), seed=1)  # eager tensors are fine
     assert isinstance(ids, tf.Tensor) and int(ids[0]) in (0, 2)
-
-
-def test_a_tokenizer_of_hugging_face():
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    ids = {token: i for i, token in enumerate([*alphabet, "Ġt", "<|endoftext|>"])}
-    tokenizer = Tokenizer(models.BPE(ids, [("Ġ", "t")]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    grammar = ls.Grammar.regex(" té", tokenizer, end_id=257)
-    first, last = "é".encode()
-    assert kept(grammar, [], 258) == sorted([ids["Ġ"], ids["Ġt"]])
-    after = kept(grammar, [ids["Ġt"]], 258)
-    assert len(after) == 1 and len(alphabet[after[0]]) == 1 and first != last
-    assert write(grammar, 0, 258) == " té"
-    with pytest.raises(ValueError, match="pass `end_id`"):
-        ls.Grammar.regex("a", tokenizer)
-
-
-def test_a_tokenizer_of_keras_hub(tiny_tokenizer):
-    grammar = ls.Grammar.regex("the? aéou.{0,2}", tiny_tokenizer)
-    assert grammar.tokenizer.eos_token == tiny_tokenizer.end_token_id == 260
-    for text in ("the aéou", "th aéou!?"):
-        encoded = [int(i) for i in tiny_tokenizer(text)]
-        assert grammar.tokenizer.decode_str(encoded) == text
-        assert all(id in kept(grammar, encoded[:place], 261) for place, id in enumerate(encoded))
-    the = tiny_tokenizer.token_to_id("the")
-    assert the in kept(grammar, [], 261)
-    assert 260 not in kept(grammar, [the], 261)
-    texts = {write(grammar, seed, 261) for seed in range(8)}
-    assert all(re.fullmatch("the? aéou.{0,2}", text) for text in texts) and len(texts) > 1
-
-
-def test_pieces_of_sentence_piece():
-    from logit_sampling.transforms.vocabularies import _of_sentence_piece
-
-    pieces = ["\u2581the", "<0x0A>", "<0xe9>", "é", "<s>"]
-    expected = [b" the", b"\n", b"\xe9", "é".encode(), b"<s>"]
-    assert [_of_sentence_piece(piece) for piece in pieces] == expected
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda t: ls.Grammar.regex("(", t), "no valid grammar.*unclosed group"),
-        (lambda t: ls.Grammar.lark("start: x", t), "no valid grammar.*unknown name"),
-        (lambda t: ls.Grammar.json_schema({"type": "nope"}, t), "no valid grammar.*nope"),
-        (lambda t: ls.Grammar.json_schema("{", t), "the schema is no JSON"),
-        (lambda t: ls.Grammar.regex("a", "gpt2"), "takes a KerasHub tokenizer.*got 'gpt2'"),
-        (lambda t: ls.Grammar.regex("a", t, end_id=18), r"end token 18 is not in \[0, 18\)"),
-        (lambda t: ls.Grammar.regex("a", t, end_id=-1), r"end token -1 is not in"),
-        (lambda t: ls.Grammar.regex("a", t).get_config(), "JSON cannot hold its tokenizer"),
-    ],
-)
-def test_bad_input(tiny, make, message):
-    with pytest.raises(ValueError, match=f"(?s){message}"):
-        make(tiny)
-
-
-def test_without_the_package_the_extra_is_named(tiny, monkeypatch):
-    monkeypatch.setitem(sys.modules, "llguidance", None)
-    with pytest.raises(ValueError, match=r"pip install 'logit-sampling\[grammar\]'"):
-        ls.Grammar.regex("a", tiny)
 
 
 def test_rows_of_a_batch_that_end_at_different_steps_stay_valid(tiny):
