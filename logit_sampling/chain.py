@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Never
 
 from logit_sampling.arrays import to_numpy
-from logit_sampling.engines import as_written, seeds_and_steps, take_in
+from logit_sampling.engines import as_written, quietly, seeds_and_steps, take_in
 from logit_sampling.mixture import chance_of, log_mixture, mixture
 from logit_sampling.transforms.base import Transform, states_of
 
@@ -43,6 +43,7 @@ class Chain:
         }
 
     @as_written
+    @quietly
     def probabilities(
         self,
         logits: Any,
@@ -63,6 +64,7 @@ class Chain:
         return taken.restore(mixture([(w, scores.probabilities()) for w, scores in outcomes]))
 
     @as_written
+    @quietly
     def log_prob(
         self,
         logits: Any,

@@ -7,7 +7,7 @@ import numpy as np
 
 from logit_sampling.arrays import all_to_numpy, in_graph
 from logit_sampling.chain import Chain
-from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, seeds_and_steps, take_in
+from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, quietly, seeds_and_steps, take_in
 from logit_sampling.history import as_history, with_room
 from logit_sampling.integrations import Integrations
 from logit_sampling.random import row_seeds
@@ -80,6 +80,7 @@ class Sampler(Chain, Integrations):
 
         return cls(*chain_of(params, order, defaults))
 
+    @quietly
     def __call__(
         self,
         logits: Any,
@@ -117,6 +118,7 @@ class Sampler(Chain, Integrations):
         return taken.restore(self._act(scores, states).draw())
 
     @as_written
+    @quietly
     def explain(
         self,
         logits: Any,
@@ -221,6 +223,7 @@ class Sampler(Chain, Integrations):
         return State(row_seeds(seed, len(history)), lengths, states)
 
     @as_written
+    @quietly
     def step(self, logits: Any, state: State, *, return_log_prob: bool = False) -> Any:
         """Draw one token for each row, and take it into the state.
 
@@ -242,6 +245,8 @@ class Sampler(Chain, Integrations):
             return pending.restore(ids), new
         return pending.restore(ids), new, pending.restore(pending.log_prob(ids))
 
+    @as_written
+    @quietly
     def begin_step(self, logits: Any, state: State, resting: Any = None) -> Pending:
         """Apply the chain, and leave it to the caller which tokens are accepted.
 

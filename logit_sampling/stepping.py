@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from logit_sampling.engines import Intake
+from logit_sampling.engines import Intake, quietly
 from logit_sampling.transforms.base import Transform
 
 
@@ -36,10 +36,12 @@ class Pending(NamedTuple):
             return scores
         return scores.force(np.where(self.resting, 0, -1))  # nothing raises for them
 
+    @quietly
     def logits(self) -> Any:
         """Return what the chain leaves: float [batch, vocab], -inf for a removed token."""
         return self.stages[-1].dense()
 
+    @quietly
     def draw(self) -> Any:
         """Return a token for each row, int32 [batch]; -1 for a resting row.
 
@@ -50,10 +52,12 @@ class Pending(NamedTuple):
         ids = scores.draw()
         return ids if self.resting is None else scores.xp.where(self.resting, -1, ids)
 
+    @quietly
     def log_prob(self, ids: Any) -> Any:
         """Return the log-probability of each token in the distribution of the draw, [batch]."""
         return self._scores(-1).log_prob(ids)
 
+    @quietly
     def accept(self, ids: Any) -> State:
         """Return the state after ``ids``, int32 [batch], -1 for a resting row."""
         seed, step, states = self.state

@@ -104,7 +104,7 @@ def top_n_sigma(x: list[float], n: float) -> list[float]:
 def top_h(x: list[float], h: float) -> list[float]:
     if h == 1:
         return x
-    ids, bound = order(x), h * entropy(x)
+    ids, bound = order(x), h * entropy(x) * (1 + 1e-12)  # equal on paper is equal here
     count = 1
     while count < len(x) and entropy(keep(x, ids[: count + 1])) <= bound:
         count += 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import logit_sampling as ls
@@ -46,6 +46,7 @@ def rows(seed, vocabulary, spread):
 
 
 @settings(max_examples=300, deadline=None)
+@example(steps=[("TopH", 1 - 1e-16)], last=None, seed=0, vocabulary=9, spread=1.0)
 @given(
     steps=st.lists(STEP, max_size=4),
     last=LAST,

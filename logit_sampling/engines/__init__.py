@@ -28,6 +28,13 @@ The engines trace as they are; converting them makes the first call of a ``tf.fu
 """
 
 
+quietly = np.errstate(over="ignore", under="ignore", divide="ignore", invalid="warn")
+"""Decorates what computes with logits, whatever a caller has NumPy do about infinities.
+
+Infinities, and what vanishes beside greater numbers, are meant there; NaN never is.
+"""
+
+
 def as_written(code: Callable) -> Callable:
     """Ask AutoGraph to leave a function or method alone."""
     setattr(code, AUTOGRAPH_SKIPS, {})

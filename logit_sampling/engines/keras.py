@@ -14,7 +14,15 @@ from keras import ops
 
 from logit_sampling.engines.keras_arrays import column, row_count
 from logit_sampling.engines.keras_batch import Batch
-from logit_sampling.engines.keras_search import end_of_prefix, is_wide, leading, pick, upto, wide
+from logit_sampling.engines.keras_search import (
+    end_of_prefix,
+    first_greatest,
+    is_wide,
+    leading,
+    pick,
+    upto,
+    wide,
+)
 from logit_sampling.engines.rounding import AT_A_COIN, AT_A_SUM, AT_AN_ENTROPY, forgiving
 
 _SHORT = 1024
@@ -32,14 +40,14 @@ class Scores(Batch):
     def scale(self, temperature: Any) -> Self:
         """Divide by ``temperature``; 0 keeps the first in order."""
         if isinstance(temperature, int | float) and temperature == 0:
-            first = ops.argmax(self.values, axis=-1)[:, None]
+            first = first_greatest(self.values)
             return self._at(first, first_stays=True)._with(temperature=1.0)
-        limits, divisor = np.finfo(wide()), column(temperature, wide())
-        product = ops.clip(divisor * self.temperature, float(limits.tiny), float(limits.max))
+        least, divisor = float(np.finfo(wide()).tiny), column(temperature, wide())
+        product = ops.clip(divisor * self.temperature, least, 1 / least)  # TensorFlow inverts it
         scores = self._with(temperature=ops.where(divisor > 0, product, 1.0), peak=self.peak)
         if isinstance(temperature, int | float | tuple) and np.all(np.asarray(temperature) > 0):
             return scores
-        first = ops.argmax(self.values, axis=-1)[:, None]
+        first = first_greatest(self.values)
         places = ops.cast(ops.arange(self.values.shape[-1]), first.dtype)
         return scores._keep((places[None] == first) | (divisor > 0), first_stays=True)
 
@@ -107,23 +115,28 @@ class Scores(Batch):
 
     def above(self, log_ratio: Any) -> Self:
         """Keep what has a log-mass of at least ``log_ratio``, and the greatest."""
-        return self._keep(self._reaches(log_ratio), first_stays=True)
+        distance = -self.temperature * column(log_ratio, wide())
+        return self._keep(self._near(distance), first_stays=True)
 
-    def _reaches(self, log_ratio: Any) -> Any:
-        ratio, peak = column(log_ratio, wide()), ops.cast(self._raw_peak(), wide())
-        least = forgiving(peak + self.temperature * ratio, self._epsilon())
-        least = ops.where((ratio < 0) & (peak < np.inf), least, peak)
-        return (self.values >= ops.cast(least, self.values.dtype)) | (ratio == -np.inf)
+    def within(self, distance: Any) -> Self:
+        """Keep what is at most ``distance``, of logits as they came in, below the greatest."""
+        return self._keep(self._near(column(distance, wide())), first_stays=True)
+
+    def _near(self, distance: Any) -> Any:
+        peak = ops.cast(self._raw_peak(), wide())
+        least = forgiving(peak - distance, self._epsilon())
+        least = ops.where((distance > 0) & (peak < np.inf), least, peak)
+        return (self.values >= ops.cast(least, self.values.dtype)) | (distance == np.inf)
 
     def typical(self, p: Any) -> Self:
         """Keep the likeliest typical tokens that reach ``p``: by distance from the entropy."""
         if np.all(np.asarray(p) == 1):
             return self
-        offset = (self.entropy() - self.log_total())[:, None]
-        distance = self._exponents() + offset  # entropy minus surprise
+        mean = self.mean_log()[:, None]
+        distance = self._exponents() - mean  # entropy minus surprise
         # Of two at equal distances on paper the likelier is first.
         peak = ops.cast(self._raw_peak(), wide())
-        typical = peak - self.temperature * offset
+        typical = peak + self.temperature * mean
         slack = self._epsilon() * ops.maximum(abs(peak), abs(typical)) / self.temperature
         key = ops.where(distance > 0, ops.minimum(slack - distance, 0.0), distance)
         return self.prefix(key, self._short_of(p))
@@ -136,14 +149,16 @@ class Scores(Batch):
         def wanted(before: Any, terms: Any, mass: Any, term: Any) -> Any:
             mass, term = before + mass, terms + term
             if renormalize:
-                return ops.logical_not(ops.log(mass) - term / mass > limit)
+                some = ops.where(mass > 0, mass, 1.0)  # without a mass there is no term
+                return ops.log(some) - term / some <= limit
             return (mass * log_total - term) / total <= limit
 
         return self.prefix(self.values, wanted, self._terms())
 
     def drop_top_choices(self, log_threshold: Any, chosen: Any, protected: tuple[int, ...]) -> Self:
         """Where ``chosen``, remove what has at least that log-mass but the last (see ``XTC``)."""
-        over = self._reaches(log_threshold) & (column(log_threshold, wide()) <= AT_A_COIN)
+        log_threshold = column(log_threshold, wide())
+        over = self._near(-self.temperature * log_threshold) & (log_threshold <= AT_A_COIN)
         over = over & (self.values > -np.inf)  # a masked token is no choice
         values = ops.where(over, self.values, np.inf)
         tied = over & (values == ops.min(values, axis=-1, keepdims=True))
@@ -187,7 +202,8 @@ class Scores(Batch):
         starts = width * ops.arange(rows, dtype="int32")[:, None]
         places = ops.reshape(self._or_none(tokens) + starts, (-1,))
         greatest = ops.segment_max(ops.reshape(amounts, (-1,)), places, rows * width)
-        greatest = ops.maximum(ops.reshape(greatest, (-1, width))[:, :-1], 0.0)
+        greatest = ops.reshape(greatest, (-1, width))[:, :-1]
+        greatest = ops.clip(greatest, 0.0, float(np.finfo(wide()).max))
         lowered = self._saturated(ops.cast(self.dense(), wide()) - greatest)
         return self.replaced(lowered, "a change of logits")
 

@@ -177,9 +177,20 @@ def lengths(history: Any) -> Any:
     return ops.sum(ops.cast(ops.convert_to_tensor(history) >= 0, "int32"), axis=-1)
 
 
+def as_wide(parameter: Any) -> Any:
+    """Return a number or [batch] numbers in the widest float, in which none turns into 0 or inf."""
+    if not keras.ops.is_tensor(parameter):
+        numbers, limits = np.asarray(parameter, np.float64), np.finfo(wide())
+        held = np.clip(abs(numbers), float(limits.tiny), float(limits.max))
+        parameter = np.where(
+            (numbers == 0) | np.isinf(numbers), numbers, np.copysign(held, numbers)
+        )
+    return ops.convert_to_tensor(parameter, wide())
+
+
 def column(parameter: Any, dtype: str) -> Any:
     """Return a number or [batch] numbers so that they broadcast over [batch, tokens]."""
-    tensor = ops.convert_to_tensor(parameter, dtype)
+    tensor = as_wide(parameter) if dtype == wide() else ops.convert_to_tensor(parameter, dtype)
     return tensor[:, None] if len(tensor.shape) else tensor
 
 

@@ -12,7 +12,13 @@ import numpy as np
 from keras import ops
 
 from logit_sampling.checks import check_returned
-from logit_sampling.engines.keras_arrays import per_row, row_count, seed_words, uniforms
+from logit_sampling.engines.keras_arrays import (
+    as_wide,
+    per_row,
+    row_count,
+    seed_words,
+    uniforms,
+)
 from logit_sampling.engines.keras_search import is_wide, leading, locate, pick, wide
 
 _FAR = -1e9  # a log-mass that is as good as -inf
@@ -86,8 +92,7 @@ class Batch:
 
     def numbers(self, parameter: Any) -> Any:
         """Return a parameter, one number or one for each row, as [batch]."""
-        tensor = ops.convert_to_tensor(parameter, wide())
-        return ops.broadcast_to(tensor, (row_count(self.values),))
+        return ops.broadcast_to(as_wide(parameter), (row_count(self.values),))
 
     def _raw_peak(self) -> Any:
         return ops.max(self.values, axis=-1, keepdims=True) if self.peak is None else self.peak
@@ -137,20 +142,28 @@ class Batch:
 
     def entropy(self) -> Any:
         """Return the entropy in nats, [batch]."""
-        return self.log_total() - ops.sum(self._terms(), axis=-1) / self._totals()
+        return self.log_total() - self.mean_log()
+
+    def mean_log(self) -> Any:
+        """Return the mean of the log-masses under the distribution, [batch]."""
+        return ops.sum(self._terms(), axis=-1) / self._totals()
 
     def collision(self) -> Any:
         """Return the log of the sum of the squared probabilities, [batch]."""
         return ops.log(ops.sum(self._masses() ** 2, axis=-1)) - 2 * self.log_total()
 
     def deviation(self) -> Any:
-        """Return the population deviation of the logits above -inf, [batch]."""
-        exponents = self._exponents()
-        able = exponents > -np.inf
+        """Return the population deviation of the logits above -inf, as they came in, [batch]."""
+        peak = ops.cast(self._raw_peak(), wide())
+        able = (self.values > -np.inf) & (peak < np.inf)
         count = ops.maximum(ops.sum(ops.cast(able, wide()), axis=-1, keepdims=True), 1)
-        centred = ops.where(able, exponents, 0.0)
-        centred = ops.where(able, exponents - ops.sum(centred, -1, keepdims=True) / count, 0.0)
-        return ops.sqrt(ops.sum(centred**2, axis=-1) / count[:, 0])
+        # Below the peak, in a unit in which squares neither overflow nor vanish.
+        depths = ops.where(able, peak / 2 - ops.cast(self.values, wide()) / 2, 0.0)
+        unit = ops.max(depths, axis=-1, keepdims=True)
+        depths = depths / ops.where(unit > 0, unit, 1.0)
+        mean = ops.sum(depths, axis=-1, keepdims=True) / count
+        squares = ops.sum(ops.where(able, depths - mean, 0.0) ** 2, axis=-1)
+        return ops.sqrt(squares / count[:, 0]) * unit[:, 0] * 2
 
     def log_probs_in_order(self, count: int) -> Any:
         """Return the log-probabilities of the first ``count``, [batch, count], -inf for none."""

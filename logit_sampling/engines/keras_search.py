@@ -100,6 +100,11 @@ def leading(x: Any, k: int) -> Any:
     return pick(chosen, places // width) * width + places % width
 
 
+def first_greatest(x: Any) -> Any:
+    """Return the first place of the greatest of ``x`` [batch, n], [batch, 1]."""
+    return ops.argmax(_one_zero(x), axis=-1)[:, None]
+
+
 def _sortable(x: Any) -> Any:
     """Return integers in the order of the floats ``x``, which hold no NaN and no -0.0."""
     kind = "int64" if is_wide(x) else "int32"
@@ -141,7 +146,9 @@ def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[
         # A difference may need the sign's bit, which is then no sign.
         sign = ops.left_shift(ops.cast(-1, keys.dtype), size - ops.maximum(shift, 1))
         unsigned = ops.bitwise_not(ops.where(shift > 0, sign, 0))
-        bins = ops.bitwise_and(ops.right_shift(high - keys, shift), unsigned)
+        bins, lowest = (
+            ops.bitwise_and(ops.right_shift(high - key, shift), unsigned) for key in (keys, low)
+        )
         inside = (keys >= low) & (keys <= high)
         bins = ops.where(inside, ops.cast(bins, "int32"), _BINS) + offsets
         own = histogram(bins, masses)
@@ -153,6 +160,7 @@ def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[
         # The keys of the last bin before which the prefix has not ended.
         flags = ops.cast(wanted(before, before_terms, 0.0, 0.0), "int32")
         last = ops.maximum(ops.sum(flags, axis=-1, keepdims=True) - 1, 0)
+        last = ops.minimum(last, ops.cast(lowest, "int32"))  # those behind it are empty
         high = high - ops.left_shift(ops.cast(last, keys.dtype), shift)
         width = ops.left_shift(ops.cast(1, keys.dtype), shift)
         low = ops.maximum(low, high - width + 1)
@@ -174,13 +182,17 @@ def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[
 
     some = ops.cast(tied, masses.dtype)
     count = ops.sum(some, axis=-1, keepdims=True)
+    ended = count == 0  # by the rounding of a sum, between two keys
     none = ops.zeros_like(least, dtype="int32")
     needed = _first_true(none, ops.cast(count, "int32"), unwanted)
     first = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
     needed = ops.maximum(needed, ops.cast(first, "int32"))
-    place = locate(some, ((ops.cast(needed, masses.dtype) - 0.5) / count)[:, 0])[:, None]
+    share = (ops.cast(needed, masses.dtype) - 0.5) / ops.maximum(count, 1.0)
+    place = ops.cast(locate(some, share[:, 0])[:, None], "int32")
     value = ops.max(ops.where(tied, key, -np.inf), axis=-1, keepdims=True)
-    return value, ops.where(needed > 0, ops.cast(place, "int32"), -1)
+    value = ops.where(ended, ops.min(ops.where(above, key, np.inf), -1, True), value)
+    place = ops.where(needed > 0, place, -1)
+    return value, ops.where(ended, key.shape[-1], place)
 
 
 def locate(masses: Any, uniform: Any) -> Any:

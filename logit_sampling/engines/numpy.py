@@ -38,6 +38,10 @@ class Scores(Batch):
         """Keep what has a log-mass of at least ``log_ratio``, and the greatest."""
         return self._each(Row.above, log_ratio)
 
+    def within(self, distance: Any) -> Self:
+        """Keep what is at most ``distance``, of logits as they came in, below the greatest."""
+        return self._each(Row.within, distance)
+
     def typical(self, p: Any) -> Self:
         """Keep the likeliest typical tokens that reach ``p``: by distance from the entropy."""
 
@@ -46,16 +50,14 @@ class Scores(Batch):
                 return row
             if math.isinf(row.peak):  # all of them equally typical
                 return row.top_p(p)
-            offset = row.masses.entropy() - row.masses.log_total
             # The logit of a token whose surprise is the entropy; of two that are equally far from
             # it on paper the likelier is first.
-            typical = row.peak - row.temperature * offset
+            typical = row.peak + row.temperature * row.masses.mean_log()
             slack = row.epsilon * max(abs(row.peak), abs(typical))
 
             def closeness(values: np.ndarray) -> np.ndarray:
-                with np.errstate(invalid="ignore"):
-                    key = np.subtract(typical + slack, values, dtype=values.dtype)
-                    np.minimum(key, values - values.dtype.type(typical), out=key)
+                key = np.subtract(typical + slack, values, dtype=values.dtype)
+                np.minimum(key, values - values.dtype.type(typical), out=key)
                 return np.minimum(key, 0, out=key)
 
             kept = row.prefix_of_leaders(p * row.masses.total, 0.0, closeness)
@@ -67,7 +69,7 @@ class Scores(Batch):
         """Keep the longest prefix whose entropy is at most ``bound`` nats (see ``TopH``)."""
 
         def cut(row: Row, bound: float) -> Row:
-            if row.empty:
+            if bound == math.inf or row.empty:
                 return row
             total, log_total = row.masses.total, row.masses.log_total
             limit = bound * (1 + AT_AN_ENTROPY)
@@ -75,8 +77,8 @@ class Scores(Batch):
             def wanted(before: Any, terms: Any, mass: Any, term: Any) -> Any:
                 mass, term = before + mass, terms + term
                 if renormalize:
-                    with np.errstate(divide="ignore", invalid="ignore"):
-                        return ~(np.log(mass) - term / mass > limit)
+                    some = np.where(mass > 0, mass, 1.0)  # without a mass there is no term
+                    return np.log(some) - term / some <= limit
                 return (mass * log_total - term) / total <= limit
 
             return row.prefix(wanted, with_terms=True)
@@ -89,15 +91,14 @@ class Scores(Batch):
         def cut(row: Row, log_threshold: float, chosen: bool) -> Row:
             if row.empty or not chosen or log_threshold > AT_A_COIN:
                 return row
-            over = row.above(log_threshold)
-            if log_threshold == -math.inf:  # a masked token is no choice
-                over = row.keep(np.flatnonzero(row.values > -math.inf), row.peak)
-            ids = np.arange(row.values.size) if over.ids is None else over.ids
-            last = np.flatnonzero(over.values == over.values.min())[-1]
-            dropped = np.delete(ids, last)
+            over = row.near(-row.temperature * log_threshold)
+            over &= row.values > -math.inf  # a masked token is no choice
+            places = np.flatnonzero(over)
+            values = row.values[places]
+            places = np.delete(places, np.flatnonzero(values == values.min())[-1])
             if protected:
-                dropped = np.setdiff1d(dropped, protected)
-            places = dropped if row.ids is None else row.ids.searchsorted(dropped)
+                ids = places if row.ids is None else row.ids[places]
+                places = places[np.isin(ids, protected, invert=True)]
             return row.without(places)
 
         return self._each(cut, log_threshold, chosen)
@@ -115,7 +116,7 @@ class Scores(Batch):
         if tokens.size == 0:
             return self
         pairs = list(zip(self.rows, tokens, strict=True))
-        with np.errstate(over="ignore", invalid="ignore"):  # -inf for none, whatever comes of it
+        with np.errstate(invalid="ignore"):  # -inf for none, whatever comes of it
             new = change(np.stack([row.logits_of(own) for row, own in pairs], dtype=np.float64))
         return self._with(
             tuple(row.change(own, n) for (row, own), n in zip(pairs, new, strict=True))
@@ -127,8 +128,9 @@ class Scores(Batch):
         Args:
             tokens: int [batch, n], -1 for none; an id may occur again.
             levels: int [batch, n], at least 0.
-            amount: ``amount(level, *parameters)`` is how much, finite and increasing.
+            amount: ``amount(level, *parameters)`` is how much, at least 0 and increasing.
         """
+        most = np.finfo(np.float64).max
 
         def cut(row: Row, own: np.ndarray, level: np.ndarray, *given: float) -> Row:
             listed = np.flatnonzero((own >= 0) & (own < self.vocabulary))
@@ -139,7 +141,8 @@ class Scores(Batch):
             ids, greatest = np.flatnonzero(marked), np.empty(self.vocabulary, np.int32)
             greatest[ids] = 0
             np.maximum.at(greatest, own, level[listed])
-            return row.change(ids, row.logits_of(ids) - amount(greatest[ids], *given))
+            amounts = np.minimum(amount(greatest[ids], *given), most)
+            return row.change(ids, row.logits_of(ids) - amounts)
 
         lists = (self.numbers(parameter).tolist() for parameter in parameters)
         return self._with(tuple(map(cut, self.rows, tokens, levels, *lists)))

@@ -118,7 +118,7 @@ class Batch:
         return self._measure(lambda row: row.masses.collision())
 
     def deviation(self) -> np.ndarray:
-        """Return the population deviation of the logits above -inf, [batch]."""
+        """Return the population deviation of the logits above -inf, as they came in, [batch]."""
         return self._measure(lambda row: row.masses.deviation())
 
     def log_probs_in_order(self, count: int) -> np.ndarray:
@@ -156,8 +156,7 @@ class Batch:
                 raise ValueError(f"id {token} in row {row} is not in [0, {self.vocabulary})")
         pairs = zip(self.rows, ids, strict=True)
         log_prob = np.asarray([row.log_prob(token) for row, token in pairs])
-        with np.errstate(over="ignore"):
-            return log_prob.astype(np.float32)
+        return log_prob.astype(np.float32)
 
     def draw(self) -> np.ndarray:
         """Return a token for each row, int32 [batch]."""

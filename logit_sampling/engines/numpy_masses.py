@@ -15,6 +15,7 @@ import numpy as np
 BLOCK = 1024  # a longer row is searched in two levels
 _MOST = 32  # blocks of a part: it fits the processor's cache
 _ALL = slice(None)
+_USUAL = (1e-30, 1e30)  # temperatures, and so their inverses, within the range of float32
 _ESTIMATE = 5e-6  # of a sum of masses in float32
 _LEAST = -700.0  # a log-mass whose mass vanishes beside the greatest, but is no subnormal number
 _VANISHING = np.exp(np.full(64, _LEAST))[0]  # as exponentials of arrays round
@@ -46,11 +47,10 @@ class Masses:
         if math.isinf(self.peak):
             logs[:] = np.where(values == self.peak, 0.0, -np.inf)
             return logs
-        with np.errstate(over="ignore"):  # to -inf
-            logs[:] = values
-            logs -= self.peak
-            if self.temperature != 1:
-                logs /= self.temperature
+        logs[:] = values
+        logs -= self.peak
+        if self.temperature != 1:
+            logs /= self.temperature
         return logs
 
     def of(self, part: slice = _ALL, out: np.ndarray | None = None) -> np.ndarray:
@@ -61,8 +61,7 @@ class Masses:
         holes = logs.size > BLOCK and logs[:64].min() < _LEAST
         if holes:
             np.maximum(logs, _LEAST, out=logs)
-        with np.errstate(under="ignore"):
-            masses = np.exp(logs, out=logs)
+        masses = np.exp(logs, out=logs)
         if holes:
             masses -= _VANISHING
         return masses
@@ -96,8 +95,7 @@ class Masses:
             return [self._short[places]]
         values = self.values[places]
         logs = self._logs(values, None if buffer is None else buffer[: values.size])
-        with np.errstate(under="ignore"):
-            masses = np.exp(logs, out=None if wanted else logs)
+        masses = np.exp(logs, out=None if wanted else logs)
         return [masses, masses * np.maximum(logs, _FAR)] if wanted else [masses]
 
     def part(self, share: int = 4) -> int:
@@ -147,16 +145,19 @@ class Masses:
 
     def entropy(self) -> float:
         """Return the entropy in nats."""
+        mean = self.mean_log()  # which takes note of the total
+        return self.log_total - mean
+
+    def mean_log(self) -> float:
+        """Return the mean of the log-masses under the distribution."""
 
         def moment(logs: np.ndarray, masses: np.ndarray) -> float:
             # A product and a sum, as BLAS would round as its threads happen to share the work.
-            with np.errstate(invalid="ignore"):
-                product = float(np.multiply(logs, masses, out=logs).sum())
             # A mass of 0 at -inf counts as 0.
-            return product if product == product else float(np.nansum(logs))
+            return float(np.multiply(np.maximum(logs, _FAR, out=logs), masses, out=logs).sum())
 
         sum_of_moments = self._sum_up(moment)
-        return self.log_total - sum_of_moments / self.total
+        return sum_of_moments / self.total
 
     def collision(self) -> float:
         """Return the log of the sum of the squared probabilities."""
@@ -168,20 +169,28 @@ class Masses:
         return math.log(sum_of_squares) - 2 * self.log_total
 
     def deviation(self) -> float:
-        """Return the population deviation of the logits above -inf, at the temperature."""
+        """Return the population deviation of the logits above -inf, as they came in."""
         if math.isinf(self.peak):
             return 0.0
         count, total, squares = 0, 0.0, 0.0
-        centre = float(self.logs(slice(0, BLOCK)).max())  # near the mean, whatever the peak is
+        centre = float(self.values[:BLOCK].max())  # near the mean, whatever the peak is
+        centre, unit = centre if centre > -math.inf else self.peak, self._unit()
         for part in self.parts():
-            logs = self.logs(part)
-            if logs.min() == -np.inf:
-                logs = logs[logs > -np.inf]
-            logs -= centre if centre > -math.inf else 0.0
-            count += logs.size
-            total += float(logs.sum())
-            squares += float(np.einsum("i,i", logs, logs))
-        return math.sqrt(max(squares / count - (total / count) ** 2, 0.0))
+            own = self.values[part]
+            if own.min() == -np.inf:
+                own = own[own > -np.inf]
+            distances = own / unit - centre / unit
+            count += distances.size
+            total += float(distances.sum())
+            squares += float(np.einsum("i,i", distances, distances))
+        return math.sqrt(max(squares / count - (total / count) ** 2, 0.0)) * float(unit)
+
+    def _unit(self) -> np.float64:
+        """Return a power of 2 to measure logits in, so that squares neither overflow nor vanish."""
+        if self.values.dtype == np.float32:
+            return np.float64(1)
+        greatest = np.abs(self.values).max(where=self.values > -np.inf, initial=0.0)
+        return np.exp2(np.clip(np.frexp(greatest)[1], -1000, 1000), dtype=np.float64)
 
     def probabilities(self) -> np.ndarray:
         """Return the distribution, float32 [n]."""
@@ -196,17 +205,16 @@ class Masses:
         return float(sums.sum()), error
 
     def _estimate(self) -> tuple[np.ndarray, float]:
-        if self.known or math.isinf(self.peak):
+        if self.known or math.isinf(self.peak) or not _USUAL[0] < self.temperature < _USUAL[1]:
             return self.blocks(), 0.0
         size = 2 * self.part()  # longer parts: half as wide, and fewer arrays
         buffer, sums = np.empty(min(size, self.values.size), np.float32), []
-        with np.errstate(over="ignore", under="ignore"):
-            for start in range(0, self.values.size, size):
-                values = self.values[start : start + size]
-                logs = np.subtract(values, self.peak, out=buffer[: values.size])
-                if self.temperature != 1:
-                    logs *= 1 / self.temperature
-                sums.append(_sums(np.exp(logs, out=logs), fast=True))
+        for start in range(0, self.values.size, size):
+            values = self.values[start : start + size]
+            logs = np.subtract(values, self.peak, out=buffer[: values.size])
+            if self.temperature != 1:
+                logs *= 1 / self.temperature
+            sums.append(_sums(np.exp(logs, out=logs), fast=True))
         blocks = np.concatenate(sums).astype(np.float64)
         total = float(blocks.sum())
         # A mass is off by some roundings (2.6 for the exponential, less than 70 for the sum of a

@@ -13,11 +13,12 @@ from collections.abc import Callable
 import numpy as np
 
 from logit_sampling.checks import warn_if_probabilities
+from logit_sampling.engines import quietly
 from logit_sampling.engines.numpy_masses import BLOCK, Masses
 from logit_sampling.engines.rounding import AT_A_SUM, forgiving
 from logit_sampling.engines.select import FEW, leading, leading_or_more, wanted_prefix
 
-_LIMITS = sys.float_info
+_LEAST = sys.float_info.min  # of temperatures
 Key = Callable[[np.ndarray], np.ndarray]  # from logits to what orders them, the greatest first
 
 
@@ -123,7 +124,7 @@ class Row:
             row = self.first()
             row.temperature = 1.0
             return row
-        product = min(max(self.temperature * temperature, _LIMITS.min), _LIMITS.max)
+        product = min(max(self.temperature * temperature, _LEAST), 1 / _LEAST)
         return Row(self.values, self.ids, self._peak, product, self.number)
 
     def top_k(self, k: int) -> "Row":
@@ -202,14 +203,22 @@ class Row:
 
     def above(self, log_ratio: float) -> "Row":
         """Keep tokens whose log-mass, relative to the greatest, is at least ``log_ratio``."""
-        if log_ratio == -math.inf or self.empty:
+        return self.within(-self.temperature * log_ratio)
+
+    def within(self, distance: float) -> "Row":
+        """Keep tokens whose logit, as it came in, is at most ``distance`` below the greatest."""
+        if distance == math.inf or self.empty:
             return self
+        return self.keep_where(self.near(distance), self.peak)
+
+    def near(self, distance: float) -> np.ndarray:
+        """Tell which tokens ``within`` keeps; one at -inf is among them at a distance of inf."""
         least = self.peak
-        if log_ratio < 0 and least < math.inf:
-            least = forgiving(least + self.temperature * log_ratio, self.epsilon)
-        with np.errstate(over="ignore"):
-            reached = self.values >= self.values.dtype.type(least)
-        return self.keep_where(reached, self.peak)
+        if distance == math.inf:
+            least = -math.inf
+        elif distance > 0 and least < math.inf:
+            least = forgiving(least - distance, self.epsilon)
+        return self.values >= self.values.dtype.type(least)
 
     def without(self, places: np.ndarray) -> "Row":
         """Remove the tokens at ``places``; what is left may be empty."""
@@ -225,11 +234,10 @@ class Row:
         if self.temperature == 1:
             return values
         dtype = values.dtype
-        with np.errstate(over="ignore", under="ignore"):
-            # Near 0 the peak may overflow; shifting a row does not change its distribution.
-            if np.isfinite(self.peak) and np.isinf(dtype.type(self.peak / self.temperature)):
-                return ((values - np.float64(self.peak)) / self.temperature).astype(dtype)
-            return np.divide(values, self.temperature, dtype=np.float64).astype(dtype)
+        # Near 0 the peak may overflow; shifting a row does not change its distribution.
+        if np.isfinite(self.peak) and np.isinf(dtype.type(self.peak / self.temperature)):
+            return ((values - np.float64(self.peak)) / self.temperature).astype(dtype)
+        return np.divide(values, self.temperature, dtype=np.float64).astype(dtype)
 
     def change(self, tokens: np.ndarray, new: np.ndarray) -> "Row":
         """Give the logits ``new`` to ``tokens`` that are left (see ``logits_of``)."""
@@ -274,6 +282,7 @@ class Row:
         row[self.ids] = kept
         return row
 
+    @quietly
     def log_prob(self, token: int) -> float:
         """Return the log-probability of a token, -inf if it was removed."""
         places, found = self._places(np.asarray([token]))
@@ -281,6 +290,7 @@ class Row:
             return 0.0 if found else -math.inf
         return float(self.masses.logs_at(places)[0]) - self.masses.log_total if found else -math.inf
 
+    @quietly
     def leaders(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the first ``count`` in order, or all above -inf: ids and log-probabilities."""
         places = leading(self.values, min(count, self.values.size))

@@ -121,15 +121,15 @@ def wanted_prefix(
 def _bins_of(key: np.ndarray) -> Callable[[slice], np.ndarray]:
     """Return what numbers the bin of each key of a part: the greater the key, the lower the bin."""
     greatest, lowest = key.max(), key.min()
-    if lowest == -np.inf:
-        lowest = key.min(where=key > -np.inf, initial=greatest)
-    with np.errstate(over="ignore"):
-        scale = key.dtype.type(_BINS / min(max(float(greatest) - float(lowest), 1e-30), 1e30))
+    if np.isinf(greatest) or np.isinf(lowest):  # those keys go to the first bin and to the last
+        finite = np.isfinite(key)
+        greatest = key.max(where=finite, initial=np.finfo(key.dtype).min)
+        lowest = key.min(where=finite, initial=greatest)
+    scale = key.dtype.type(_BINS / min(max(float(greatest) - float(lowest), 1e-30), 1e30))
 
     def bins(part: slice) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            depth = np.subtract(greatest, key[part])
-            depth *= scale
-        return np.minimum(depth, _BINS - 1, out=depth).astype(np.intp)
+        depth = np.subtract(greatest, key[part])
+        depth *= scale
+        return np.clip(depth, 0, _BINS - 1, out=depth).astype(np.intp)
 
     return bins

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.checks import Numbers, check_choice, check_count, check_flag, number
-from logit_sampling.engines import batch_of, take_in
+from logit_sampling.engines import batch_of, quietly, take_in
 from logit_sampling.transforms.base import Transform
 
 
@@ -31,6 +31,7 @@ class Feedback(Transform):
         """Apply to the scores of an engine: what a sampler calls."""
         return self.narrow(scores, state)
 
+    @quietly
     def apply(self, logits: Any, state: Any) -> Any:
         """Return the transformed logits, float [batch, vocab], like those given."""
         taken = take_in(logits)
@@ -39,12 +40,12 @@ class Feedback(Transform):
     def after(self, scores: Any, state: Any, ids: Any) -> Any:
         """Return the state after ``ids`` were drawn from what became of ``scores``."""
         xp = scores.xp
-        none = ids < 0
-        log_prob = self.measured(scores, state).log_prob(xp.where(none, 0, ids))
+        log_prob = self.measured(scores, state).log_prob(xp.maximum(ids, 0))
         log_prob = scores.numbers(log_prob)
-        none = none | ~(log_prob > -math.inf)
-        learned = self.learn(scores, state, xp.where(none, 0.0, log_prob))
-        return tuple(xp.where(none, old, new) for old, new in zip(state, learned, strict=True))
+        # A comparison with NaN is false, and TensorFlow may turn its opposite into another.
+        known = (log_prob > -math.inf) & (ids >= 0)
+        learned = self.learn(scores, state, xp.where(known, log_prob, 0.0))
+        return tuple(xp.where(known, new, old) for old, new in zip(state, learned, strict=True))
 
     def update(self, state: Any, ids: Any) -> Any:
         """Raise ValueError: the tokens alone do not tell how likely they were."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from logit_sampling.arrays import is_symbolic, to_numpy
 from logit_sampling.checks import check_number
-from logit_sampling.engines import AUTOGRAPH_SKIPS, Intake, seeds_and_steps, take_in
+from logit_sampling.engines import AUTOGRAPH_SKIPS, Intake, quietly, seeds_and_steps, take_in
 from logit_sampling.history import as_history, as_prompt_length, replay
 
 
@@ -145,6 +145,7 @@ class Transform:
         own = {name: values[row] for name, values in self.per_row().items()}
         return dataclasses.replace(self, **own) if own else self
 
+    @quietly
     def __call__(
         self,
         logits: Any,
@@ -268,6 +269,7 @@ class ScoreTransform(Transform):
         """Apply to the scores of an engine: what a sampler calls."""
         return self.narrow(scores)
 
+    @quietly
     def apply(self, logits: Any, state: Sequence[Any] = ()) -> Any:
         """Return the transformed logits, float [batch, vocab], like those given."""
         taken = take_in(logits)

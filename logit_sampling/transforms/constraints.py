@@ -6,11 +6,18 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.checks import Numbers, check_flag, check_ids, number
-from logit_sampling.engines import take_in
+from logit_sampling.engines import quietly, take_in
 from logit_sampling.engines.rounding import greatest_exponent
 from logit_sampling.transforms.base import Transform
 from logit_sampling.transforms.memory import HistoryTransform, per_row
-from logit_sampling.transforms.tokens import biased, biases_of, check_vocabulary, needed, steps_of
+from logit_sampling.transforms.tokens import (
+    biased,
+    biases_of,
+    check_vocabulary,
+    needed,
+    steady,
+    steps_of,
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Fixed(Transform):
         check_vocabulary(self, self._names(), vocab_size)
         return ()
 
+    @quietly
     def apply(self, logits: Any, state: Any) -> Any:
         """Return the transformed logits, float [batch, vocab], like those given."""
         taken = take_in(logits)
@@ -282,7 +290,6 @@ class LengthDecay(Stepwise):
         power = xp.power(factor, xp.minimum(xp.maximum(late, 0), greatest_exponent(self.factor)))
 
         def change(x: Any) -> Any:
-            raised = x + xp.absolute(x) * (power - 1)
-            return xp.where(xp.isinf(x), x, raised)
+            return steady(xp, x, x + xp.absolute(x) * (power - 1))
 
         return scores.adjust([self.end_id], change)

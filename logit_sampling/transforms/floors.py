@@ -151,7 +151,7 @@ class TopNSigma(ScoreTransform):
 
     def narrow(self, scores: Any) -> Any:
         """Return the scores within reach of the greatest."""
-        return scores.above(-scores.numbers(self.n) * scores.deviation())
+        return scores.within(scores.numbers(self.n) * scores.deviation())
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from logit_sampling.arrays import in_graph, logits_of, to_numpy
 from logit_sampling.checks import Numbers, check_ids, check_number, number
-from logit_sampling.engines import take_in
+from logit_sampling.engines import quietly, take_in
 from logit_sampling.transforms.base import Transform
 
 
@@ -91,6 +91,7 @@ class Guidance(Transform):
         )
 
 
+@quietly
 def guide(logits: Any, unconditional_logits: Any, scale: Any) -> Any:
     """Combine the logits of two contexts as ``Guidance`` does; works inside graphs too.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.engines import engine_of, take_in
+from logit_sampling.engines import engine_of, quietly, take_in
 from logit_sampling.history import check_columns, parted, with_room
 from logit_sampling.transforms.base import Transform
 from logit_sampling.transforms.tokens import check_vocabulary
@@ -76,6 +76,7 @@ class HistoryTransform(Transform):
                 scores = scores.without_rows(array[:, 0] == LOST)
         return self.narrow(scores, *arrays)
 
+    @quietly
     def apply(self, logits: Any, state: Any) -> Any:
         """Return the transformed logits, float [batch, vocab], like those given."""
         taken = take_in(logits, *state)

@@ -17,6 +17,7 @@ from logit_sampling.transforms.memory import (
     shifted,
     tally,
 )
+from logit_sampling.transforms.tokens import steady
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class CountPenalty(HistoryTransform):
         penalty = scores.numbers(self.penalty)[:, None]
         return scores.adjust(
             scores.xp.where(counts > 0, ids, -1),
-            lambda x: self.penalized(scores.xp, x, penalty, counts),
+            lambda x: steady(scores.xp, x, self.penalized(scores.xp, x, penalty, counts)),
         )
 
 

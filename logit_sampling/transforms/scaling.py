@@ -73,5 +73,6 @@ class DynamicTemperature(ScoreTransform):
         count = scores.finite()
         share = scores.entropy() / xp.log(xp.maximum(count, 2.0))
         share = xp.clip(share, 0.0, 1.0) ** scores.numbers(self.exponent)
-        temperature = lowest + (scores.numbers(middle + reach) - lowest) * share
+        highest = scores.numbers(np.minimum(middle + reach, np.finfo(np.float64).max))
+        temperature = lowest + (highest - lowest) * share
         return scores.scale(xp.where(count > 1, temperature, 1.0))

@@ -114,5 +114,17 @@ def check_vocabulary(owner: Any, token_ids: tuple[int, ...], vocab_size: int) ->
 
 
 def biased(xp: Any, x: Any, bias: Any) -> Any:
-    """Return ``x + bias``; -inf beats +inf."""
-    return xp.where((x == -np.inf) | (bias == -np.inf), -np.inf, xp.add(x, bias))
+    """Return ``x + bias``; -inf beats +inf, and two finite numbers have a finite sum."""
+    total = xp.add(x, bias)
+    total = xp.where(xp.isinf(x) | xp.isinf(bias), total, _finite(xp, total))
+    return xp.where((x == -np.inf) | (bias == -np.inf), -np.inf, total)
+
+
+def steady(xp: Any, x: Any, new: Any) -> Any:
+    """Return the ``new`` logits of tokens; an infinite one stays, and no other becomes infinite."""
+    return xp.where(xp.isinf(x), x, _finite(xp, new))
+
+
+def _finite(xp: Any, x: Any) -> Any:
+    most = float(np.finfo(x.dtype.name).max)
+    return xp.clip(x, -most, most)
