@@ -1,4 +1,4 @@
-"""Rows and parameters at the edge of what floats hold: infinities, zeros of either sign, extremes."""
+"""Rows that floating point makes hard: infinities, zeros of either sign, extreme numbers."""
 
 import itertools
 
