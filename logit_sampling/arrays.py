@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.symbol import Symbol
+
 _HOMES = {"torch": "torch", "tensorflow": "tensorflow", "keras": "keras"} | dict.fromkeys(
     ("jax", "jaxlib"), "jax"
 )
@@ -36,6 +38,8 @@ def is_symbolic(x: Any) -> bool:
         return False
     if isinstance(x, list | tuple):
         return bool(x) and not isinstance(x[0], _NUMBER) and any(map(is_symbolic, x))
+    if isinstance(x, Symbol):
+        return True
     library = library_of(x)
     if library == "keras":
         return is_symbolic(getattr(x, "value", None))
@@ -46,6 +50,13 @@ def is_symbolic(x: Any) -> bool:
         tensor = getattr(x, "flat_values", x)  # those of a RaggedTensor
         return isinstance(tensor, tensorflow.Tensor) and not hasattr(tensor, "numpy")
     return library == "jax" and isinstance(x, sys.modules["jax"].core.Tracer)
+
+
+def holds_symbolic(value: Any) -> bool:
+    """Tell whether ``value`` is symbolic, or a list, tuple or mapping with anything that is."""
+    if isinstance(value, Mapping):
+        return any(map(holds_symbolic, value.values()))
+    return any(map(holds_symbolic, value)) if type(value) in (list, tuple) else is_symbolic(value)
 
 
 def in_graph(*values: Any) -> bool:

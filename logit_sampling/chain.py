@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Never
 
 from logit_sampling.arrays import to_numpy
-from logit_sampling.engines import as_written, quietly, seeds_and_steps, take_in
+from logit_sampling.engines import Intake, as_written, quietly, seeds_and_steps, take_in
 from logit_sampling.mixture import chance_of, log_mixture, mixture
 from logit_sampling.transforms.base import Transform, states_of
 
@@ -27,7 +27,8 @@ class Chain:
                 )
         self._transforms = transforms
         # What a call need not ask again.
-        self._per_row = tuple(t for t in transforms if t.per_row())
+        self._tensors = tuple(tensor for t in transforms for tensor in t.tensors())
+        self._fitted = tuple(t for t in transforms if t.per_row() or t.tensors())
         self._stateless = all(type(t).init is Transform.init for t in transforms)
 
     @property
@@ -61,7 +62,8 @@ class Chain:
         """
         taken, states = self._take_in(logits, history, prompt_length, seed, step)
         outcomes = self._outcomes(taken, states, seed, step)
-        return taken.restore(mixture([(w, scores.probabilities()) for w, scores in outcomes]))
+        weighted = [(weight, scores.probabilities()) for weight, scores in outcomes]
+        return taken.restore(mixture(taken.scores.xp, weighted))
 
     @as_written
     @quietly
@@ -97,16 +99,23 @@ class Chain:
                     f"{ids.dtype.name} of shape {ids.shape}"
                 )
         outcomes = self._outcomes(taken, states, seed, step)
-        return taken.restore(log_mixture([(w, scores.log_prob(ids)) for w, scores in outcomes]))
+        weighted = [(weight, scores.log_prob(ids)) for weight, scores in outcomes]
+        return taken.restore(log_mixture(taken.scores.xp, weighted))
 
     def _take_in(
         self, logits: Any, history: Any, prompt_length: Any, *others: Any
     ) -> tuple[Any, list[Any]]:
-        taken = take_in(logits, history, prompt_length, *others)
-        self._check_rows(taken.rows)
+        taken = self._admit(logits, history, prompt_length, *others)
         if history is None and self._stateless and type(prompt_length) is int and not prompt_length:
             return taken, [()] * len(self._transforms)
         return states_of(self._transforms, taken, history, prompt_length)
+
+    def _admit(self, logits: Any, *others: Any) -> Intake:
+        """Take in logits whose rows the parameters fit."""
+        taken = take_in(logits, *others, *self._tensors)
+        for transform in self._fitted:
+            taken = transform.admit(taken)
+        return taken
 
     def _stages(self, scores: Any, states: Sequence[Any]) -> Iterator[Any]:
         """Yield the scores as they came in, after each transform, and those of the draw."""
@@ -128,7 +137,7 @@ class Chain:
         self, taken: Any, states: Sequence[Any], seed: Any, step: Any
     ) -> list[tuple[Any, Any]]:
         """Return what the chain leaves for each way the coins may fall, and how likely that is."""
-        chances = [t.chance() for t in self._transforms if t.tosses_coin]
+        chances = [taken.scores.numbers(t.chance()) for t in self._transforms if t.tosses_coin]
         if not chances:
             return [(1.0, self._act(taken.scores, states))]
         if seed is not None:
@@ -139,10 +148,6 @@ class Chain:
             (chance_of(coins, chances), self._act(taken.scores.fixed(coins), states))
             for coins in falls
         ]
-
-    def _check_rows(self, rows: Any) -> None:
-        for transform in self._per_row:
-            transform.check_rows(rows)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self._transforms))})"

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.arrays import to_list, to_numpy
+from logit_sampling.arrays import holds_symbolic, to_list, to_numpy
+from logit_sampling.symbol import Symbol
 
-Numbers = float | tuple[float, ...]
-"""A parameter as a transform keeps it: one number for all rows, or one for each row."""
+Numbers = float | tuple[float, ...] | Symbol
+"""A parameter as a transform keeps it: one number for all rows, one for each row, or a tensor."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -31,12 +32,16 @@ def number(
     le: float = math.inf,
     lt: float = math.inf,
     integer: bool = False,
+    static: bool = False,
     **default: Any,
 ) -> Any:
-    """Declare a numeric field of a transform: a scalar, or an array with one value per row."""
-    return dataclasses.field(
-        metadata={"ge": ge, "gt": gt, "le": le, "lt": lt, "integer": integer}, **default
-    )
+    """Declare a numeric field of a transform: a scalar, or an array with one value per row.
+
+    It may be a tensor of a graph, unless it is ``static``: the graph itself depends on it. There
+    nothing can raise, and a row whose value is out of range has no distribution.
+    """
+    metadata = {"ge": ge, "gt": gt, "le": le, "lt": lt, "integer": integer, "static": static}
+    return dataclasses.field(metadata=metadata, **default)
 
 
 def interval(ge: float, gt: float, le: float, lt: float) -> str:
@@ -53,7 +58,7 @@ def interval(ge: float, gt: float, le: float, lt: float) -> str:
 def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers | None:
     """Return ``value`` as a number or a tuple of numbers; raise ValueError if out of range.
 
-    None is accepted where it is the default.
+    None is accepted where it is the default, and a tensor of a graph where the field may be one.
     """
     if value is None and field.default is None:
         return None
@@ -61,6 +66,10 @@ def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers | 
     kind = "integer" if field.metadata["integer"] else "number"
     wanted = f"{owner} needs `{field.name}` to be a finite {kind} in {interval(**bounds)}"
     wanted += ", or None" if field.default is None else ""
+    if holds_symbolic(value):
+        if field.metadata["static"]:
+            raise ValueError(_not_concrete(owner, field.name))
+        return _symbol(value, wanted, field.metadata["integer"])
     try:
         array = to_numpy(value)
         array = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
@@ -78,13 +87,41 @@ def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers | 
     return tuple(values) if array.ndim else values[0]
 
 
+def _symbol(value: Any, wanted: str, integer: bool) -> Symbol:
+    """Return a parameter for a tensor, of whose values nothing is known but kind and rank."""
+    from logit_sampling.engines import keras_arrays
+
+    symbol = value if isinstance(value, Symbol) else keras_arrays.symbol(value)
+    kind = keras_arrays.kind_of(symbol.tensor)
+    known = "int" in kind or ("float" in kind and not integer)
+    if not known or symbol.tensor.ndim not in (0, 1):
+        raise ValueError(f"{wanted}, or a tensor of them, [] or [batch]; got {value!r}")
+    return symbol
+
+
+def _not_concrete(owner: str, name: str, instead: str = "") -> str:
+    return (
+        f"{owner} needs `{name}` in numbers when it is built: they shape the graph that is being "
+        "traced, and a tensor of it holds none yet; "
+        + (instead or "pass Python or NumPy values, of which another one traces another graph")
+    )
+
+
+def concrete(owner: Any, name: str, instead: str = "") -> Any:
+    """Return a field that no tensor of a graph can stand for; raise ValueError if one does."""
+    value = getattr(owner, name)
+    if holds_symbolic(value):
+        raise ValueError(_not_concrete(type(owner).__name__, name, instead))
+    return value
+
+
 def _integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def check_real(owner: Any, name: str, *, ge: float = -math.inf, le: float = math.inf) -> None:
     """Keep a field as a finite float in [ge, le], or raise ValueError."""
-    value = getattr(owner, name)
+    value = concrete(owner, name)
     known = isinstance(value, int | float | np.integer | np.floating) and value is not True
     if not known or value is False or not (math.isfinite(value) and ge <= value <= le):
         raise ValueError(
@@ -96,7 +133,7 @@ def check_real(owner: Any, name: str, *, ge: float = -math.inf, le: float = math
 
 def check_count(owner: Any, name: str, *, least: int, optional: bool = False) -> None:
     """Keep a field as an int of at least ``least`` (or None, if optional), or raise ValueError."""
-    value = getattr(owner, name)
+    value = concrete(owner, name)
     if value is None and optional:
         return
     if not _integer(value) or value < least:
@@ -114,7 +151,7 @@ def check_flag(owner: Any, name: str) -> None:
 
 def check_choice(owner: Any, name: str, choices: tuple[Any, ...]) -> None:
     """Raise ValueError unless a field is one of ``choices``."""
-    value = getattr(owner, name)
+    value = concrete(owner, name)
     if not any(value is choice or (value == choice and _integer(choice)) for choice in choices):
         raise ValueError(
             f"{type(owner).__name__} needs `{name}` to be one of {choices}; got {value!r}"
@@ -123,7 +160,7 @@ def check_choice(owner: Any, name: str, choices: tuple[Any, ...]) -> None:
 
 def check_ids(owner: Any, name: str, *, empty: bool = True) -> None:
     """Keep a field as a tuple of token ids, or raise ValueError."""
-    value = getattr(owner, name)
+    value = concrete(owner, name)
     ids = to_list(value)
     ids = [ids] if _integer(ids) else ids
     listed = isinstance(ids, list | tuple | set | frozenset | range)

@@ -124,16 +124,16 @@ def with_room(history: Any, room: int) -> Any:
     return ops.pad(history, ((0, 0), (0, room)), constant_values=-1)
 
 
-def parted(history: Any, prompt_length: Any) -> tuple[Any, Any, Any]:
+def parted(history: Any, prompt_length: Any, others: Any = ()) -> tuple[Any, Any, Any]:
     """Return where to compute, the history there, and which of its places are prompt.
 
-    The last is bool, [length] or [batch, length].
+    The last is bool, [length] or [batch, length]. For ``others`` see ``engine_of``.
     """
     if isinstance(prompt_length, int):
-        xp, (ids,) = engine_of(history)
+        xp, (ids,) = engine_of(history, others=others)
         end = prompt_length
     else:
-        xp, (ids, lengths) = engine_of(history, prompt_length)
+        xp, (ids, lengths) = engine_of(history, prompt_length, others=others)
         end = xp.reshape(lengths, (-1, 1))
     return xp, ids, xp.arange(xp.shape(ids)[1], dtype="int32") < end
 

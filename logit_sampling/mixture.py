@@ -1,35 +1,31 @@
 """The distribution over all ways in which the coins of a chain may fall."""
 
+import functools
 import math
 from typing import Any
 
 import numpy as np
 
-from logit_sampling.arrays import is_symbolic
+
+def chance_of(coins: tuple[bool, ...], chances: list[Any]) -> Any:
+    """Return how likely the coins fall so, for chances [batch] each."""
+    return math.prod(c if coin else 1 - c for coin, c in zip(coins, chances, strict=True))
 
 
-def chance_of(coins: tuple[bool, ...], chances: list[Any]) -> np.ndarray:
-    """Return how likely the coins fall so: a number, or [batch] where a chance is given per row."""
-    arrays = [np.asarray(chance, np.float64) for chance in chances]
-    factors = [a if coin else 1 - a for coin, a in zip(coins, arrays, strict=True)]
-    return np.asarray(math.prod(factors))
+def mixture(xp: Any, weighted: list[tuple[Any, Any]]) -> Any:
+    """Return the sum of distributions, float32 [batch, vocab], weighted by [batch].
 
-
-def mixture(weighted: list[tuple[Any, Any]]) -> Any:
-    """Return the weighted sum of distributions, float32 [batch, vocab]."""
+    ``xp`` are functions on the arrays, ``numpy`` or ``keras.ops``.
+    """
     if len(weighted) == 1:
         return weighted[0][1]
-    return sum(np.float32(np.reshape(w, (-1, 1))) * rows for w, rows in weighted)
+    return sum(xp.array(w[:, None], dtype="float32") * rows for w, rows in weighted)
 
 
-def log_mixture(weighted: list[tuple[Any, Any]]) -> Any:
+def log_mixture(xp: Any, weighted: list[tuple[Any, Any]]) -> Any:
     """Return the log of the weighted sum, from log-probabilities, float32 [batch]."""
     if len(weighted) == 1:
         return weighted[0][1]
     with np.errstate(divide="ignore"):
-        logs = [np.float32(np.log(w)) + log_prob for w, log_prob in weighted]
-    if not is_symbolic(logs[0]):
-        return np.logaddexp.reduce(logs)
-    from keras import ops
-
-    return ops.logsumexp(ops.stack(logs), axis=0)
+        logs = [xp.array(xp.log(w), dtype="float32") + log_prob for w, log_prob in weighted]
+    return functools.reduce(xp.logaddexp, logs)

@@ -7,7 +7,7 @@ import numpy as np
 
 from logit_sampling.arrays import all_to_numpy, in_graph
 from logit_sampling.chain import Chain
-from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, quietly, seeds_and_steps, take_in
+from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, quietly, seeds_and_steps
 from logit_sampling.history import as_history, with_room
 from logit_sampling.integrations import Integrations
 from logit_sampling.random import row_seeds
@@ -161,7 +161,7 @@ class Sampler(Chain, Integrations):
         """
         from logit_sampling.explain import check_arguments, explain_rows
 
-        if in_graph(logits, history, prompt_length, seed, step):
+        if in_graph(logits, history, prompt_length, seed, step, *self._tensors):
             raise ValueError(
                 "explain needs numbers, and a graph that is traced has none: call it "
                 "in eager code, outside tf.function and jax.jit"
@@ -210,7 +210,7 @@ class Sampler(Chain, Integrations):
             (array([0, 1], dtype=int32), array([3, 2], dtype=int32))
         """
         history = as_history(prompt_ids)
-        symbolic = in_graph(history, seed)
+        symbolic = in_graph(history, seed, *self._tensors)
         room = 1024 if max_new_tokens is None else max_new_tokens
         spacious = with_room(history, room)
         states = tuple(t.init(spacious, vocab_size) for t in self._transforms)
@@ -259,8 +259,7 @@ class Sampler(Chain, Integrations):
         Raises:
             ValueError: as in a call, but that a row may have nothing left.
         """
-        taken = take_in(logits, state.seed, state.step)
-        self._check_rows(taken.rows)
+        taken = self._admit(logits, state.seed, state.step)
         held = state.step.shape[0]
         if isinstance(taken.rows, int) and held not in (taken.rows, None):
             raise ValueError(f"the state holds {held} rows, logits have {taken.rows}")

@@ -69,9 +69,7 @@ class WatermarkDetector:
 
     @property
     def _count(self) -> int:
-        count = green_count(self.watermark.gamma, self.vocab_size)
-        assert isinstance(count, int)
-        return count
+        return int(green_count(self.watermark.gamma, self.vocab_size))
 
     def __call__(self, token_ids: Any, unique: bool = False) -> Detection:
         """Look at texts.

@@ -5,7 +5,7 @@ torch, whose memory it reads. ``keras`` serves the symbolic tensors of a graph t
 Both offer one class, ``Scores``, with the same methods.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,19 +94,20 @@ def batch_of(numbers: Any, history: Any) -> Any:
 
     Of a graph that is being traced, it is a tensor.
     """
-    if not in_graph(history):
+    if not in_graph(history, numbers):
         return np.broadcast_to(np.asarray(numbers, np.float64), (len(history),))
     from logit_sampling.engines import keras_arrays
 
     return keras_arrays.batch_of(numbers, history)
 
 
-def engine_of(*arrays: Any) -> tuple[Any, list[Any]]:
+def engine_of(*arrays: Any, others: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
     """Return where to compute with integer arrays, ``numpy`` or ``keras.ops``, and them as int32.
 
-    It is ``keras.ops`` in a graph that is being traced; the arrays are then its tensors.
+    It is ``keras.ops`` in a graph that is being traced, which any of the arrays or of ``others``
+    may belong to; the arrays are then its tensors.
     """
-    if not in_graph(*arrays):
+    if not in_graph(*arrays, *others):
         return np, [to_int32(array) for array in arrays]
     from keras import ops
 

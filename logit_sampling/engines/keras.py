@@ -24,6 +24,7 @@ from logit_sampling.engines.keras_search import (
     wide,
 )
 from logit_sampling.engines.rounding import AT_A_COIN, AT_A_SUM, AT_AN_ENTROPY, forgiving
+from logit_sampling.symbol import is_everywhere
 
 _SHORT = 1024
 """Up to this many tokens are put in order by ``ops.top_k``; more are searched."""
@@ -109,7 +110,7 @@ class Scores(Batch):
 
     def top_p(self, p: Any) -> Self:
         """Keep the shortest prefix whose mass reaches ``p``."""
-        if np.all(np.asarray(p) == 1):
+        if is_everywhere(1, p):
             return self
         return self.prefix(self.values, self._short_of(p))
 
@@ -130,7 +131,7 @@ class Scores(Batch):
 
     def typical(self, p: Any) -> Self:
         """Keep the likeliest typical tokens that reach ``p``: by distance from the entropy."""
-        if np.all(np.asarray(p) == 1):
+        if is_everywhere(1, p):
             return self
         mean = self.mean_log()[:, None]
         distance = self._exponents() - mean  # entropy minus surprise
@@ -175,7 +176,7 @@ class Scores(Batch):
 
     def adjust(self, tokens: Any, change: Callable[[Any], Any]) -> Self:
         """Change the logits of some tokens only (see the eager engine)."""
-        n, x = self.vocabulary, self.dense()
+        n, x = self.vocabulary, self._logits()
         tokens = ops.convert_to_tensor(tokens, "int32")
         tokens = ops.broadcast_to(tokens, (row_count(x), tokens.shape[-1]))
         places = self._or_none(tokens)
@@ -204,7 +205,7 @@ class Scores(Batch):
         greatest = ops.segment_max(ops.reshape(amounts, (-1,)), places, rows * width)
         greatest = ops.reshape(greatest, (-1, width))[:, :-1]
         greatest = ops.clip(greatest, 0.0, float(np.finfo(wide()).max))
-        lowered = self._saturated(ops.cast(self.dense(), wide()) - greatest)
+        lowered = self._saturated(ops.cast(self._logits(), wide()) - greatest)
         return self.replaced(lowered, "a change of logits")
 
     def own(self, array: Any) -> Any:
@@ -225,7 +226,7 @@ class Scores(Batch):
 
     def force(self, tokens: Any) -> Self:
         """Leave one token, with logit 0, in each row; -1 leaves the row as it is."""
-        x, token = self.dense(), ops.cast(tokens, "int32")[:, None]
+        x, token = self._logits(), ops.cast(tokens, "int32")[:, None]
         own = ops.arange(self.vocabulary, dtype="int32")[None] == token
         one = ops.where(own, ops.zeros_like(x), -np.inf)
         return self.replaced(ops.where(token >= 0, one, x), "a forced token")

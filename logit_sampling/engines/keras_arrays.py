@@ -1,5 +1,6 @@
 """Keras tensors: taking in what callers hold, seeds and random numbers, small helpers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from logit_sampling.random import (
     seed_list,
     threefry,
 )
+from logit_sampling.symbol import Symbol
 
 
 def left_shift(words: Any, by: int) -> Any:
@@ -144,8 +146,8 @@ def per_row(numbers: Any, rows: Any) -> Any:
 
 def batch_of(numbers: Any, history: Any) -> Any:
     """Return a number or [batch] numbers as [batch] floats, for the rows of ``history``."""
-    tensor = ops.convert_to_tensor(numbers, wide())
-    return ops.broadcast_to(tensor, (row_count(ops.convert_to_tensor(history)),))
+    rows = row_count(ops.convert_to_tensor(history))
+    return ops.broadcast_to(tensor_of(numbers, wide()), (rows,))
 
 
 def no_history(rows: Any) -> Any:
@@ -177,21 +179,48 @@ def lengths(history: Any) -> Any:
     return ops.sum(ops.cast(ops.convert_to_tensor(history) >= 0, "int32"), axis=-1)
 
 
-def as_wide(parameter: Any) -> Any:
-    """Return a number or [batch] numbers in the widest float, in which none turns into 0 or inf."""
-    if not keras.ops.is_tensor(parameter):
+def tensor_of(parameter: Any, dtype: str) -> Any:
+    """Return a number, [batch] numbers or a ``Symbol`` as a tensor.
+
+    In the widest float no number turns into 0 or inf.
+    """
+    if isinstance(parameter, Symbol):
+        parameter = parameter.tensor
+    if dtype == wide() and not ops.is_tensor(parameter):
         numbers, limits = np.asarray(parameter, np.float64), np.finfo(wide())
         held = np.clip(abs(numbers), float(limits.tiny), float(limits.max))
         parameter = np.where(
             (numbers == 0) | np.isinf(numbers), numbers, np.copysign(held, numbers)
         )
-    return ops.convert_to_tensor(parameter, wide())
+    return ops.convert_to_tensor(parameter, dtype)
 
 
 def column(parameter: Any, dtype: str) -> Any:
     """Return a number or [batch] numbers so that they broadcast over [batch, tokens]."""
-    tensor = as_wide(parameter) if dtype == wide() else ops.convert_to_tensor(parameter, dtype)
+    tensor = tensor_of(parameter, dtype)
     return tensor[:, None] if len(tensor.shape) else tensor
+
+
+def symbol(value: Any) -> Symbol:
+    """Return a parameter for a tensor of the graph, or for a list with one for each row."""
+    rows = isinstance(value, list | tuple)
+    tensor = ops.stack([to_tensor(v) for v in value]) if rows else to_tensor(value)
+    return Symbol(tensor.read_value() if hasattr(tensor, "read_value") else tensor)
+
+
+def outside(parameter: Symbol, bounds: Mapping[str, float], rows: Any) -> Any:
+    """Tell which rows have a parameter that is out of bounds or not finite, bool [rows].
+
+    A bound is rounded as the tensor is: 0.99 in float32 is at most 0.99.
+    """
+    kind = kind_of(parameter.tensor)
+    kind = kind if "float" in kind else wide()
+    tensor = ops.cast(parameter.tensor, kind)
+    ge, gt, le, lt = (tensor_of(bounds[name], kind) for name in ("ge", "gt", "le", "lt"))
+    inside = (tensor >= ge) & (tensor > gt) & (tensor <= le) & (tensor < lt) & ops.isfinite(tensor)
+    if tensor.ndim and tensor.shape[0] is None:  # one value would do for all rows
+        inside = inside & (ops.shape(tensor)[0] == rows)
+    return ops.logical_not(ops.broadcast_to(inside, (rows,)))
 
 
 def uniforms(seeds: Any, steps: Any, stream: int) -> Any:

@@ -12,13 +12,7 @@ import numpy as np
 from keras import ops
 
 from logit_sampling.checks import check_returned
-from logit_sampling.engines.keras_arrays import (
-    as_wide,
-    per_row,
-    row_count,
-    seed_words,
-    uniforms,
-)
+from logit_sampling.engines.keras_arrays import per_row, row_count, seed_words, tensor_of, uniforms
 from logit_sampling.engines.keras_search import is_wide, leading, locate, pick, wide
 
 _FAR = -1e9  # a log-mass that is as good as -inf
@@ -92,7 +86,7 @@ class Batch:
 
     def numbers(self, parameter: Any) -> Any:
         """Return a parameter, one number or one for each row, as [batch]."""
-        return ops.broadcast_to(as_wide(parameter), (row_count(self.values),))
+        return ops.broadcast_to(tensor_of(parameter, wide()), (row_count(self.values),))
 
     def _raw_peak(self) -> Any:
         return ops.max(self.values, axis=-1, keepdims=True) if self.peak is None else self.peak
@@ -192,7 +186,10 @@ class Batch:
         return ops.where(overflow, ops.cast(self._exponents(), self.values.dtype), scaled)
 
     def dense(self) -> Any:
-        """Return logits, [batch, vocab], with -inf for what was removed."""
+        """Return logits, [batch, vocab], -inf for what was removed; NaN without a distribution."""
+        return ops.where(self.valid[:, None], self._logits(), np.nan)
+
+    def _logits(self) -> Any:
         return self._spread(self._scaled(), -np.inf)
 
     def _distribution(self) -> tuple[Any, Any]:

@@ -1,5 +1,6 @@
 """How much rounding is forgiven at a cut, so that rows which are equal on paper are equal here."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,14 @@ def forgiving(threshold: float, epsilon: float) -> float:
     return threshold - abs(threshold) * (epsilon / 2)
 
 
-def greatest_exponent(base: Any) -> np.ndarray:
-    """Return up to which power each ``base`` stays below the greatest float32, int32 [n, 1].
+def greatest_exponent(base: Any) -> Any:
+    """Return up to which power each ``base`` stays below the greatest float32.
 
-    A base below 1 has all of its powers, up to 2**30; those of 1 are one.
+    A base below 1 has all of its powers, up to 2**30; those of 1 are one. Like a parameter it is a
+    number, one for each row, or a ``Symbol``.
     """
-    bases = np.asarray(base, np.float64).reshape(-1, 1)
-    most = np.log(np.finfo(np.float32).max) / np.log(np.where(bases > 1, bases, 2.0))
-    most = np.where(bases > 1, np.floor(most), np.where(bases < 1, np.inf, 0.0))
-    return np.minimum(most, 2**30).astype(np.int32)
+    limit = float(np.finfo(np.float32).max)
+    with np.errstate(divide="ignore"):
+        most = np.floor(np.divide(math.log(limit), np.log(np.maximum(base, 1.0))))
+    most = np.minimum(most, 2.0**30) * np.not_equal(base, 1.0)
+    return most - np.greater(np.power(base, most), limit)  # which float32 may round up to

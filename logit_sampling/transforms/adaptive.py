@@ -34,7 +34,7 @@ class Feedback(Transform):
     @quietly
     def apply(self, logits: Any, state: Any) -> Any:
         """Return the transformed logits, float [batch, vocab], like those given."""
-        taken = take_in(logits)
+        taken = self.admit(take_in(logits, *state, *self.tensors()))
         return taken.restore(self.narrow(taken.scores, state).dense())
 
     def after(self, scores: Any, state: Any, ids: Any) -> Any:
@@ -100,7 +100,7 @@ class Mirostat(Feedback):
 
     def init(self, history: Any, vocab_size: int) -> tuple[Any]:
         """Return the limit mu, bits, float64 [batch]."""
-        return (batch_of(2 * np.asarray(self.tau, np.float64), history),)
+        return (batch_of(np.multiply(2.0, self.tau), history),)
 
     def narrow(self, scores: Any, state: tuple[Any]) -> Any:
         """Return the scores whose surprise is within the limit."""
@@ -172,8 +172,9 @@ class AdaptiveP(Feedback):
 
     def init(self, history: Any, vocab_size: int) -> tuple[Any, Any]:
         """Return the weighted sum of probabilities and that of weights, float64 [batch] each."""
-        weights = 1 / (1 - np.asarray(self.decay, np.float64))
-        return batch_of(np.asarray(self.target) * weights, history), batch_of(weights, history)
+        weights = np.divide(1.0, np.subtract(1.0, self.decay))
+        sums = np.multiply(self.target, weights)
+        return batch_of(sums, history), batch_of(weights, history)
 
     def narrow(self, scores: Any, state: tuple[Any, Any]) -> Any:
         """Return scores that are greatest near the aim."""

@@ -12,6 +12,7 @@ from logit_sampling.arrays import is_symbolic, to_numpy
 from logit_sampling.checks import check_number
 from logit_sampling.engines import AUTOGRAPH_SKIPS, Intake, quietly, seeds_and_steps, take_in
 from logit_sampling.history import as_history, as_prompt_length, replay
+from logit_sampling.symbol import Symbol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,15 +115,21 @@ class Transform:
         values = {name: getattr(self, name) for name in numbers}
         return {name: value for name, value in values.items() if isinstance(value, tuple)}
 
+    def tensors(self) -> tuple[Any, ...]:
+        """Return the parameters that are tensors of a graph."""
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return tuple(value for value in values if is_symbolic(value))
+
+    def admit(self, taken: Intake) -> Intake:
+        """Return what was taken in, if the parameters fit its rows (see ``within``)."""
+        for field in dataclasses.fields(self):
+            taken = within(type(self).__name__, field, getattr(self, field.name), taken)
+        return taken
+
     def check_rows(self, rows: Any) -> None:
         """Raise ValueError unless each parameter has one value, or one for each of ``rows``."""
         for name, values in self.per_row().items():
-            known = rows if isinstance(rows, int) else "an open number of"
-            if known != len(values):
-                raise ValueError(
-                    f"{type(self).__name__} has {len(values)} values of `{name}` for {known} rows "
-                    "of logits; give one value, or one per row"
-                )
+            _check_count(type(self).__name__, name, len(values), rows)
 
     def select(self, state: Any, rows: np.ndarray) -> Any:
         """Return the state of some rows, int [n], which may be repeated or reordered.
@@ -176,8 +183,7 @@ class Transform:
                 row, or a history or prompt_length, for another number of rows.
         """
         coin = (seed, step) if self.tosses_coin else ()
-        taken = take_in(logits, history, prompt_length, *coin)
-        self.check_rows(taken.rows)
+        taken = self.admit(take_in(logits, history, prompt_length, *coin, *self.tensors()))
         taken, (state,) = states_of((self,), taken, history, prompt_length)
         scores = taken.scores
         if self.tosses_coin:
@@ -185,8 +191,18 @@ class Transform:
         return taken.restore(self.act(scores, state).dense())
 
     def get_config(self) -> dict[str, Any]:
-        """Return name and parameters as JSON has them: null is -inf, and "inf" is +inf."""
+        """Return name and parameters as JSON has them: null is -inf, and "inf" is +inf.
+
+        Raises:
+            ValueError: one is a tensor of a graph.
+        """
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for name, value in values.items():
+            if is_symbolic(value):
+                raise ValueError(
+                    f"{type(self).__name__} has no configuration, since JSON cannot hold the "
+                    f"tensor of a graph that is its `{name}`; build it with a number"
+                )
         return {"name": self._name()} | {name: _plain(value) for name, value in values.items()}
 
     @classmethod
@@ -239,6 +255,35 @@ def states_of(
     return taken, [t.state_of(past, lengths, taken.scores.vocabulary) for t in transforms]
 
 
+def within(owner: str, field: dataclasses.Field, value: Any, taken: Intake) -> Intake:
+    """Return what was taken in, if a parameter fits its rows.
+
+    In a graph the rows for which a tensor is out of range lose their distribution.
+
+    Raises:
+        ValueError: it has values for another number of rows.
+    """
+    if "ge" in field.metadata and isinstance(value, tuple):
+        _check_count(owner, field.name, len(value), taken.rows)
+    elif isinstance(value, Symbol):
+        from logit_sampling.engines.keras_arrays import outside, row_count
+
+        if value.tensor.ndim and isinstance(row_count(value.tensor), int):
+            _check_count(owner, field.name, row_count(value.tensor), taken.rows)
+        lost = outside(value, field.metadata, taken.rows)
+        return taken._replace(scores=taken.scores.without_rows(lost))
+    return taken
+
+
+def _check_count(owner: str, name: str, count: int, rows: Any) -> None:
+    known = rows if isinstance(rows, int) else "an open number of"
+    if known != count:
+        raise ValueError(
+            f"{owner} has {count} values of `{name}` for {known} rows of logits; give one value, "
+            "or one per row"
+        )
+
+
 def _plain(value: Any) -> Any:
     """Return what JSON can hold: lists for tuples and arrays, numbers for NumPy's."""
     if isinstance(value, tuple | list):
@@ -272,5 +317,5 @@ class ScoreTransform(Transform):
     @quietly
     def apply(self, logits: Any, state: Sequence[Any] = ()) -> Any:
         """Return the transformed logits, float [batch, vocab], like those given."""
-        taken = take_in(logits)
+        taken = self.admit(take_in(logits, *self.tensors()))
         return taken.restore(self.narrow(taken.scores).dense())

@@ -287,7 +287,8 @@ class LengthDecay(Stepwise):
         """Return the scores of an engine, raised at the end where it is time."""
         xp, late = scores.xp, state[0][:, None] - per_row(self.start)
         factor = scores.numbers(self.factor)[:, None]
-        power = xp.power(factor, xp.minimum(xp.maximum(late, 0), greatest_exponent(self.factor)))
+        most = per_row(greatest_exponent(self.factor))
+        power = xp.power(factor, xp.minimum(xp.maximum(late, 0), most))
 
         def change(x: Any) -> Any:
             return steady(xp, x, x + xp.absolute(x) * (power - 1))

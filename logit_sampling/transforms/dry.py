@@ -50,7 +50,7 @@ class DRY(Repeats):
     multiplier: Numbers = number(ge=0)
     base: Numbers = number(ge=1, default=1.75)
     allowed_length: Any = number(ge=1, lt=2**30, integer=True, default=2)
-    window: Any = number(ge=1, le=2**31 - 1, integer=True, default=None)
+    window: Any = number(ge=1, le=2**31 - 1, integer=True, static=True, default=None)
     breakers: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
@@ -89,8 +89,8 @@ class DRY(Repeats):
         since = [xp.min(xp.where(end, ago, _NEVER), axis=1) for end in ends]
         return xp.stack(since, axis=1) if since else log[:, :0]
 
-    def _enough(self) -> np.ndarray:
-        return per_row(self.allowed_length) + greatest_exponent(self.base)
+    def _enough(self) -> Any:
+        return per_row(np.add(self.allowed_length, greatest_exponent(self.base)))
 
     def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any, ...]:
         """Return the log, what repeats at its columns, and how long ago breakers were."""
@@ -129,5 +129,6 @@ class DRY(Repeats):
         def amount(level: Any, multiplier: Any, base: Any) -> Any:
             return xp.multiply(multiplier, xp.power(base, level))
 
-        levels = xp.where(hot, xp.minimum(excess, greatest_exponent(self.base)), 0)
+        levels = xp.minimum(excess, per_row(greatest_exponent(self.base)))
+        levels = xp.where(hot, levels, 0)
         return scores.lower(xp.where(hot, log, -1), levels, amount, self.multiplier, self.base)

@@ -93,8 +93,8 @@ class Eta(ScoreTransform):
     def narrow(self, scores: Any) -> Any:
         """Return the scores above the floor."""
         with np.errstate(divide="ignore"):
-            floor = np.log(self.epsilon)
-        floor = scores.xp.minimum(scores.numbers(floor), floor / 2 - scores.entropy())
+            floor = scores.numbers(np.log(self.epsilon))
+        floor = scores.xp.minimum(floor, floor / 2 - scores.entropy())
         return scores.above(floor + scores.log_total())
 
 

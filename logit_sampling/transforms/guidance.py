@@ -9,7 +9,7 @@ import numpy as np
 from logit_sampling.arrays import in_graph, logits_of, to_numpy
 from logit_sampling.checks import Numbers, check_ids, check_number, number
 from logit_sampling.engines import quietly, take_in
-from logit_sampling.transforms.base import Transform
+from logit_sampling.transforms.base import Transform, within
 
 
 @dataclass(frozen=True)
@@ -114,21 +114,20 @@ def guide(logits: Any, unconditional_logits: Any, scale: Any) -> Any:
         >>> np.exp(ls.guide(c, u, 0.5)).round(4)
         array([0.3536, 0.25  , 0.3536])
     """
-    scale = check_number("guide", Guidance.__dataclass_fields__["scale"], scale)
-    taken, other = take_in(logits, unconditional_logits), take_in(unconditional_logits, logits)
+    field = Guidance.__dataclass_fields__["scale"]
+    scale = check_number("guide", field, scale)
+    taken = within("guide", field, scale, take_in(logits, unconditional_logits, scale))
+    other = take_in(unconditional_logits, logits, scale)
     xp, x, y = taken.scores.xp, taken.scores.dense(), other.scores.dense()
     if any(a != b for a, b in zip(x.shape, y.shape, strict=True) if None not in (a, b)):
         raise ValueError(
             f"both logits must have the same shape, got {tuple(x.shape)} and {tuple(y.shape)}"
         )
-    if isinstance(scale, tuple) and len(scale) != taken.rows:
-        raise ValueError(f"scale has {len(scale)} values for {taken.rows} rows; give one per row")
     if not taken.symbolic and (y.max(axis=-1) == -np.inf).any():
         row = int((y.max(axis=-1) == -np.inf).argmax())
         raise ValueError(f"every token of row {row} is at -inf in the unconditional logits")
-    column = np.reshape(scale, (-1, 1))
-    factor = xp.array(column, dtype=x.dtype)
-    limit = xp.array(np.where(column > 1, np.inf, -np.inf), dtype=x.dtype)  # as u falls to -inf
+    factor = xp.array(taken.scores.numbers(scale)[:, None], dtype=x.dtype)
+    limit = xp.array(xp.where(factor > 1, np.inf, -np.inf), dtype=x.dtype)  # as u falls to -inf
     with np.errstate(invalid="ignore"):  # a row that has no distribution
         c, u = _log_softmax(xp, x), _log_softmax(xp, y)
     never, absent = (x == -np.inf) | (c == -np.inf), u == -np.inf

@@ -12,6 +12,7 @@ import numpy as np
 
 from logit_sampling.engines import engine_of, quietly, take_in
 from logit_sampling.history import check_columns, parted, with_room
+from logit_sampling.symbol import Symbol
 from logit_sampling.transforms.base import Transform
 from logit_sampling.transforms.tokens import check_vocabulary
 
@@ -59,7 +60,7 @@ class HistoryTransform(Transform):
         check_vocabulary(self, self._names(), vocab_size)
         if not history.shape[1]:  # every array has a column
             history = with_room(history, 1)
-        xp, ids, prompt = parted(history, prompt_length)
+        xp, ids, prompt = parted(history, prompt_length, self.tensors())
         past = xp.where((ids >= 0) & (ids < vocab_size), ids, -1)
         return _int32(xp, self.remember(xp, past, xp.where(prompt, -1, past)))
 
@@ -79,7 +80,7 @@ class HistoryTransform(Transform):
     @quietly
     def apply(self, logits: Any, state: Any) -> Any:
         """Return the transformed logits, float [batch, vocab], like those given."""
-        taken = take_in(logits, *state)
+        taken = self.admit(take_in(logits, *state, *self.tensors()))
         return taken.restore(self.act(taken.scores, state).dense())
 
 
@@ -89,9 +90,13 @@ def _int32(xp: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(xp.cast(array, "int32") for array in state)
 
 
-def per_row(parameter: Any) -> np.ndarray:
+def per_row(parameter: Any) -> Any:
     """Return a whole number, or one for each row, as int32 [1, 1] or [batch, 1]."""
-    return np.asarray(parameter, np.int32).reshape(-1, 1)
+    if not isinstance(parameter, Symbol):
+        return np.asarray(parameter, np.int32).reshape(-1, 1)
+    from keras import ops
+
+    return ops.reshape(ops.cast(parameter.tensor, "int32"), (-1, 1))
 
 
 def shifted(xp: Any, log: Any, by: int) -> Any:

@@ -29,7 +29,7 @@ class CountPenalty(HistoryTransform):
     """
 
     penalty: Numbers = number()
-    window: Any = number(ge=1, le=2**31 - 1, integer=True, default=None)
+    window: Any = number(ge=1, le=2**31 - 1, integer=True, static=True, default=None)
     prompt: bool = False
 
     def __post_init__(self) -> None:
@@ -173,7 +173,7 @@ class Repeats(HistoryTransform):
     ones, [batch, capacity]; further than ``_enough`` nobody needs to know.
     """
 
-    def _enough(self) -> np.ndarray:
+    def _enough(self) -> Any:
         """Return up to which length a repetition matters, int32 [1, 1] or [batch, 1]."""
         raise NotImplementedError(f"{type(self).__name__} does not write `_enough`")
 
@@ -209,10 +209,11 @@ def hot_columns(xp: Any, hot: Any, *arrays: Any) -> tuple[Any, ...]:
     return tuple(array[:, columns] for array in (hot, *arrays))
 
 
-def _repeats(xp: Any, log: Any, enough: np.ndarray) -> Any:
+def _repeats(xp: Any, log: Any, enough: Any) -> Any:
     """Return how many tokens before each column of a log are also the latest ones, in a graph."""
     size = log.shape[1]
-    most, few = min(int(enough.max()), size - 1), 3
+    known = isinstance(enough, np.ndarray)
+    most, few = min(int(enough.max()), size - 1) if known else size - 1, 3
     still, lengths = log >= 0, xp.zeros_like(log)
     for back in range(1, min(most, few) + 1):  # the usual case, without a loop
         latest = log[:, size - back : size - back + 1]
@@ -256,9 +257,9 @@ class NoRepeatNGram(Repeats):
 
     n: Any = number(ge=1, le=2**31 - 1, integer=True)
 
-    def _enough(self) -> np.ndarray:
-        n = per_row(self.n)
-        return np.where(n < 2**31 - 1, n - 1, 0)  # no history has as many
+    def _enough(self) -> Any:
+        possible = np.less(self.n, 2**31 - 1)  # no history has as many
+        return per_row(np.multiply(np.subtract(self.n, 1), possible))
 
     def narrow(self, scores: Any, *state: Any) -> Any:
         """Remove what followed the latest ``n - 1`` tokens before."""

@@ -68,11 +68,11 @@ class DynamicTemperature(ScoreTransform):
 
     def narrow(self, scores: Any) -> Any:
         """Return the scores divided by the temperature of each row."""
-        xp, middle, reach = scores.xp, np.asarray(self.temperature), np.asarray(self.range)
-        lowest = scores.numbers(np.maximum(0.0, middle - reach))
+        xp = scores.xp
+        lowest = scores.numbers(np.maximum(0.0, np.subtract(self.temperature, self.range)))
+        highest = np.minimum(np.add(self.temperature, self.range), np.finfo(np.float64).max)
         count = scores.finite()
         share = scores.entropy() / xp.log(xp.maximum(count, 2.0))
         share = xp.clip(share, 0.0, 1.0) ** scores.numbers(self.exponent)
-        highest = scores.numbers(np.minimum(middle + reach, np.finfo(np.float64).max))
-        temperature = lowest + (highest - lowest) * share
+        temperature = lowest + (scores.numbers(highest) - lowest) * share
         return scores.scale(xp.where(count > 1, temperature, 1.0))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.arrays import to_list
+from logit_sampling.checks import concrete
 
 
 def needed() -> Any:
@@ -35,7 +36,7 @@ def sequence(owner: Any, name: str, value: Any) -> tuple[int, ...]:
 
 def sequences_of(owner: Any, name: str) -> tuple[tuple[int, ...], ...]:
     """Return a field that lists sequences of token ids as tuples, each of them once."""
-    value = getattr(owner, name)
+    value = concrete(owner, name)
     listed = isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
     if isinstance(value, str | Mapping) or not listed:
         raise ValueError(
@@ -47,7 +48,7 @@ def sequences_of(owner: Any, name: str) -> tuple[tuple[int, ...], ...]:
 
 def pairs_of(owner: Any, name: str) -> tuple[tuple[Any, Any], ...]:
     """Return a field that maps keys to values, or lists pairs, as pairs."""
-    value = getattr(owner, name)
+    value = concrete(owner, name)
     pairs = tuple(value.items()) if isinstance(value, Mapping) else value
     if not isinstance(pairs, list | tuple) or not all(
         isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs
@@ -65,6 +66,7 @@ def biases_of(
 
     With ``single`` each must be one token. A bias None is -inf and "inf" is +inf, as in JSON.
     """
+    concrete(owner, name, "add a bias that is a tensor to the logits, before the sampler sees them")
     biases: dict[tuple[int, ...], float] = {}
     for key, bias in pairs_of(owner, name):
         ids = sequence(owner, name, key)
@@ -89,8 +91,7 @@ def biases_of(
 
 def steps_of(owner: Any, name: str) -> tuple[tuple[int, int], ...]:
     """Return a field that maps steps to token ids, or lists the ids, as pairs, sorted."""
-    value = getattr(owner, name)
-    value = to_list(value)
+    value = to_list(concrete(owner, name))
     listed = isinstance(value, list | tuple) and all(map(is_id, value))
     pairs = tuple(enumerate(value)) if listed else pairs_of(owner, name)
     for step, token in pairs:

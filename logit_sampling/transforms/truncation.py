@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from logit_sampling.checks import Numbers, check_count, check_flag, check_ids, number
+from logit_sampling.symbol import is_everywhere
 from logit_sampling.transforms.base import ScoreTransform
 
 
@@ -135,12 +136,12 @@ class TopH(ScoreTransform):
     def narrow(self, scores: Any) -> Any:
         """Return the scores of the prefix."""
         scores = scores if self.first is None else scores.top_k(self.first)
-        share = np.asarray(self.h)
-        all_kept = (share == 1) & self.renormalize
-        if all_kept.all():
+        if self.renormalize and is_everywhere(1, self.h):
             return scores
-        bound = scores.entropy() * scores.numbers(share)
-        bound = scores.xp.where(scores.numbers(all_kept) == 1, np.inf, bound)
+        share = scores.numbers(self.h)
+        bound = scores.entropy() * share
+        if self.renormalize:
+            bound = scores.xp.where(share == 1, np.inf, bound)
         return scores.entropy_prefix(bound, self.renormalize)
 
 

@@ -1,6 +1,5 @@
 """A mark in the text that its reader does not see and that statistics find."""
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -70,8 +69,8 @@ class Watermark(HistoryTransform):
     def narrow(self, scores: Any, *state: Any) -> Any:
         """Return the scores of an engine, with the green tokens raised."""
         xp, (log,) = scores.xp, state
-        count = np.asarray(green_count(self.gamma, scores.vocabulary), np.int32)
-        count = xp.where(xp.all(log >= 0, axis=1), count, 0)
+        count = scores.numbers(green_count(self.gamma, scores.vocabulary))
+        count = xp.array(xp.where(xp.all(log >= 0, axis=1), count, 0), dtype="int32")
         chosen = partial(is_green, xp, scores.vocabulary)
         return scores.raised(chosen, self.delta, count, *self._words(xp, xp.maximum(log, 0)))
 
@@ -92,9 +91,7 @@ class Watermark(HistoryTransform):
         return self.key & _WORD, self.key >> 32
 
 
-def green_count(gamma: Numbers, vocabulary: int) -> int | list[int]:
-    """Return floor(gamma * vocabulary), for a number or for each of several."""
-    if isinstance(gamma, tuple):
-        return [math.floor(own * vocabulary * (1 + 1e-12)) for own in gamma]
+def green_count(gamma: Numbers, vocabulary: int) -> Any:
+    """Return floor(gamma * vocabulary) as a float, for a number, each of several, or a tensor."""
     # What is an integer on paper may round to just below it.
-    return math.floor(gamma * vocabulary * (1 + 1e-12))
+    return np.floor(np.multiply(gamma, vocabulary) * (1 + 1e-12))
