@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)  # no test is about how long it takes
+settings.load_profile("untimed")
 
 
 def _sharpen(causal_lm: Any) -> Any:

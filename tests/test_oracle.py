@@ -45,7 +45,7 @@ def rows(seed, vocabulary, spread):
     return (rng.normal(size=vocabulary) * spread).astype(np.float32)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example(steps=[("TopH", 1 - 1e-16)], last=None, seed=0, vocabulary=9, spread=1.0)
 @given(
     steps=st.lists(STEP, max_size=4),
@@ -66,7 +66,7 @@ def test_distribution_equals_the_oracle(steps, last, seed, vocabulary, spread):
     assert (result[~kept] == 0).all() and (result[kept & (np.array(expected) > 1e-37)] > 0).all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     steps=st.lists(STEP, max_size=3),
     seed=st.integers(0, 2**64 - 1),

@@ -152,7 +152,7 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32))
 def test_any_history_as_the_oracle_step_by_step_and_at_once(name, seed):
     """Small vocabularies, so that much repeats; some ids are padding or beyond the vocabulary."""
@@ -398,7 +398,7 @@ def test_how_long_all_endings_are_takes_few_steps(name):
         assert lengths[place] == (place if equal.all() else equal.argmin())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.integers(0, 1), max_size=40), st.integers(1, 4), st.integers(0, 50))
 def test_endings_as_by_brute_force(tokens, times, enough):
     tokens = np.array(tokens * times, np.int32)
