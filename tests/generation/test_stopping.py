@@ -46,7 +46,7 @@ PIECES = st.lists(st.tuples(st.text("ab", max_size=4), st.booleans()), max_size=
 STRINGS = st.sets(st.text("ab", min_size=1, max_size=6), max_size=6)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(PIECES, STRINGS)
 def test_what_is_told_is_what_the_definition_says(
     pieces: list[tuple[str, bool]], strings: set[str]

@@ -73,6 +73,7 @@ def ids_of(draw: Any, decoder: Decoder, size: int) -> list[int]:
 
 
 @pytest.mark.parametrize("name", EXACT)
+@settings(deadline=None)
 @given(data=st.data())
 def test_pieces_are_what_the_decoded_text_adds(name: str, data: Any) -> None:
     decoder = EXACT[name]
@@ -86,7 +87,7 @@ def test_pieces_are_what_the_decoded_text_adds(name: str, data: Any) -> None:
 
 
 @pytest.mark.parametrize("name", [*EXACT, *OTHERS])
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_stream_and_generate_tell_one_text_and_find_one_stop_string(name: str, data: Any) -> None:
     decoder = (EXACT | OTHERS)[name]
