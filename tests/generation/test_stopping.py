@@ -180,7 +180,7 @@ def test_a_stop_string_may_be_part_of_a_token() -> None:
 
 @pytest.mark.parametrize("least", [0, 3, 4, 9])
 def test_min_new_tokens_holds_back_end_tokens_and_stop_strings(least: int) -> None:
-    options: dict[str, Any] = {"max_new_tokens": 12, "min_new_tokens": least, "seed": 5}
+    options: dict[str, Any] = {"max_new_tokens": 12, "min_new_tokens": least, "seed": 6}
     result = ls.generate(counter, [[0], [5]], stop_at_end=[4, 9], **options)
     by_transform = ls.generate(
         counter,
