@@ -39,13 +39,14 @@ def test_one_text_is_the_prompt_and_its_continuation(
 def test_several_texts_have_headings(
     capsys: pytest.CaptureFixture, model: list[str], tiny_gpt2: Any
 ) -> None:
-    texts = ls.generate(tiny_gpt2, ["the", "a"], max_new_tokens=20, seed=3, n=2).texts
+    result = ls.generate(tiny_gpt2, ["the", "a"], max_new_tokens=20, seed=3, n=2)
+    texts, seeds = result.texts, result.seeds
     out, _, _ = run(capsys, "the", "a", *model, "--seed", "3", "--n", "2")
     assert out == (
         f"--- prompt 0, sample 0, seed 3 ---\nthe{texts[0]}\n"
-        f"--- prompt 0, sample 1, seed 4 ---\nthe{texts[1]}\n"
-        f"--- prompt 1, sample 0, seed 5 ---\na{texts[2]}\n"
-        f"--- prompt 1, sample 1, seed 6 ---\na{texts[3]}\n"
+        f"--- prompt 0, sample 1, seed {seeds[1]} ---\nthe{texts[1]}\n"
+        f"--- prompt 1, sample 0, seed {seeds[2]} ---\na{texts[2]}\n"
+        f"--- prompt 1, sample 1, seed {seeds[3]} ---\na{texts[3]}\n"
     )
 
 
@@ -133,7 +134,8 @@ def test_ctrl_c_prints_what_there_is(
             if count == 11:  # six tokens of each of two rows
                 raise KeyboardInterrupt
 
-    texts = ls.generate(tiny_gpt2, ["the", "a"], max_new_tokens=6, seed=3).texts
+    result = ls.generate(tiny_gpt2, ["the", "a"], max_new_tokens=6, seed=3)
+    texts, seeds = result.texts, result.seeds
     monkeypatch.setattr(module, "grow", interrupted)
     options = ["--json"] if as_json else []
     out, err, status = run(capsys, "the", "a", *model, "--seed", "3", *options)
@@ -144,7 +146,7 @@ def test_ctrl_c_prints_what_there_is(
     else:
         assert out == (
             f"--- prompt 0, sample 0, seed 3 ---\nthe{texts[0]}\n"
-            f"--- prompt 1, sample 0, seed 4 ---\na{texts[1]}\n"
+            f"--- prompt 1, sample 0, seed {seeds[1]} ---\na{texts[1]}\n"
         )
 
 
