@@ -1,14 +1,16 @@
 """DRY: a penalty on going on as before."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import numpy as np
 
 from logit_sampling.checks import Numbers, number
 from logit_sampling.engines.rounding import greatest_exponent
-from logit_sampling.transforms.memory import per_row, shifted
-from logit_sampling.transforms.penalties import Repeats, hot_columns
+from logit_sampling.transforms.memory import ends_with, hot_columns, per_row, table_of
+from logit_sampling.transforms.penalties import Repeats
 from logit_sampling.transforms.tokens import sequences_of
 
 _NEVER = 2**30  # tokens ago, further than any history reaches
@@ -74,20 +76,33 @@ class DRY(Repeats):
 
     def _breaks(self, xp: Any, ids: Any) -> Any:
         """Return which ids [batch, n] are breakers of one token."""
-        known = np.isin(np.arange(-1, max(self._single, default=0) + 2), self._single)
+        if xp is np:
+            return np.isin(ids, self._single)
+        known = np.isin(np.arange(-1, max(self._single) + 2), self._single)
         return xp.take(known, xp.clip(ids, -1, len(known) - 2) + 1)
 
     def _since(self, xp: Any, log: Any) -> Any:
         """Return how many tokens of a log follow each breaker, [batch, breakers]."""
-        ends = [self._breaks(xp, log)] if self._single else []
+
+        def latest(ends: Any) -> Any:
+            ago = xp.arange(ends.shape[1] - 1, -1, -1, dtype="int32")
+            return xp.min(xp.where(ends, ago, _NEVER), axis=1)
+
+        since = [latest(self._breaks(xp, log))] if self._single else []
+        longest = max(map(len, self._several), default=0)
+        padded = xp.pad(log, ((0, 0), (longest, 0)), constant_values=-1)
         for breaker in self._several:
-            match = log == breaker[-1]
-            for back, token in enumerate(reversed(breaker[:-1]), 1):
-                match = match & (shifted(xp, log, back) == token)
-            ends.append(match)
-        ago = xp.arange(log.shape[1] - 1, -1, -1, dtype="int32")
-        since = [xp.min(xp.where(end, ago, _NEVER), axis=1) for end in ends]
+            places = padded.shape[1] - len(breaker) + 1
+            equal = [padded[:, i : i + places] == token for i, token in enumerate(breaker)]
+            since.append(latest(reduce(and_, equal)))
         return xp.stack(since, axis=1) if since else log[:, :0]
+
+    def _just(self, xp: Any, log: Any) -> Any:
+        """Return which breakers a log ends with, bool [batch, breakers]."""
+        several = ends_with(xp, log, table_of(self._several))
+        if not self._single:
+            return several
+        return xp.concatenate([self._breaks(xp, log[:, -1:]), several], axis=1)
 
     def _enough(self) -> Any:
         return per_row(np.add(self.allowed_length, greatest_exponent(self.base)))
@@ -101,10 +116,8 @@ class DRY(Repeats):
         """Append the token; what went on with it repeats one token more."""
         *columns, since = state
         log, lengths = super().accept(xp, token, *columns)
-        longest = max(map(len, self.breakers), default=0)
-        just = self._since(xp, log[:, -max(longest, 1) :]) == 0
-        since = xp.where(token < 0, since, xp.where(just, 0, xp.minimum(since + 1, _NEVER)))
-        return log, lengths, since
+        since = xp.where(self._just(xp, log), 0, xp.where(token < 0, since, since + 1))
+        return log, lengths, xp.minimum(since, _NEVER)
 
     def narrow(self, scores: Any, *state: Any) -> Any:
         """Return the scores of an engine, lowered where a passage would be repeated."""

@@ -6,6 +6,8 @@ where shapes are fixed, ``LOST`` fills the row instead, and it has no distributi
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -170,6 +172,34 @@ def _slot(xp: Any, token: Any, ids: Any, counts: Any) -> tuple[Any, Any]:
     free = (counts == 0) & (ids != LOST)
     rank = xp.where(ids == token, 2, xp.where(free, 1, 0))
     return xp.max(rank, axis=1, keepdims=True), xp.argmax(rank, axis=1)[:, None]
+
+
+@lru_cache(maxsize=16)
+def table_of(sequences: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """Return sequences of token ids at the right of the rows of a table, -1 before shorter ones."""
+    lengths = np.fromiter(map(len, sequences), np.intp, len(sequences))
+    longest = lengths.max(initial=0)
+    table = np.full((len(sequences), longest), -1, np.int32)
+    ids = np.fromiter(chain.from_iterable(sequences), np.int32, lengths.sum())
+    table[np.arange(longest) >= longest - lengths[:, None]] = ids
+    return table
+
+
+def ends_with(xp: Any, log: Any, table: np.ndarray) -> Any:
+    """Tell which rows of a table of sequences a log ends with, bool [batch, rows]; -1 is any id."""
+    missing = table.shape[1] - log.shape[1]
+    if missing > 0:
+        log = xp.pad(log, ((0, 0), (missing, 0)), constant_values=-1)
+    ends = log[:, log.shape[1] - table.shape[1] :]
+    return xp.all((ends[:, None] == table) | (table < 0), axis=-1)
+
+
+def hot_columns(xp: Any, hot: Any, *arrays: Any) -> tuple[Any, ...]:
+    """Return ``hot``, bool [batch, n], and others; in eager code the columns of hot ones alone."""
+    if xp is not np:
+        return hot, *arrays
+    columns = np.flatnonzero(hot.any(axis=0))
+    return tuple(array[:, columns] for array in (hot, *arrays))
 
 
 def endings(tokens: np.ndarray, enough: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from logit_sampling.transforms.memory import (
     appended,
     counted,
     endings,
+    hot_columns,
     log_of,
     per_row,
     roomy,
@@ -199,14 +200,6 @@ class Repeats(HistoryTransform):
         log, lengths = roomy(xp, self._limit, token, *state)
         longer = xp.where(log == token, lengths + 1, 0)
         return appended(xp, self._limit, token, log), xp.where(token < 0, lengths, longer)
-
-
-def hot_columns(xp: Any, hot: Any, *arrays: Any) -> tuple[Any, ...]:
-    """Return ``hot``, bool [batch, n], and others; in eager code the columns of hot ones alone."""
-    if xp is not np:
-        return hot, *arrays
-    columns = np.flatnonzero(hot.any(axis=0))
-    return tuple(array[:, columns] for array in (hot, *arrays))
 
 
 def _repeats(xp: Any, log: Any, enough: Any) -> Any:

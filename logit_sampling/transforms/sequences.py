@@ -1,12 +1,20 @@
 """Biases on sequences: on the token that would complete one."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from logit_sampling.checks import check_flag
-from logit_sampling.transforms.memory import HistoryTransform, appended, log_of
+from logit_sampling.transforms.memory import (
+    HistoryTransform,
+    appended,
+    ends_with,
+    hot_columns,
+    log_of,
+    table_of,
+)
 from logit_sampling.transforms.tokens import biased, biases_of, sequences_of
 
 
@@ -17,16 +25,20 @@ class SequenceRule(HistoryTransform):
     The state is the latest tokens, as many as the longest sequence needs.
     """
 
-    def _pairs(self) -> tuple[tuple[tuple[int, ...], float], ...]:
-        """Return the sequences and their biases."""
-        raise NotImplementedError(f"{type(self).__name__} does not write `_pairs`")
+    def _sequences(self) -> tuple[tuple[int, ...], ...]:
+        """Return the sequences."""
+        raise NotImplementedError(f"{type(self).__name__} does not write `_sequences`")
+
+    def _biases(self) -> np.ndarray:
+        """Return their biases, float64 [n]."""
+        raise NotImplementedError(f"{type(self).__name__} does not write `_biases`")
 
     def _names(self) -> tuple[int, ...]:
-        return tuple(token for ids, _ in self._pairs() for token in ids)
+        return tuple(chain.from_iterable(self._sequences()))
 
     def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any]:
         """Return the log of the latest tokens."""
-        size = max((len(ids) - 1 for ids, _ in self._pairs()), default=0)
+        size = max((len(ids) - 1 for ids in self._sequences()), default=0)
         past = past if getattr(self, "prompt", True) else generated
         padded = xp.pad(past, ((0, 0), (size, 0)), constant_values=-1)
         return (log_of(xp, padded, size),)
@@ -38,25 +50,25 @@ class SequenceRule(HistoryTransform):
 
     def narrow(self, scores: Any, *state: Any) -> Any:
         """Return the scores of an engine, with the biases of all sequences that match."""
-        xp, (log,), pairs = scores.xp, state, self._pairs()
-        if not pairs:
+        xp, (log,), table = scores.xp, state, table_of(self._sequences())
+        if not table.size:
             return scores
-        heads = np.full((len(pairs), log.shape[1]), -1, np.int32)  # -1 is any token
-        for head, (ids, _) in zip(heads, pairs, strict=True):
-            head[log.shape[1] + 1 - len(ids) :] = ids[:-1]
-        match = xp.all((log[:, None] == heads) | (heads < 0), axis=-1)
-        bias = np.asarray([bias for _, bias in pairs])
-        # What several sequences add to one token adds up, and -inf beats +inf.
-        lasts, group = np.unique([ids[-1] for ids, _ in pairs], return_inverse=True)
-        sizes = np.bincount(group)
-        members = np.full((len(lasts), sizes.max()), len(pairs))
-        for token, size in enumerate(sizes):
-            members[token, :size] = np.flatnonzero(group == token)
+        match = ends_with(xp, log, table[:, :-1])
+        match, lasts, bias = hot_columns(xp, match, table.T[-1:], self._biases()[None])
+        if not lasts.size:
+            return scores
+        # What several sequences add to one token adds up, and -inf beats +inf. It is added one by
+        # one, so that what else is in the list or in the batch changes no rounding.
+        tokens, group, sizes = np.unique(lasts[0], return_inverse=True, return_counts=True)
+        order = group.argsort(kind="stable")
+        place = np.arange(order.size) - np.repeat(sizes.cumsum() - sizes, sizes)
+        members = np.full((tokens.size, sizes.max()), order.size)
+        members[group[order], place] = order
         added = xp.pad(xp.where(match, bias, 0.0), ((0, 0), (0, 1)))
         added = xp.take(added, members, axis=1)
-        total = xp.sum(xp.where(added == -np.inf, 0.0, added), axis=-1)
+        total = xp.cumsum(xp.where(added == -np.inf, 0.0, added), axis=-1)[..., -1]
         total = xp.where(xp.any(added == -np.inf, axis=-1), -np.inf, total)
-        ids = xp.where(total == 0, -1, lasts.astype(np.int32))
+        ids = xp.where(total == 0, -1, tokens)
         return scores.adjust(ids, lambda x: biased(xp, x, total))
 
 
@@ -87,8 +99,11 @@ class SequenceBias(SequenceRule):
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", biases_of(self, "bias"))
 
-    def _pairs(self) -> tuple[tuple[tuple[int, ...], float], ...]:
-        return self.bias
+    def _sequences(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(ids for ids, _ in self.bias)
+
+    def _biases(self) -> np.ndarray:
+        return np.asarray([bias for _, bias in self.bias])
 
 
 @dataclass(frozen=True)
@@ -120,5 +135,8 @@ class BadWords(SequenceRule):
         object.__setattr__(self, "sequences", sequences_of(self, "sequences"))
         check_flag(self, "prompt")
 
-    def _pairs(self) -> tuple[tuple[tuple[int, ...], float], ...]:
-        return tuple((ids, -np.inf) for ids in self.sequences)
+    def _sequences(self) -> tuple[tuple[int, ...], ...]:
+        return self.sequences
+
+    def _biases(self) -> np.ndarray:
+        return np.full(len(self.sequences), -np.inf)
