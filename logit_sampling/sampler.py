@@ -44,6 +44,7 @@ class Sampler(Chain, Integrations):
     """
 
     @classmethod
+    @as_written
     def from_params(cls, *, order: str = "default", defaults: bool = False, **params: Any) -> Self:
         """Build a chain from the parameters that other systems know, under their names.
 
@@ -51,7 +52,8 @@ class Sampler(Chain, Integrations):
         off leaves its transform out; a sub-parameter that is left out has the system's default
         (``xtc_threshold`` 0.1, llama.cpp's ``repeat_last_n`` 64); one that is off, such as
         ``repeat_last_n`` 0, switches off what it belongs to. Each number may be an array with one
-        value per row, off values included.
+        value per row, off values included, or a tensor of a graph, whose transform is always there
+        and does nothing where its value means off.
 
         Args:
             order: whose chain it is, so that the same settings give the same distribution:
@@ -67,7 +69,8 @@ class Sampler(Chain, Integrations):
         Raises:
             ValueError: a name is unknown, or unknown to that system; a parameter has no effect,
                 such as ``xtc_threshold`` without ``xtc_probability`` or ``top_p`` at temperature 0;
-                a value is out of range, or one that the system rejects.
+                a value is out of range, or one that the system rejects; a tensor of a graph for a
+                parameter on which the chain itself depends.
 
         Example:
             >>> import logit_sampling as ls

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.arrays import is_symbolic, to_numpy
+from logit_sampling.arrays import holds_symbolic, is_symbolic, to_numpy
 from logit_sampling.params.elsewhere import ELSEWHERE, ORDERS, closest, does_nothing, explained
 from logit_sampling.params.parameters import Bound, Parameter, Strategy
 from logit_sampling.params.strategies import BY_SWITCH, NAMES, PARAMETERS
@@ -71,6 +71,8 @@ def _by_parameter(given: Mapping[str, Any], order: str) -> tuple[dict[str, Any],
             raise ValueError(
                 f"`{name}` is unknown to order={order!r}, only to {', '.join(knowing)}"
             )
+        if holds_symbolic(value):
+            value = _in_graph(parameter, value, order)
         if parameter.joins and not np.size(value):  # no ids are as good as none given
             continue
         if parameter.name in values and not parameter.joins:
@@ -82,6 +84,39 @@ def _by_parameter(given: Mapping[str, Any], order: str) -> tuple[dict[str, Any],
             value = [*values.get(parameter.name, ()), *np.atleast_1d(value).tolist()]
         values[parameter.name] = value
     return values, spelled
+
+
+def _in_graph(parameter: Parameter, value: Any, order: str) -> Any:
+    """Return a tensor of a graph: what does nothing for off, what is out of range for refused.
+
+    Raises:
+        ValueError: its values would decide about more than its own transform.
+    """
+    name, system = parameter.name, SYSTEMS[order]
+    off = system.off.get(name, parameter.off)
+    known = off is not None and (parameter.neutral is None or name not in BY_SWITCH)
+    if known or parameter.joins or name in system.reads:
+        raise ValueError(
+            f"order={order!r} needs `{name}` in numbers to build its chain, and a tensor of a "
+            "graph that is being traced holds none yet; construct the transforms yourself, such as "
+            "ls.Sampler(ls.Temperature(t), ls.TopP(p))"
+        )
+    refused = [refusal.values for refusal in system.refuses if refusal.parameter == name]
+    if (off is None and not refused) or isinstance(value, Mapping):
+        return value
+    from keras import ops
+
+    from logit_sampling.engines import keras_arrays
+    from logit_sampling.engines.keras_search import wide
+
+    given = keras_arrays.symbol(value).tensor
+    none: float = -1
+    if "float" in keras_arrays.kind_of(given):
+        given, none = ops.cast(given, wide()), np.nan
+    tensor = given if off is None else ops.where(off.among(given), parameter.neutral, given)
+    for values in refused:
+        tensor = ops.where(values.among(given), none, tensor)
+    return tensor
 
 
 class _Rows(list):

@@ -11,7 +11,7 @@ _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<": operator.lt,
     ">": operator.gt,
-    "outside": lambda value, ends: value <= ends[0] or value >= ends[1],
+    "outside": lambda value, ends: (value <= ends[0]) | (value >= ends[1]),
     "empty": lambda value, _: len(value) == 0,
     "any": lambda value, _: value is not None,
 }
@@ -29,9 +29,13 @@ class Bound:
         if self.number is not None and isinstance(value, bool) != isinstance(self.number, bool):
             return False
         try:
-            return bool(_SIGNS[self.sign](value, self.number))
+            return bool(self.among(value))
         except (TypeError, ValueError):
             return False
+
+    def among(self, values: Any) -> Any:
+        """Tell which values of a tensor lie there."""
+        return _SIGNS[self.sign](values, self.number)
 
     def __str__(self) -> str:
         if self.number is None:

@@ -1,7 +1,7 @@
 """The parameters that users of other systems know, and the transform that each belongs to."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def _biases(bias: Any) -> Any:
 def _decay(arguments: dict[str, Any]) -> dict[str, Any]:
     """Take apart the pair of a start and a factor."""
     pair = arguments.pop("start and factor")
-    if np.shape(pair) != (2,):
+    if not isinstance(pair, Sequence | np.ndarray) or len(pair) != 2:
         raise ValueError(
             f"`exponential_decay_length_penalty` is a pair, a start and a factor; got {pair!r}"
         )

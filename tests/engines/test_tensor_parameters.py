@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
+from logit_sampling import transforms
 from tests.parameters import CASES, HISTORY, batch, check_equal, check_lost, everything, per_row
 from tests.parameters import tensor as tensor_of
 
@@ -29,9 +30,9 @@ def run(name, p):
 def test_every_parameter_is_tried():
     numeric = {
         f"{name}.{field.name}"
-        for name in ls.transforms.__all__
-        if isinstance(getattr(ls, name), type)
-        for field in dataclasses.fields(getattr(ls, name))
+        for name in transforms.__all__
+        if isinstance(getattr(transforms, name), type)
+        for field in dataclasses.fields(getattr(transforms, name))
         if "ge" in field.metadata and not field.metadata["static"]
     }
     assert numeric - {"Guidance.scale"} == CASES.keys()  # which calls a function: see `guide`
@@ -166,7 +167,6 @@ def traced(function, *values):
 @pytest.mark.parametrize(
     ("make", "value", "message"),
     [
-        (lambda k: ls.NoRepeatNGram(k), 2, "NoRepeatNGram needs `n` in numbers"),
         (lambda k: ls.PresencePenalty(1.0, window=k), 2, "PresencePenalty needs `window` in"),
         (lambda k: ls.DRY(1.0, window=k), 2, "DRY needs `window` in numbers"),
         (lambda k: ls.DRY(1.0, breakers=[[k, 3]]), 2, "DRY needs `breakers` in numbers"),
@@ -312,11 +312,11 @@ for number, drawn in enumerate(jax.jit(loop)(p)):
     ids, state = sampler(p).step(batch() * np.float32(number + 1), state)
     np.testing.assert_array_equal(drawn, ids)
 try:
-    jax.jit(lambda n: ls.NoRepeatNGram(n)(batch(), history=HISTORY))(2)
+    jax.jit(lambda n: ls.DRY(1.0, window=n)(batch(), history=HISTORY))(2)
 except ValueError as error:
-    assert "NoRepeatNGram needs `n` in numbers" in str(error)
+    assert "DRY needs `window` in numbers" in str(error)
 else:
-    raise AssertionError("the n of an n-gram shapes the graph")
+    raise AssertionError("a window shapes the graph")
 print("agreed")
 """
 

@@ -271,3 +271,67 @@ def test_the_table_is_whole():
             assert set(table) <= set(PARAMETERS), name
         assert {r.parameter for r in system.refuses} <= set(PARAMETERS)
         assert set(system.presets) | set(system.replaces) <= set(system.chain)
+
+
+@pytest.mark.parametrize(
+    ("order", "settings"),
+    [
+        ("default", {"temperature": (1.0, 0.5), "top_k": (0, 3), "top_p": (0.5, 1.0)}),
+        ("default", {"min_p": (0.0, 0.25), "typical_p": (1.0, 0.5), "top_n_sigma": (0.0, 1.0)}),
+        ("default", {"xtc_probability": (0.0, 1.0), "dynatemp_range": (0.5, 0.0)}),
+        ("hf", {"temperature": (0.5, 2.0), "epsilon_cutoff": (0.0, 0.125), "top_p": (0.5, 1.5)}),
+        ("vllm", {"top_k": (-1, 3), "min_p": (0.0, 0.25), "presence_penalty": (1.5, 0.0)}),
+        ("llama.cpp", {"top_k": (-5, 3), "min_p": (-1.0, 0.25), "repeat_penalty": (1.0, 2.0)}),
+    ],
+)
+def test_tensors_of_a_graph(order, settings):
+    tf = pytest.importorskip("tensorflow")
+    x, history = np.array([[1.5, 0.5, 0.0, -2.0, 1.0]], np.float32), np.array([[0, 1, 1]], np.int32)
+
+    def shares(settings):
+        sampler = ls.Sampler.from_params(order=order, **settings)
+        return sampler.probabilities(x, history=history, seed=1)
+
+    compiled = tf.function(shares)
+    for values in zip(*settings.values(), strict=True):
+        given = dict(zip(settings, values, strict=True))
+        found = compiled({name: tf.constant(value) for name, value in given.items()})
+        np.testing.assert_allclose(found, shares(given), rtol=1e-5)
+    assert compiled.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("order", "settings"),
+    [
+        ("hf", {"temperature": 0.0}),
+        ("vllm", {"top_k": -2}),
+        ("vllm", {"frequency_penalty": 2.5}),
+        ("keras_hub", {"temperature": -1.0}),
+    ],
+)
+def test_a_tensor_that_a_system_rejects_gives_no_token(order, settings):
+    tf = pytest.importorskip("tensorflow")
+    x = np.zeros((2, 5), np.float32)
+    compiled = tf.function(lambda given: ls.Sampler.from_params(order=order, **given)(x, seed=1))
+    (name,) = settings
+    assert compiled({name: tf.constant(settings[name])}).numpy().tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    ("order", "name", "value"),
+    [
+        ("vllm", "temperature", 0.5),
+        ("llama.cpp", "temperature", 0.5),
+        ("default", "adaptive_target", 0.5),
+        ("default", "do_sample", True),
+        ("default", "mirostat", 2),
+        ("default", "repeat_last_n", 2),
+        ("default", "xtc_threshold", 0.25),
+        ("default", "eos_token_id", 3),
+        ("default", "suppress_tokens", [3]),
+    ],
+)
+def test_a_tensor_on_which_the_chain_depends(order, name, value):
+    tf = pytest.importorskip("tensorflow")
+    with pytest.raises(ValueError, match=f"needs `{name}` in numbers .* ls.Sampler"):
+        tf.function(lambda t: ls.Sampler.from_params(order=order, **{name: t}))(tf.constant(value))
