@@ -225,6 +225,7 @@ def warn_if_probabilities(row: np.ndarray, name: str) -> None:
 def level_outside() -> int:
     """Return the stack level of the caller's own line, so that each such line is warned about."""
     frame, level = inspect.currentframe(), 0
-    while frame and frame.f_globals.get("__name__", "").startswith("logit_sampling."):
+    ours = ("logit_sampling.", "numpy.")  # NumPy's are those of a decorator
+    while frame and frame.f_globals.get("__name__", "").startswith(ours):
         frame, level = frame.f_back, level + 1
     return level
