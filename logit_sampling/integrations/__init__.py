@@ -17,12 +17,11 @@ class Integrations:
         stopped is not written further. (From a string KerasHub makes ids with a start token, even
         where the preprocessor has ``add_start_token=False``, which we follow.)
 
-        Nothing can raise in compiled code. A row that nothing can be drawn from holds the id -1
-        from there to its end, and the model is not fed with it: look for -1 in ids; asked for
-        text, KerasHub's tokenizers refuse to decode it. With ``run_eagerly=True`` TensorFlow
-        raises the ValueError that tells the reason.
-
-        ``Grammar`` and ``Guidance``, which are no part of graphs, need ``generate``.
+        Nothing can raise in compiled code. When it is through, a UserWarning names each row that
+        nothing could be drawn for, where it ends and why. Asked for texts, ``generate`` returns
+        them all, such a row up to there; asked for ids (by a model without a preprocessor), the row
+        holds -1 from there on. With ``run_eagerly=True`` TensorFlow raises a ValueError, and torch
+        always does. Only in a graph of your own around ``generate`` nothing is told.
 
         Args:
             seed: as in a call of a sampler. The same each time ``generate`` is called, unless it is
@@ -33,7 +32,8 @@ class Integrations:
             a ``keras_hub.samplers.Sampler``; it goes through ``keras_hub.samplers.serialize``.
 
         Raises:
-            ValueError: ``seed`` holds something else than integers.
+            ValueError: ``seed`` holds something else than integers; the chain has ``Grammar`` or
+                ``Guidance``, which are no part of graphs, and need ``generate`` of this library.
 
         Example:
             >>> import logit_sampling as ls
@@ -73,6 +73,7 @@ class Integrations:
         *,
         draw: bool = False,
         seed: int | Sequence[int] | None = None,
+        attention_mask: Any = None,
         pad_token_id: int | None = None,
         eos_token_id: int | Sequence[int] = (),
     ) -> Any:
@@ -80,8 +81,9 @@ class Integrations:
 
         It masks the logits, and ``generate`` draws. The prompts are what the first call is given;
         what comes behind them is generated, and states are carried on (``Mirostat`` learns from the
-        tokens that ``generate`` drew). Make one for each ``generate``: given texts that do not go
-        on by one token it begins anew, but texts that do are taken for the same generation.
+        tokens that ``generate`` drew). Make one for each ``generate``: used again it begins anew,
+        but longer prompts that begin with those before raise, since it could not tell what of them
+        was generated (one token more than it has seen is taken for generated).
 
         ``generate`` applies its own settings too: penalties and constraints before this entry, and
         with ``do_sample=True`` its temperature, top_k, top_p and the like behind it. For a chain of
@@ -92,15 +94,21 @@ class Integrations:
         ``generate`` can take no other, with ``do_sample`` or without. The same seed then writes
         what ``logit_sampling.generate`` writes.
 
-        Beam search (without ``draw``) gets the masks of a chain that needs no feedback; a draft
-        model (``assistant_model``) proposes texts that this entry cannot follow.
+        Where ``generate`` takes tokens back, the states are built anew from the texts: in beam
+        search (without ``draw``), with ``prompt_lookup_num_tokens`` and with an
+        ``assistant_model``. Drafts are checked by this chain, so the tokens have the same
+        distribution as without them, and with ``draw=True`` they are the same. ``Mirostat`` and
+        ``AdaptiveP``, which learn from each draw, raise there. So does a draft after which a chain
+        leaves nothing to draw from; for drafts that reach behind the end pass ``eos_token_id``.
 
         Args:
             draw: whether the tokens are drawn here.
             seed: as in a call of a sampler; for the draw, and for a transform that tosses a coin
                 (``XTC``).
-            pad_token_id: the token at the left of shorter prompts, which is no history; None if
-                all have the same length.
+            attention_mask: [batch, length] as the tokenizer returns it beside the prompts, 0 for
+                padding, which is no history. Also for several texts of a prompt.
+            pad_token_id: instead of it, the token at the left of shorter prompts: all that a row
+                begins with is padding. None if all have the same length.
             eos_token_id: the tokens at which ``generate`` ends a row: what it fills up behind
                 them is no history, and nothing raises for it.
 
@@ -110,7 +118,10 @@ class Integrations:
             can be drawn from.
 
         Raises:
-            ValueError: ``eos_token_id`` holds something else than token ids.
+            ValueError: ``eos_token_id`` holds something else than token ids, or ``attention_mask``
+                something else than 0 and 1; when it is called, a mask that does not belong to the
+                prompts, or prompts that all begin with ``pad_token_id``, which may be a start token
+                of theirs.
 
         Example:
             >>> import numpy as np, logit_sampling as ls
@@ -122,7 +133,7 @@ class Integrations:
         """
         from logit_sampling.integrations.transformers import TransformersProcessor
 
-        return TransformersProcessor(self, draw, seed, pad_token_id, eos_token_id)
+        return TransformersProcessor(self, draw, seed, attention_mask, pad_token_id, eos_token_id)
 
     @classmethod
     def from_generation_config(cls, config: Any, **overrides: Any) -> Self:

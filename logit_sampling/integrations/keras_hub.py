@@ -11,8 +11,10 @@ from keras import ops
 from logit_sampling.arrays import in_graph
 from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written
 from logit_sampling.engines.keras_arrays import next_words_of, row_words_of
+from logit_sampling.integrations.lost_rows import NAN, NO_TOKEN, telling
 from logit_sampling.random import check_count, row_seeds
 from logit_sampling.sampler import Greedy, Sampler
+from logit_sampling.transforms import Grammar, Guidance
 
 
 @keras.saving.register_keras_serializable("logit_sampling")
@@ -30,6 +32,12 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
     def __init__(self, sampler: Any, seed: Any = None) -> None:
         super().__init__()
         self.sampler = Sampler.from_config(sampler) if isinstance(sampler, dict) else sampler
+        for transform in self.sampler.transforms:
+            if isinstance(transform, Grammar | Guidance):
+                raise ValueError(
+                    f"{type(transform).__name__} runs Python in each step, so it cannot be part of "
+                    "KerasHub's loop, which is compiled: use logit_sampling.generate with the model"
+                )
         self._goes_on, self._single = seed is None, np.ndim(seed) == 0
         words = row_seeds(seed, 1 if self._single else np.size(seed))
         # A variable, so that another seed needs no new graph.
@@ -78,15 +86,16 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
             prompt: int [batch, length], with room for what is written.
             cache: what ``next`` takes and returns.
             index: the first column that is not in all prompts.
-            mask: bool [batch, length], where a prompt is; by default before ``index``.
+            mask: bool [batch, length], where a prompt is, besides the columns before ``index``.
             stop_token_ids: tokens that end a row.
             hidden_states: not looked at.
-            model: the model whose variables ``next`` reads.
+            model: the model whose variables ``next`` reads; one with a tokenizer gets its end token
+                for -1 when compiled code has told of it.
             **kwargs: not looked at.
 
         Returns:
             int [batch, length]; behind its end a row is as it was. From where nothing could be
-            drawn a row holds -1.
+            drawn a row holds -1; in ``model.generate`` a UserWarning then names row and reason.
 
         Raises:
             ValueError: in eager code (``run_eagerly=True``), a row that nothing can be drawn from;
@@ -110,34 +119,42 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
                 "KerasHub's loop; use logit_sampling.generate"
             )
 
-        def goes_on(prompt: Any, cache: Any, index: Any, done: Any, state: Any) -> Any:
+        def goes_on(prompt: Any, cache: Any, index: Any, done: Any, lost: Any, state: Any) -> Any:
             return ops.logical_not(ops.all(done))
 
-        def write(prompt: Any, cache: Any, index: Any, done: Any, state: Any) -> tuple:
+        def write(prompt: Any, cache: Any, index: Any, done: Any, lost: Any, state: Any) -> tuple:
             logits, _, cache = next(ops.maximum(prompt, 0), cache, index)  # -1 is no input
             resting = ops.logical_or(mask[:, index], done)
             pending = self.sampler.begin_step(logits, state, resting)
             ids = pending.draw()
             tokens = ops.where(resting, prompt[:, index], ops.cast(ids, prompt.dtype))
             prompt = ops.slice_update(prompt, [0, index], tokens[:, None])
-            ends = tokens < 0
+            ends = none = tokens < 0
+            reasons = ops.where(ops.any(ops.isnan(logits), axis=-1), NAN, NO_TOKEN)
+            lost = ops.where(ops.logical_and(none, lost == 0), ops.cast(reasons, "int32"), lost)
             for stop in () if stop_token_ids is None else stop_token_ids:
                 ends = ops.logical_or(ends, tokens == stop)
             ends = ops.logical_and(ends, ops.logical_not(resting))
-            return prompt, cache, index + 1, ops.logical_or(done, ends), pending.accept(ids)
+            done = ops.logical_or(done, ends)
+            return prompt, cache, index + 1, done, lost, pending.accept(ids)
 
-        prompt, *_ = self.run_loop(
+        done, lost = ops.zeros((rows,), "bool"), ops.zeros((rows,), "int32")
+        prompt, _, _, _, lost, _ = self.run_loop(
             goes_on,
             write,
-            loop_vars=(prompt, cache, index, ops.zeros((rows,), "bool"), state),
+            loop_vars=(prompt, cache, index, done, lost, state),
             maximum_iterations=length - index,
             model=model,
         )
         if self._goes_on:
             words = ops.convert_to_tensor(self._words)
             self._words.assign(next_words_of(words, ops.zeros((1,), "uint32")))
-        lost = ops.cumsum(ops.cast(prompt < 0, "int32"), axis=-1) > 0
-        return ops.where(lost, -1, prompt)
+        behind = ops.cumsum(ops.cast(prompt < 0, "int32"), axis=-1) > 0
+        prompt = ops.where(behind, -1, prompt)
+        if getattr(model, "generate_function", None) is None:  # nobody is there to be told
+            return prompt
+        lengths = length - ops.sum(ops.cast(behind, "int32"), axis=-1)
+        return telling(prompt, lengths, lost, _end_token(model))
 
     def _row_words(self, rows: Any) -> Any:
         """Return the words of each row's seed, uint32 [rows, 2]."""
@@ -153,6 +170,13 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
 
 
 setattr(KerasHubSampler, AUTOGRAPH_SKIPS, {})
+
+
+def _end_token(model: Any) -> int:
+    """Return the token that the tokenizer of a model, if it has one, leaves out of texts, or -1."""
+    tokenizer = getattr(getattr(model, "preprocessor", None), "tokenizer", None)
+    end = getattr(tokenizer, "end_token_id", None)
+    return -1 if end is None else int(end)
 
 
 def from_keras_hub(sampler: Any) -> Sampler:

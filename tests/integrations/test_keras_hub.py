@@ -1,22 +1,25 @@
 """A sampler in KerasHub's loop writes what our `generate` writes, in each of its modes."""
 
 import os
+import re
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import keras_hub
 import numpy as np
 import pytest
+from keras import ops
 
 import logit_sampling as ls
-from logit_sampling.random import row_integers
+from logit_sampling.random import next_words, row_integers
 from tests.peers.rows import ROWS, assert_same, softmax
 from tests.peers.test_keras_hub import distribution
 
 PROMPTS = [[7], [3, 1, 4, 1, 5, 9, 2, 6], [20, 21], [30, 31, 32]]
-LENGTH, STOPS, SEED = 20, [5, 6], 2**33 + 3
+LENGTH, STOPS, SEED = 20, [5, 6], 2**33
 PLAIN = ls.Sampler(ls.TopK(10))
 HISTORY = ls.Sampler(
     ls.RepetitionPenalty(1.3), ls.PresencePenalty(0.5), ls.NoRepeatNGram(2), ls.TopP(0.9)
@@ -84,9 +87,8 @@ def test_texts(tiny_gpt2):
     sampler = ls.Sampler(ls.FrequencyPenalty(0.4), ls.TopK(40))
     tiny_gpt2.compile(sampler=sampler.for_keras_hub(seed=5))  # by default XLA
     texts = tiny_gpt2.generate(prompts, max_length=40, strip_prompt=True)
-    for row, prompt in enumerate(prompts):
+    for row, (prompt, seed) in enumerate(zip(prompts, row_integers(5, 3), strict=True)):
         room = 40 - 1 - len(tiny_gpt2.preprocessor.tokenizer.tokenize(prompt))
-        seed = row_integers(5, 3)[row]
         alone = ls.generate(tiny_gpt2, prompt, sampler=sampler, seed=seed, max_new_tokens=room)
         assert len(alone.token_ids[0]) > 5
         assert alone.texts == [texts[row]]
@@ -113,12 +115,13 @@ def test_a_seed_for_each_row_and_another_one_without_tracing_again(tiny_llama):
 def test_without_a_seed_each_call_goes_on_from_one_that_is_told(tiny_llama):
     adapter = PLAIN.for_keras_hub()
     assert adapter.seed != PLAIN.for_keras_hub().seed
-    adapter.seed = start = 2**32 - 2  # the lower word overflows within the batch
+    adapter.seed = start = 2**32 - 2
+    low, high = next_words((start, 0), 0)
     first = written(tiny_llama, adapter, GRAPH)
     assert first.tolist() == ours(tiny_llama, PLAIN, start).tolist()
-    assert adapter.seed == start + 4
+    assert adapter.seed == low | high << 32
     second = tiny_llama.generate(padded(), stop_token_ids=STOPS)["token_ids"]
-    assert second.tolist() == ours(tiny_llama, PLAIN, start + 4).tolist()
+    assert second.tolist() == ours(tiny_llama, PLAIN, low | high << 32).tolist()
     assert second.tolist() != first.tolist()
 
 
@@ -132,17 +135,157 @@ def test_padding_that_is_a_stop_token_stops_nothing(tiny_llama):
     assert bound.tolist() == free.tolist()
 
 
+def test_start_and_padding_tokens_within_prompts(tiny_llama):
+    # 0 is what pads, and 0 begins prompts and occurs in them: the mask tells.
+    prompts = [[0, 7], [3, 0, 0, 9], [0], [0, 31, 0]]
+    chain = ls.Sampler(ls.NoRepeatNGram(1), ls.TopK(10))
+    tiny_llama.compile(sampler=chain.for_keras_hub(seed=1), **GRAPH)
+    out = tiny_llama.generate(padded(prompts), stop_token_ids=None)["token_ids"]
+    result = ls.generate(
+        tiny_llama, prompts, sampler=chain, seed=1, stop_at_end=False, max_new_tokens=LENGTH - 1
+    )
+    for row, prompt, new in zip(out.tolist(), prompts, result.token_ids, strict=True):
+        assert row == [*prompt, *new][:LENGTH]
+        assert 0 not in row[len(prompt) :]
+
+
+def test_a_mask_that_takes_the_last_token_of_a_prompt_for_padding():
+    # KerasHub's RWKV7 masks each 0, also one that the text goes on from.
+    chain = ls.Greedy(ls.NoRepeatNGram(1))
+    logits = np.float32([[3.0, 2.0, 1.0]])
+    out = chain.for_keras_hub()(
+        lambda p, c, i: (logits, None, c), np.int32([[0, 0]]), index=1, mask=np.zeros((1, 2), bool)
+    )
+    assert np.asarray(out).tolist() == [[0, 1]]
+
+
 ONCE = ls.Sampler(ls.AllowTokens([2]), ls.NoRepeatNGram(1))
+EITHER = ls.Sampler(ls.AllowTokens([2, 5]), ls.NoRepeatNGram(1))
 
 
-def test_a_row_with_nothing_to_draw_is_told(tiny_llama):
-    for mode in (XLA, GRAPH):
+@pytest.mark.parametrize("mode", [XLA, GRAPH], ids=str)
+def test_a_row_with_nothing_to_draw_is_told(tiny_llama, mode):
+    message = (
+        "row 1 ends at 8 tokens, since the chain leaves no token to draw. "
+        "Texts end there, and ids are -1 from there on"
+    )
+    adapter = EITHER.for_keras_hub(seed=0)
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        out = written(tiny_llama, adapter, mode, stops=[5])  # the prompt of row 1 holds 2 and 5
+    assert out[1].tolist() == PROMPTS[1] + [-1] * (LENGTH - 8)
+    for row in (0, 2, 3):
+        assert 5 in out[row] and -1 not in out[row]
+    with pytest.warns(UserWarning, match="row 0 ends at 2 tokens, .*; row 1 ends at 8 tokens"):
         out = written(tiny_llama, ONCE.for_keras_hub(seed=0), mode, stops=None)
-        for row, prompt in zip(out.tolist(), PROMPTS, strict=True):
-            start = prompt if 2 in prompt else [*prompt, 2]
-            assert row == start + [-1] * (LENGTH - len(start))
+    for row, prompt in zip(out.tolist(), PROMPTS, strict=True):
+        start = prompt if 2 in prompt else [*prompt, 2]
+        assert row == start + [-1] * (LENGTH - len(start))
+
+
+def test_in_eager_code_it_raises(tiny_llama):
     with pytest.raises(ValueError, match="every token of row 0 is at -inf"):
         written(tiny_llama, ONCE.for_keras_hub(seed=0), EAGER, stops=None)
+
+
+def test_it_is_told_each_time_and_nothing_is_traced_again(tiny_llama):
+    tiny_llama.compile(sampler=EITHER.for_keras_hub(seed=0), **GRAPH)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            tiny_llama.generate(padded(), stop_token_ids=[5])
+        tiny_llama.generate(padded([*PROMPTS[:1], [8] * 8, *PROMPTS[2:]]), stop_token_ids=[5])
+    assert [w.category for w in told] == [UserWarning] * 2
+    assert tiny_llama.generate_function.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.parametrize(("mode", "stops"), [(XLA, "auto"), (GRAPH, None)], ids=str)
+def test_the_texts_of_rows_with_nothing_to_draw(tiny_gpt2, mode, stops):
+    tokenizer = tiny_gpt2.preprocessor.tokenizer
+    letters = [tokenizer.token_to_id(letter) for letter in "abc"]
+    chain = ls.Sampler(ls.AllowTokens(letters), ls.NoRepeatNGram(1))
+    tiny_gpt2.compile(sampler=chain.for_keras_hub(seed=0), **mode)
+    prompts, written = ["xyz", "cab", "xb"], []
+    told = "row 0 ends at 7 .* row 1 ends at 4 .* row 2 ends at 5"
+    for strip in (False, True):
+        with pytest.warns(UserWarning, match=told):
+            written.append(tiny_gpt2.generate(prompts, 12, stops, strip_prompt=strip))
+    texts, new = written
+    assert ["".join(sorted(text)) for text in new] == ["abc", "", "ac"]
+    assert texts == [prompt + text for prompt, text in zip(prompts, new, strict=True)]
+
+
+class NoTokenizer:
+    """What the loop looks at in a model whose `generate` was called."""
+
+    trainable_variables = non_trainable_variables = ()
+    preprocessor, generate_function = None, "compiled"
+
+
+def test_a_model_that_returns_nan():
+    tf = pytest.importorskip("tensorflow")
+    logits = tf.constant([[np.nan, 0.0, 1.0], [0.0, 1.0, 2.0]])
+    adapter = ONCE.for_keras_hub(seed=0)
+
+    @tf.function
+    def loop(prompt: Any) -> Any:
+        return adapter(lambda p, c, i: (logits, None, c), prompt, index=1, model=NoTokenizer())
+
+    message = "row 0 ends at 1 tokens, since the model's logits hold NaN; row 1 ends at 2 tokens, "
+    with pytest.warns(UserWarning, match=message):
+        out = loop(tf.constant([[1, 0, 0], [1, 0, 0]]))
+    assert out.numpy().tolist() == [[1, -1, -1], [1, 2, -1]]
+
+
+def test_what_a_model_may_do_with_the_ids_in_its_graph():
+    tf = pytest.importorskip("tensorflow")
+    adapter = ls.Greedy().for_keras_hub()
+
+    def step(prompt: Any) -> Any:
+        ids = adapter(
+            lambda p, c, i: (tf.constant([[0.0, 1.0]]), None, c),
+            prompt,
+            index=1,
+            model=NoTokenizer(),
+        )
+        return {
+            "ids": ids,
+            "parts": [ids[:, 1:], ids == 1, ids + 1, tf.cast(ids, tf.float32)],
+            "keras": [
+                ops.equal(ids, 1),
+                ops.ones_like(ids, "bool"),
+                ops.concatenate([prompt, ids]),
+            ],
+            "shape": [ids.shape[1], ids.dtype == tf.int32],
+        }
+
+    prompt, compiled = tf.constant([[0, 0, 0]]), tf.function(step)
+    inside = tf.function(lambda x: compiled(x)["ids"] * 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = compiled(prompt)
+        assert isinstance(out["ids"], tf.Tensor) and out["ids"].numpy().tolist() == [[0, 1, 1]]
+        assert [part.numpy().tolist() for part in out["parts"]] == [
+            [[1, 1]],
+            [[False, True, True]],
+            [[1, 2, 2]],
+            [[0.0, 1.0, 1.0]],
+        ]
+        assert [part.numpy().tolist() for part in out["keras"]] == [
+            [[False, True, True]],
+            [[True, True, True]],
+            [[0, 0, 0], [0, 1, 1]],
+        ]
+        assert list(map(int, out["shape"])) == [3, 1]
+        assert inside(prompt).numpy().tolist() == [[0, 2, 2]]
+
+
+def test_a_step_outside_of_generate_returns_plain_ids(tiny_llama):
+    tf = pytest.importorskip("tensorflow")
+    tiny_llama.compile(sampler=ONCE.for_keras_hub(seed=0), **GRAPH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = tf.function(tiny_llama.generate_step)(padded([[1, 3]], 4))
+    assert out["token_ids"].numpy().tolist() == [[1, 3, 2, -1]]
 
 
 def test_a_model_is_not_fed_with_a_token_that_is_none():
@@ -165,12 +308,6 @@ def test_a_row_that_has_stopped_needs_nothing_to_draw(tiny_llama):
     assert out.tolist() == [p + [2] + [0] * (LENGTH - 1 - len(p)) for p in prompts]
 
 
-def test_the_text_of_a_row_with_nothing_to_draw_is_refused(tiny_gpt2):
-    tiny_gpt2.compile(sampler=ONCE.for_keras_hub(seed=0), jit_compile=False)
-    with pytest.raises(OverflowError):
-        tiny_gpt2.generate("the cat", max_length=20)
-
-
 @dataclass(frozen=True)
 class Unheard(ls.Transform):
     """Carries what is no number."""
@@ -185,6 +322,17 @@ class Unheard(ls.Transform):
 def test_a_state_that_no_tensor_holds(tiny_llama):
     with pytest.raises(ValueError, match=r"Sampler\(Unheard\(\)\) carries what no tensor can hold"):
         written(tiny_llama, ls.Sampler(Unheard()).for_keras_hub(), EAGER)
+
+
+def test_what_is_no_part_of_graphs(tiny_tokenizer):
+    pytest.importorskip("llguidance")
+    guidance = ls.Guidance(2.0, lambda ids: np.zeros((len(ids), 50), np.float32))
+    for transform in (ls.Grammar.regex("(ab)+", tiny_tokenizer), guidance):
+        name = type(transform).__name__
+        with pytest.raises(
+            ValueError, match=f"^{name} runs Python in each step, .*with the model$"
+        ):
+            ls.Sampler(ls.TopK(3), transform).for_keras_hub()
 
 
 def test_a_loop_without_model_or_mask():
@@ -226,6 +374,25 @@ def test_jax():
                               seed=SEED, max_new_tokens=11).token_ids
         for row, start, new in zip(np.asarray(compiled), (1, 3), by_hand):
             assert row[start:].tolist() == new[:12 - start], (row, new)
+        # Of a model compiled code tells which rows nothing could be drawn for.
+        import warnings
+        from tests.integrations.test_keras_hub import ONCE, NoTokenizer
+        nan = logits.copy()
+        nan[4] = np.nan
+        def next(prompt, cache, index):
+            return keras.ops.take(nan, prompt[:, index - 1], axis=0), None, cache
+        def run(prompt):
+            return ONCE.for_keras_hub(seed=1)(next, prompt, index=1, model=NoTokenizer())
+        for call in (jax.jit(run), run):
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                out = np.asarray(call(np.int32([[4, 0, 0], [5, 0, 0]])))
+                jax.effects_barrier()
+            assert out.tolist() == [[4, -1, -1], [5, 2, -1]], out
+            assert [str(w.message) for w in told] == [
+                "row 0 ends at 1 tokens, since the model's logits hold NaN; row 1 ends at 2 tokens,"
+                " since the chain leaves no token to draw. Texts end there, and ids are -1 from"
+                " there on"], told
         print(keras.config.backend(), len(set(by_hand[0])))
     """
     env = {**os.environ, "KERAS_BACKEND": "jax"}

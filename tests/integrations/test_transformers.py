@@ -183,6 +183,150 @@ def test_beam_search_gets_the_masks(model):
         run(model, prompts, ls.Sampler(ls.Mirostat()).for_transformers(), **settings)
 
 
+@pytest.fixture(scope="module")
+def drafts(model: Any) -> dict[str, dict[str, Any]]:
+    """Settings of `generate` with which it takes tokens back."""
+    torch.manual_seed(1)
+    other = transformers.GPT2LMHeadModel(model.config).eval()
+    other.load_state_dict({k: v + 0.1 * torch.randn_like(v) for k, v in model.state_dict().items()})
+    return {
+        "prompt lookup": {"prompt_lookup_num_tokens": 3},
+        "another model": {"assistant_model": other},
+        "the model itself": {"assistant_model": model},
+    }
+
+
+class Lengths(transformers.LogitsProcessor):
+    """Takes note of how long the texts are."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        self.seen.append(input_ids.shape[1])
+        return scores
+
+
+NAMES = ["prompt lookup", "another model", "the model itself"]
+COUNTING = [
+    ls.Sampler(ls.PresencePenalty(1000.0)),
+    ls.Sampler(ls.RepetitionPenalty(1.4), ls.NoRepeatNGram(2), ls.ForcedTokens({2: 17})),
+    ls.Sampler(ls.DRY(0.8), ls.MinNewTokens(9, END), ls.TopK(5)),
+]
+REPEATING = [[7, 9, 4, 7, 9, 4, 7, 9]]
+
+
+@pytest.mark.parametrize("sampler", COUNTING, ids=repr)
+@pytest.mark.parametrize("name", NAMES)
+def test_drafts_change_no_text(model, drafts, sampler, name):
+    settings = {"do_sample": False, "max_new_tokens": 20}
+    plain = run(model, REPEATING, sampler.for_transformers(eos_token_id=END), **settings)
+    lengths, entry = Lengths(), sampler.for_transformers(eos_token_id=END)
+    for _ in range(2):  # with the same prompt it begins anew
+        assert run(model, REPEATING, lengths, entry, **settings, **drafts[name]) == plain
+    assert (np.diff(lengths.seen[: len(lengths.seen) // 2]) < 1).any()
+    assert plain != run(model, REPEATING, **settings)
+
+
+@pytest.mark.parametrize("do_sample", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_drafts_change_no_draw_of_ours(model, drafts, do_sample, name):
+    for sampler in [CHAINS[1], CHAINS[3], COUNTING[2]]:
+        entry = sampler.for_transformers(draw=True, seed=11, eos_token_id=END)
+        written = run(model, REPEATING, entry, do_sample=do_sample, **drafts[name])
+        assert written == ours(model, REPEATING, sampler)
+        assert run(model, REPEATING, entry, do_sample=do_sample) == written
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_distribution_that_drafts_are_checked_with(model, drafts, name):
+    sampler = ls.Sampler(ls.FrequencyPenalty(0.5), ls.Temperature(0.7), ls.TopP(0.8))
+    torch.manual_seed(2)
+    out = model.generate(
+        input_ids=torch.tensor(REPEATING),
+        logits_processor=[sampler.for_transformers(eos_token_id=END)],
+        do_sample=True,
+        max_new_tokens=16,
+        eos_token_id=None,
+        return_dict_in_generate=True,
+        output_scores=True,
+        output_logits=True,
+        **ALONE,
+        **drafts[name],
+    )
+    history = out.sequences[0].tolist()
+    for step, (scores, logits) in enumerate(zip(out.scores, out.logits, strict=True)):
+        expected = sampler.probabilities(
+            logits[0].numpy(), history=history[: 8 + step], prompt_length=8
+        )
+        np.testing.assert_allclose(torch.softmax(scores[0], -1), expected, atol=1e-6)
+    assert step == 15
+
+
+@pytest.mark.parametrize("chain", [ls.Mirostat(tau=3.0), ls.AdaptiveP(0.3)], ids=repr)
+@pytest.mark.parametrize("name", NAMES)
+def test_drafts_and_what_learns_from_each_draw(model, drafts, chain, name):
+    sampler = ls.Sampler(ls.SuppressTokens([END]), chain)
+    entry = sampler.for_transformers(draw=True, seed=11)
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match=r"generate took tokens back .*needs the probability"):
+        run(model, REPEATING, entry, do_sample=True, max_new_tokens=30, **drafts[name])
+
+
+def test_a_draft_model_with_a_tokenizer_of_its_own(model):
+    tokenizers = pytest.importorskip("tokenizers")
+
+    def of_words(words: list[str]) -> Any:
+        tokenizer = tokenizers.Tokenizer(
+            tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="0")
+        )
+        tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+        return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="0")
+
+    words = [str(i) for i in range(60)]
+    other = transformers.GPT2Config(**{**model.config.to_dict(), "vocab_size": 62})
+    drafting = {
+        "assistant_model": transformers.GPT2LMHeadModel(other).eval(),
+        "tokenizer": of_words(words),
+        "assistant_tokenizer": of_words([*words[::-1], "x", "y"]),
+    }
+    sampler = ls.Sampler(ls.PresencePenalty(3.0), ls.Temperature(0.8))
+    for draw in (False, True):
+        entry = sampler.for_transformers(draw=draw, seed=11)
+        plain = run(model, REPEATING, entry, do_sample=False)
+        assert run(model, REPEATING, entry, do_sample=False, **drafting) == plain
+
+
+def test_the_mask_that_the_model_gets(model):
+    # 0 pads, begins each prompt, and occurs within one.
+    prompts = [[0, 7, 9], [0, 30, 0, 1, 4], [0, 20]]
+    ids = torch.tensor([[0] * (5 - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (5 - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    sampler = CHAINS[2]
+    entry = sampler.for_transformers(attention_mask=mask, draw=True, seed=11, eos_token_id=END)
+    out = model.generate(
+        input_ids=ids, attention_mask=mask, logits_processor=[entry], max_new_tokens=15
+    )[:, 5:].tolist()
+    written = [row[: row.index(END) + 1] if END in row else row for row in out]
+    assert written == ours(model, prompts, sampler)
+    eaten = sampler.for_transformers(pad_token_id=0, draw=True, seed=11, eos_token_id=END)
+    with pytest.raises(ValueError, match="every prompt begins with the pad token 0"):
+        model.generate(
+            input_ids=ids, attention_mask=mask, logits_processor=[eaten], max_new_tokens=1
+        )
+    # Two texts of each prompt.
+    many = sampler.for_transformers(attention_mask=mask, draw=True, seed=11, eos_token_id=END)
+    again = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        logits_processor=[many],
+        max_new_tokens=3,
+        do_sample=True,
+        num_return_sequences=2,
+    )
+    assert again.shape == (6, 8) and again[0, 5:].tolist() == out[0][:3]
+
+
 def test_a_row_with_nothing_left(model):
     nothing = ls.Sampler(ls.SuppressTokens([5]), ls.AllowTokens([5]))
     for draw in (False, True):
