@@ -1,17 +1,15 @@
 """Turn raw vocabulary logits into tokens.
 
 The samplers need NumPy alone. What runs a model (``load_model``, ``generate``, ``compare``,
-``train``) imports Keras and TensorFlow when it is first used. The transforms are imported by then
-too, each with its module: making all these classes takes longer than the rest of the import.
+``train``) imports Keras and TensorFlow when it is first used. Every name here is imported by then,
+with its module: the import of the package takes no time, and the command line is ready for Ctrl-C.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from logit_sampling.checks import ProbabilitiesWarning
-from logit_sampling.sampler import Greedy, Sampler, State
-
 if TYPE_CHECKING:
+    from logit_sampling.checks import ProbabilitiesWarning
     from logit_sampling.diagnostics import (
         LogitsReport,
         check_logits,
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
         score,
         stream,
     )
+    from logit_sampling.sampler import Greedy, Sampler, State
     from logit_sampling.training import train
     from logit_sampling.training.metrics import BitsPerCharacter, Perplexity
     from logit_sampling.transforms import (
@@ -133,11 +132,15 @@ _LAZY = {
     "BitsPerCharacter": "logit_sampling.training.metrics",
     "ContrastiveSearch": "logit_sampling.generation",
     "Detection": "logit_sampling.watermark_detector",
+    "Greedy": "logit_sampling.sampler",
     "Interrupted": "logit_sampling.generation",
     "LogitsGuard": "logit_sampling.diagnostics.guard",
-    "Perplexity": "logit_sampling.training.metrics",
     "LogitsReport": "logit_sampling.diagnostics",
+    "Perplexity": "logit_sampling.training.metrics",
+    "ProbabilitiesWarning": "logit_sampling.checks",
     "RowError": "logit_sampling.generation",
+    "Sampler": "logit_sampling.sampler",
+    "State": "logit_sampling.sampler",
     "WatermarkDetector": "logit_sampling.watermark_detector",
     "check_logits": "logit_sampling.diagnostics",
     "compare": "logit_sampling.evaluation",

@@ -20,8 +20,8 @@ def check_plot_path(path: str | os.PathLike[str]) -> Path:
     """Return `path` as a Path if a plot can be written there; call it before the long work.
 
     Raises:
-        ValueError: matplotlib is not installed, the folder does not exist, `path` is a folder, or
-            its suffix is none of .png, .svg and .pdf.
+        ValueError: matplotlib is not installed, the folder does not exist or cannot be written,
+            `path` is a folder, or its suffix is none of .png, .svg and .pdf.
     """
     target = Path(path)
     if target.suffix.lower() not in FORMATS:
@@ -32,7 +32,18 @@ def check_plot_path(path: str | os.PathLike[str]) -> Path:
         raise ValueError(f"the plot {str(target)!r} is a folder: name a file")
     if find_spec("matplotlib") is None:
         raise ValueError("a plot needs matplotlib, which is not installed: pip install matplotlib")
+    partial = _partial(target)
+    try:
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise ValueError(f"the plot {str(target)!r} cannot be written: {error.strerror}") from error
     return target
+
+
+def _partial(target: Path) -> Path:
+    """Where a figure is until it is whole."""
+    return target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
 
 
 def plain(axes: "Axes") -> None:
@@ -65,7 +76,7 @@ def drawable(text: str) -> str:
 
 def write_whole(figure: "Figure", target: Path) -> None:
     """Save next to the target under another name, then rename: a reader never sees half a file."""
-    partial = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    partial = _partial(target)
     try:
         figure.savefig(partial)
         partial.replace(target)

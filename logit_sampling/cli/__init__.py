@@ -1,56 +1,42 @@
-"""The command ``logit-sampling``."""
+"""The command ``logit-sampling``.
+
+What takes long to import is imported in :func:`main`, where an interruption is met.
+"""
 
 import io
 import sys
-from typing import Annotated
 
-import typer
-
-from logit_sampling import __version__
-from logit_sampling.cli.check import check
-from logit_sampling.cli.compare import compare
-from logit_sampling.cli.explain import explain
-from logit_sampling.cli.generate import generate
-from logit_sampling.cli.samplers import samplers
-from logit_sampling.cli.score import score
-from logit_sampling.cli.train import train
-
-app = typer.Typer(
-    name="logit-sampling",
-    help="Turn raw vocabulary logits into tokens: generate, score, explain, compare, train, check.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for command in (generate, score, explain, samplers, compare, train, check):
-    app.command()(command)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"logit-sampling {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    pass
+from logit_sampling.cli import process
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input ends with one line on stderr and exit status 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # an ASCII terminal shows ? for what it lacks
-            stream.reconfigure(errors="replace")
+    if arguments is None:  # else it is a call among others in somebody's process
+        process.settle()
     try:
-        app(arguments)
+        from logit_sampling.cli.app import app
+
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # an ASCII terminal shows ? for what it lacks
+                stream.reconfigure(errors="replace")
+        try:
+            app(arguments)
+        finally:
+            sys.stdout.flush()  # now, while an error of it can be told
+    except BrokenPipeError:  # as of `logit-sampling ... | head -1`
+        process.drop(sys.stdout)
+        process.drop(sys.stderr)
+        raise SystemExit(1) from None
     except (ValueError, OSError) as error:
-        print(f"logit-sampling: {' '.join(str(error).split())}", file=sys.stderr)
+        process.say(f"logit-sampling: {_message(error)}")
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _message(error: Exception) -> str:
+    """One line for an error: of the system's, which file it is about and what happened."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return f"{' to '.join(names)}: {error.strerror}"
+    return " ".join(str(error).split())

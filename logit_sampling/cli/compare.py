@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from logit_sampling.cli.options import ModelOption
+from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ def compare(
         bool, typer.Option("--json", help="Print all texts and numbers as JSON, and nothing else.")
     ] = False,
 ) -> None:
-    """Greedy, top-k, top-p and pure sampling side by side, with repetition, diversity and time."""
+    """Greedy, top-k, top-p and pure sampling side by side, with repetition, diversity and time.
+
+    Ctrl-C prints the samplers whose texts are all written, and ends with status 130.
+    """
     from logit_sampling import evaluation
 
     samplers = evaluation.default_samplers(temperature, top_k, top_p)
@@ -49,8 +53,9 @@ def compare(
     from rich.progress import Progress
 
     import_tensorflow()
-    from logit_sampling.generation import load_model
+    from logit_sampling.generation import Interrupted, load_model
 
+    catch_interrupts()  # the bar hides the cursor, and shows it again
     stderr = Console(stderr=True)
     with (
         # Drawn seldom, since it shares the processor with what is timed.
@@ -68,13 +73,23 @@ def compare(
             progress.update(task, description=name, completed=done, total=total)
 
         loaded = load_model(model)
-        comparison = evaluation.compare(
-            loaded, prompts, samplers, range(seeds), max_new_tokens, on_run=show
-        )
+        interrupted = False
+        try:
+            comparison = evaluation.compare(
+                loaded, prompts, samplers, range(seeds), max_new_tokens, on_run=show
+            )
+        except Interrupted as error:
+            comparison, interrupted = error.result, True
+    if interrupted:
+        whole = f"{len(comparison.results)} of {len(samplers)} samplers"
+        say(f"logit-sampling: interrupted; whole are the texts of {whole}")
     if as_json:
-        print(json.dumps({"model": loaded.name, **comparison.to_dict()}))
-    else:
+        about = {"model": loaded.name} | ({"interrupted": True} if interrupted else {})
+        print(json.dumps(about | comparison.to_dict()))
+    elif comparison.results:
         _print(comparison)
+    if interrupted:
+        raise typer.Exit(130)
     if plot is not None:
         evaluation.plot_next_token(loaded, prompts, plot, samplers)
 

@@ -17,6 +17,7 @@ from logit_sampling.cli.options import (
     TopPOption,
     build_sampler,
 )
+from logit_sampling.cli.process import catch_interrupts
 from logit_sampling.cli.quiet import import_tensorflow
 
 
@@ -70,4 +71,5 @@ def explain(
         Console().print(explanation)
     if plot is not None:
         shown = prompt if len(prompt) <= 60 else f"…{prompt[-59:]}"
+        catch_interrupts()  # and leave no half of a file
         explanation.plot(plot, f"Next token after “{shown}”")

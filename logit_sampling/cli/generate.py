@@ -4,6 +4,7 @@ import contextlib
 import json
 import secrets
 import sys
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -19,8 +20,10 @@ from logit_sampling.cli.options import (
     build_sampler,
     end_with_errors,
 )
+from logit_sampling.cli.process import catch_interrupts
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.random import row_integers
+from logit_sampling.visible import visible
 
 
 def generate(
@@ -74,13 +77,16 @@ def generate(
     # What a library prints while it loads or downloads must not end up in the text.
     with contextlib.redirect_stdout(sys.stderr):
         loaded = load_model(model)
+    catch_interrupts()
     seeds = row_integers(seed, n * len(prompts))
+    # A terminal would obey the control characters that a model writes.
+    shown = partial(visible, keep="\n\t") if sys.stdout.isatty() else str
     begun = False
 
     def begin(row: int) -> None:
         if n * len(prompts) > 1:
             print(f"--- prompt {row // n}, sample {row % n}, seed {seeds[row]} ---")
-        print(prompts[row // n], end="")
+        print(shown(prompts[row // n]), end="")
 
     def show(row: int, piece: str) -> None:
         """Show the first text while it grows; the others grow beside it and follow whole."""
@@ -89,7 +95,7 @@ def generate(
             if not begun:
                 begin(row)
             begun = True
-            print(piece, end="", flush=True)
+            print(shown(piece), end="", flush=True)
 
     interrupted = False
     try:
@@ -117,7 +123,7 @@ def generate(
         for row, text in enumerate(result.texts):
             if row or not begun:
                 begin(row)
-                print(text, end="")
+                print(shown(text), end="")
             print()
     if interrupted:
         raise typer.Exit(130)

@@ -10,6 +10,7 @@ import typer
 
 from logit_sampling.cli.options import ModelOption, OverflowOption, end_with_errors
 from logit_sampling.cli.quiet import import_tensorflow
+from logit_sampling.training import read_text
 
 
 def score(
@@ -26,7 +27,7 @@ def score(
 ) -> None:
     """Tell how likely a language model finds texts."""
     named = [(repr(text), text) for text in texts or []]
-    named += [(str(path), path.read_text(encoding="utf-8")) for path in file or []]
+    named += [(str(path), read_text(path)) for path in file or []]
     if not named:
         raise ValueError("nothing to score: give texts, or --file with a path")
     import_tensorflow()

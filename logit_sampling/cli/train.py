@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.training import CORPORA, Recipe, read_text
-from logit_sampling.training import train as run
+from logit_sampling.training.fit import train_in
+from logit_sampling.training.folder import RunFolder
 
 
 def train(
@@ -57,33 +59,28 @@ def train(
         learning_rate=learning_rate,
         seed=seed,
     )
-    if text is not None and corpus is None:
-        content = read_text(text)
-        import_tensorflow()
-    elif corpus is not None and text is None:
-        if corpus not in CORPORA:
-            raise ValueError(f"unknown corpus {corpus!r}: choose from {', '.join(CORPORA)}")
-        import_tensorflow()
-        content = CORPORA[corpus]()
-    else:
+    if (text is None) == (corpus is None):
         raise ValueError("give the text to learn from: either --text FILE or --corpus NAME")
+    if corpus is not None and corpus not in CORPORA:
+        raise ValueError(f"unknown corpus {corpus!r}: choose from {', '.join(CORPORA)}")
+    content = "" if text is None else read_text(text)
+    folder = RunFolder(out)
     command = shlex.join(["logit-sampling", *(a for a in sys.argv[1:] if a != "--resume")])
+    with folder.claimed(resume):
+        pass  # what is wrong with it is told before the imports, which take long
+    import_tensorflow()
+    catch_interrupts()
     try:
-        metrics = run(
-            content,
-            out,
-            recipe=recipe,
-            resume=resume,
-            corpus=corpus or "a local file",
-            command=command,
-        )
+        with folder.claimed(resume):
+            if corpus is not None:
+                content = CORPORA[corpus]()
+            metrics = train_in(folder, content, recipe, resume, corpus or "a local file", command)
     except KeyboardInterrupt:
-        kept = out.with_name(out.name + ".training").exists()
-        print(
+        kept = folder.checkpoint.exists()
+        say(
             f"\ninterrupted; continue with: {command} --resume"
             if kept
-            else "\ninterrupted before the first epoch was over: nothing was kept",
-            file=sys.stderr,
+            else "\ninterrupted before the first epoch was over: nothing was kept"
         )
         raise
     print(

@@ -1,13 +1,16 @@
 """Run several samplers on the same prompts and seeds, and measure their texts."""
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from statistics import fmean
 from typing import Any
 
-from logit_sampling.generation import GenerationResult, generate
+from logit_sampling.generation import GenerationResult, Interrupted, generate
+from logit_sampling.generation.arguments import groups_of
 from logit_sampling.plain import strict_json
+from logit_sampling.random import row_integers
 from logit_sampling.sampler import Greedy, Sampler
 from logit_sampling.transforms import Temperature, TopK, TopP
 
@@ -67,7 +70,8 @@ class Comparison:
         prompts: the prompts.
         seeds: the seeds of every sampler that draws.
         tokens: length of every text in tokens.
-        results: one :class:`Result` per sampler, in the order given.
+        results: one :class:`Result` per sampler, in the order given; after an interruption, of
+            those whose texts were all written.
     """
 
     prompts: tuple[str | tuple[int, ...], ...]
@@ -129,6 +133,8 @@ def compare(
     Raises:
         ValueError: no sampler or seed, a seed twice, too few tokens, or what `generate` rejects,
             such as an empty prompt or one that is too long for the model's context.
+        Interrupted: Ctrl-C, a KeyboardInterrupt whose `result` has the samplers that were complete;
+            so has what the model or a sampler raises.
 
     Example, with a model that counts in a circle:
 
@@ -147,6 +153,12 @@ def compare(
         raise ValueError(f"seeds must be a list of different integers, at least one; got {seeds!r}")
     if max_new_tokens < 4:
         raise ValueError(f"max_new_tokens must be at least 4 for 4-grams, got {max_new_tokens!r}")
+    row_integers(list(seeds), len(seeds))
+    for name, sampler in samplers.items():  # now, not when its turn comes
+        try:
+            groups_of(sampler, len(prompts), 1, 0, frozenset())
+        except ValueError as error:
+            raise ValueError(f"sampler {name!r}: {error}") from None
 
     def run(sampler: Sampler, seed: int | None, tokens: int) -> GenerationResult:
         return generate(
@@ -164,19 +176,30 @@ def compare(
         for name, sampler in samplers.items()
     }
     done, total = 0, sum(map(len, plan.values()))
-    results = []
-    for name, sampler in samplers.items():
-        runs: dict[int | None, GenerationResult] = {}
-        for seed in plan[name]:
-            if on_run:
-                on_run(name, done, total)
-            if not done:  # a cache of another length is compiled for again
-                run(sampler, seed, max_new_tokens)
-            runs[seed] = run(sampler, seed, max_new_tokens)
-            done += 1
-        results.append(_summarise(name, sampler, runs))
-    shown = tuple(p if isinstance(p, str) else tuple(map(int, p)) for p in prompts)
-    return Comparison(shown, tuple(seeds), max_new_tokens, tuple(results))
+    results: list[Result] = []
+
+    def comparison() -> Comparison:
+        shown = tuple(p if isinstance(p, str) else tuple(map(int, p)) for p in prompts)
+        return Comparison(shown, tuple(seeds), max_new_tokens, tuple(results))
+
+    try:
+        for name, sampler in samplers.items():
+            runs: dict[int | None, GenerationResult] = {}
+            for seed in plan[name]:
+                if on_run:
+                    on_run(name, done, total)
+                if not done:  # a cache of another length is compiled for again
+                    run(sampler, seed, max_new_tokens)
+                runs[seed] = run(sampler, seed, max_new_tokens)
+                done += 1
+            results.append(_summarise(name, sampler, runs))
+    except KeyboardInterrupt as interruption:  # a text that was cut counts for nothing
+        raise Interrupted(comparison()) from interruption
+    except Exception as error:
+        with contextlib.suppress(AttributeError):  # of a class with slots
+            error.result = comparison()  # type: ignore[attr-defined]
+        raise
+    return comparison()
 
 
 def _summarise(name: str, sampler: Sampler, runs: Mapping[int | None, GenerationResult]) -> Result:

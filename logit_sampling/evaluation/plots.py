@@ -57,7 +57,8 @@ def plot_next_token(
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     size = (3.0 * len(samplers) + 1.0, (0.2 * top + 1.9) * len(prompts))
-    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12), dpi=150)
+    dpi = min(150, 65_000 / max(size))  # matplotlib draws fewer than 2**16 points each way
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12), dpi=dpi)
     for part, prompt in zip(
         figure.subfigures(len(prompts), 1, squeeze=False)[:, 0], prompts, strict=True
     ):

@@ -1,20 +1,13 @@
 """Finding a model by name, and saying what is wrong with it."""
 
-import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 from logit_sampling.generation.language_model import LanguageModel
+from logit_sampling.generation.model_files import ModelFiles
 
 _PACKAGE = Path(__file__).parents[1]
 _SCHEMES = ("kaggle://", "hf://", "modelscope://", "gs://")
-_WEIGHTS = (
-    "model.weights.h5",
-    "model.weights.json",
-    "model.safetensors",
-    "model.safetensors.index.json",
-)
 
 
 def load_model(name: str | Path) -> LanguageModel:
@@ -30,7 +23,8 @@ def load_model(name: str | Path) -> LanguageModel:
         a :class:`LanguageModel`; its `causal_lm` is the KerasHub model.
 
     Raises:
-        ValueError: there is no such model, or a file of it is missing or damaged.
+        ValueError: there is no such model, a file that it needs is missing or damaged, or the
+            weights are not those of its configuration.
     """
     shipped = _shipped()
     if str(name) in shipped:
@@ -61,65 +55,29 @@ def _shipped() -> dict[str, Path]:
 
 
 def _load_folder(folder: Path, name: str) -> LanguageModel:
-    config = _check_files(folder)
+    files = ModelFiles(folder)
     from keras_hub.models import CausalLM, CausalLMPreprocessor
 
     # The tokenizer is read first, on its own, so that an error can say which files to look at.
     try:
         preprocessor = CausalLMPreprocessor.from_preset(str(folder))
     except Exception as error:
-        files = ["tokenizer.json", *sorted(p.name for p in folder.glob("assets/tokenizer/*"))]
+        named = ", ".join(path.name for path in files.tokenizer)
         raise ValueError(
-            f"the tokenizer of {folder} ({', '.join(files)}) does not load: {_brief(error)}"
+            f"the tokenizer of {folder} ({named}) does not load: {_brief(error)}"
         ) from error
     try:
+        files.check_fit()
         with warnings.catch_warnings():
             # Keras only warns about weights that it leaves at their random values.
             warnings.filterwarnings("error", module=r"keras\.src\.saving")
             causal_lm = CausalLM.from_preset(str(folder), preprocessor=preprocessor)
     except Exception as error:
         raise ValueError(
-            f"the model of {folder} (config.json, task.json, {_weights(folder).name}) does not "
-            f"load: {_brief(error)}"
+            f"the model of {folder} ({files.descriptions}) does not load: {_brief(error)}"
         ) from error
-    return LanguageModel(causal_lm, name, config.get("max_position_embeddings"))
-
-
-def _check_files(folder: Path) -> dict[str, Any]:
-    """Return the content of config.json; raise ValueError that names a bad file."""
-    for needed in ("config.json", "tokenizer.json"):
-        if not (folder / needed).is_file():
-            raise ValueError(
-                f"model folder {folder} has no {needed}: it needs the files that KerasHub's "
-                "save_to_preset writes"
-            )
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        try:
-            if path.stat().st_size == 0:
-                raise ValueError("it is empty")
-            if path.suffix in (".json", ".txt"):
-                text = path.read_text(encoding="utf-8")
-                if path.suffix == ".json":
-                    json.loads(text)
-            elif path.suffix == ".h5":
-                import h5py
-
-                h5py.File(path).close()
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
-    _weights(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if not isinstance(config, dict):
-        raise ValueError(f"{folder / 'config.json'} is damaged: it holds no JSON object")
-    return config
+    return LanguageModel(causal_lm, name, files.config.get("max_position_embeddings"))
 
 
 def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def _weights(folder: Path) -> Path:
-    for weights in _WEIGHTS:
-        if (folder / weights).is_file():
-            return folder / weights
-    raise ValueError(f"model folder {folder} has no weights: {_WEIGHTS[0]} is missing")

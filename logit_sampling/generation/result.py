@@ -85,9 +85,10 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C in the middle of a call.
 
     Attributes:
-        result: what was written until then, as the call would have returned it.
+        result: what was written until then, as the call would have returned it; of `compare`, the
+            samplers that came to their ends.
     """
 
-    def __init__(self, result: GenerationResult) -> None:
+    def __init__(self, result: Any) -> None:
         super().__init__("interrupted; the .result of this exception has what was written")
         self.result = result

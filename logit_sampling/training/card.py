@@ -6,6 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from logit_sampling.visible import visible
+
+from .corpus import CORPORA
+
 
 def write_card(folder: Path, metrics: dict[str, Any], log: list[dict[str, float]]) -> None:
     """Write `metrics.json`, `curve.png` (if matplotlib is installed) and `README.md`."""
@@ -24,14 +28,16 @@ def write_card(folder: Path, metrics: dict[str, Any], log: list[dict[str, float]
         "whole_context": round(context * characters_per_token),
         "software": ", ".join(f"{k} {v}" for k, v in metrics["versions"].items()),
         "command": metrics["command"] or "logit_sampling.train(...)",
+        "sample": visible(metrics["sample"], keep="\n\t"),
     }
     templates = [Path(__file__).with_name("card.md")]
-    # What only one corpus calls for, such as the published results on it, is in a file of its name.
-    templates += Path(__file__).parent.glob(f"{metrics['corpus']}.md")
+    if metrics["corpus"] in CORPORA:  # what only it calls for, such as published results on it
+        templates += Path(__file__).parent.glob(f"{metrics['corpus']}.md")
     card = "\n".join(t.read_text(encoding="utf-8").format(**facts) for t in templates)
     if not curve:
         card = "".join(line for line in card.splitlines(True) if not line.startswith("!["))
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    # A command may name a file in bytes that are no text.
+    (folder / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
 
 
 def _write_curve(path: Path, log: list[dict[str, float]]) -> bool:

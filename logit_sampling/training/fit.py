@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import shutil
 import time
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .card import write_card
 from .checkpoint import load_checkpoint, save_checkpoint
 from .corpus import split
 from .data import batches, steps_per_epoch
-from .model import build_model, build_optimizer, sum_loss
+from .folder import RunFolder
+from .model import build_model, build_optimizer, count_parameters, sum_loss
 from .progress import Progress, write_log
 from .recipe import Recipe
+from .result import metrics_of, write_result
 from .tokenizer import characters_per_token, learn_tokenizer
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 
 PROMPT = 8  # tokens of the validation text with which a sample begins
+MOST = 700  # nats a token of which a perplexity can be told
 
 
 def train(
@@ -61,25 +61,32 @@ def train(
         ValueError: the text is too short, `out` exists, an interrupted run is there and `resume` is
             false, or none is there or one of another text or recipe, or training diverged.
     """
-    run = Run(text, Path(out), recipe or Recipe(), resume)
+    with RunFolder(out).claimed(resume) as folder:
+        return train_in(folder, text, recipe or Recipe(), resume, corpus, command)
+
+
+def train_in(
+    folder: RunFolder, text: str, recipe: Recipe, resume: bool, corpus: str, command: str
+) -> dict[str, Any]:
+    """Train as `train` does, in a folder that is claimed."""
+    about = {"text": text, "corpus": corpus, "command": command}
+    for name, value in about.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name} must be a string, got {value!r}")
+    del about["text"]
+    run = Run(text, folder, recipe, resume)
+    run.rehearse(about)
     run.fit()
-    metrics = run.metrics() | {"corpus": corpus, "command": command}
-    run.save(metrics)
-    return metrics
+    return run.save(about)
 
 
 class Run:
     """One training run: what it is made of, where it stands, and its checkpoint."""
 
-    def __init__(self, text: str, out: Path, recipe: Recipe, resume: bool) -> None:
-        if out.exists():
-            raise ValueError(f"the output folder {out} exists: choose another or remove it")
+    def __init__(self, text: str, folder: RunFolder, recipe: Recipe, resume: bool) -> None:
         self.recipe = recipe
-        self.out = out
-        self.folder = out.with_name(out.name + ".training")
-        self._checkpoint = self.folder / "checkpoint.npz"
-        self._check_checkpoint(resume)
-        self._sha256 = hashlib.sha256(text.encode()).hexdigest()
+        self.folder = folder
+        self.text_sha256 = hashlib.sha256(text.encode()).hexdigest()
 
         self.training_text, self.validation_text = split(text)
         self._check_length(text, len(self.training_text.encode()))  # a token is a byte or more
@@ -95,8 +102,9 @@ class Run:
 
         from .metrics import BitsPerCharacter, Perplexity
 
-        keras.utils.set_random_seed(recipe.seed)
         vocabulary_size = self.tokenizer.vocabulary_size()
+        self._check_room(4 * count_parameters(recipe, vocabulary_size))
+        keras.utils.set_random_seed(recipe.seed)
         self.model = build_model(recipe, vocabulary_size, "mixed_bfloat16")
         self.optimizer = build_optimizer(recipe, recipe.epochs * self.steps)
         self.optimizer.build(self.model.trainable_variables)
@@ -110,6 +118,7 @@ class Run:
         self.average = build_model(recipe, vocabulary_size)
         self.average.preprocessor = self._preprocessor()
 
+        self._started, self._seconds = time.monotonic(), 0.0
         self.log: list[dict[str, float]] = []
         self._best: list[np.ndarray] = []
         if resume:
@@ -125,31 +134,25 @@ class Run:
         import keras
 
         self._started = time.monotonic()
-        self._seconds = self.log[-1]["seconds"] if self.log else 0.0
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with Progress(self.recipe.epochs, self.steps, self.epoch) as progress:
+        with Progress(self.recipe.epochs, self.steps, self.epoch) as progress:
 
-                def end_epoch(epoch: int, logs: dict[str, float]) -> None:
-                    progress.show(self._end_epoch(epoch, logs), self._sample(epoch))
+            def end_epoch(epoch: int, logs: dict[str, float]) -> None:
+                progress.show(self._end_epoch(epoch, logs), self._sample(epoch))
 
-                self.model.fit(
-                    self._dataset(),
-                    steps_per_epoch=self.steps,
-                    epochs=self.recipe.epochs,
-                    initial_epoch=self.epoch,
-                    verbose=0,
-                    shuffle=False,  # `batches` did it
-                    callbacks=[
-                        keras.callbacks.LambdaCallback(
-                            on_epoch_end=end_epoch,
-                            on_train_batch_end=lambda step, logs: progress.advance(logs["loss"]),
-                        )
-                    ],
-                )
-        finally:
-            if not self._checkpoint.exists():
-                shutil.rmtree(self.folder)
+            self.model.fit(
+                self._dataset(),
+                steps_per_epoch=self.steps,
+                epochs=self.recipe.epochs,
+                initial_epoch=self.epoch,
+                verbose=0,
+                shuffle=False,  # `batches` did it
+                callbacks=[
+                    keras.callbacks.LambdaCallback(
+                        on_epoch_end=end_epoch,
+                        on_train_batch_end=lambda step, logs: progress.advance(logs["loss"]),
+                    )
+                ],
+            )
 
     def _dataset(self) -> tf.data.Dataset:
         import tensorflow as tf
@@ -165,58 +168,53 @@ class Run:
         self.average.set_weights(self._best)
         return self.average
 
-    def metrics(self) -> dict[str, Any]:
-        """Everything that the model card reports, measured on the model that is saved."""
+    def rehearse(self, about: dict[str, str]) -> None:
+        """Write what `save` will, from the untrained model: what fails then fails now."""
+        row = self._row(0, 0.0, {"loss": 0.0, "bits_per_character": 0.0, "perplexity": 1.0})
+        metrics = metrics_of(self, row, 0.0, self._sample(0)) | about
+        shutil.rmtree(write_result(self, metrics, [row]))
+
+    def save(self, about: dict[str, str]) -> dict[str, Any]:
+        """Make the output folder, all of it at once; return the metrics of its card."""
         best = min(self.log, key=lambda row: row["validation_nats_per_character"])
         loss = sum_loss(self.best_model(), *self._validation())
-        characters = len(self.validation_text)
-        return {
-            "text_sha256": self._sha256,
-            "training_characters": len(self.training_text),
-            "training_tokens": int(self.training_ids.size),
-            "validation_characters": characters,
-            "validation_tokens": int(self.validation_ids.size),
-            "parameters": int(self.average.count_params()),
-            "steps": self.recipe.epochs * self.steps,
-            "vocabulary_size": self.tokenizer.vocabulary_size(),
-            "best_epoch": best["epoch"],
-            "nats_per_token": loss / self.validation_ids.size,
-            "nats_per_character": loss / characters,
-            "bits_per_character": loss / characters / math.log(2),
-            "perplexity": math.exp(loss / self.validation_ids.size),
-            "seconds": self.log[-1]["seconds"],
-            "cpus": os.cpu_count(),
-            "versions": {
-                name: version(name) for name in ("tensorflow", "keras", "keras-hub", "tokenizers")
-            },
-            "sample": self._sample(self.recipe.epochs, self.recipe.context),
-            "recipe": asdict(self.recipe),
-        }
-
-    def save(self, metrics: dict[str, Any]) -> None:
-        """Make the output folder, all of it at once, and remove the state of the run."""
-        preset = self.folder / "preset"
-        shutil.rmtree(preset, ignore_errors=True)
-        self.best_model().save_to_preset(str(preset))
-        write_log(preset / "log.csv", self.log)
-        write_card(preset, metrics, self.log)
-        preset.rename(self.out)
-        shutil.rmtree(self.folder)
+        sample = self._sample(self.recipe.epochs, self.recipe.context)
+        metrics = metrics_of(self, best, loss, sample) | about
+        self.folder.finish(write_result(self, metrics, self.log))
+        return metrics
 
     def _end_epoch(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
         """Validate the averaged weights, keep them if they are the best, write the checkpoint."""
         self.optimizer.finalize_variable_values(self.average.trainable_variables)
         nats = sum_loss(self.average, *self._validation())
-        validation, loss = nats / len(self.validation_text), logs["loss"]
-        if not np.isfinite(validation):
+        if not nats / self.validation_ids.size < MOST:  # NaN is not, either
             raise ValueError(
-                f"the loss is {validation} after epoch {epoch + 1}: training diverged; "
-                f"use a learning rate below {self.recipe.learning_rate}"
+                f"the loss is {nats / self.validation_ids.size} nats a token after epoch "
+                f"{epoch + 1}: training diverged; use a learning rate below "
+                f"{self.recipe.learning_rate}"
             )
-        if all(validation < row["validation_nats_per_character"] for row in self.log):
+        row = self._row(epoch + 1, nats, logs)
+        validation = row["validation_nats_per_character"]
+        if all(validation < earlier["validation_nats_per_character"] for earlier in self.log):
             self._best = self.average.get_weights()
-        row = {
-            "epoch": epoch + 1,
+        self.log.append(row)
+        save_checkpoint(
+            self.folder.checkpoint,
+            {"recipe": asdict(self.recipe), "text_sha256": self.text_sha256, "log": self.log},
+            {
+                "variables": [v.numpy() for v in self.model.variables],
+                "optimizer": [v.numpy() for v in self.optimizer.variables],
+                "best": self._best,
+            },
+        )
+        write_log(self.folder.path / "log.csv", self.log)
+        return row
+
+    def _row(self, epoch: int, nats: float, logs: dict[str, float]) -> dict[str, float]:
+        """The line of the log for an epoch: the validation loss `nats`, and what Keras counted."""
+        validation, loss = nats / len(self.validation_text), logs["loss"]
+        return {
+            "epoch": epoch,
             "learning_rate": float(self.optimizer.learning_rate),
             "training_nats_per_token": loss,
             "training_nats_per_character": loss * self.training_ids.size / len(self.training_text),
@@ -227,36 +225,31 @@ class Run:
             "validation_perplexity": math.exp(nats / self.validation_ids.size),
             "seconds": round(self._seconds + time.monotonic() - self._started, 1),
         }
-        self.log.append(row)
-        save_checkpoint(
-            self._checkpoint,
-            {"recipe": asdict(self.recipe), "text_sha256": self._sha256, "log": self.log},
-            {
-                "variables": [v.numpy() for v in self.model.variables],
-                "optimizer": [v.numpy() for v in self.optimizer.variables],
-                "best": self._best,
-            },
-        )
-        write_log(self.folder / "log.csv", self.log)
-        return row
 
     def _restore(self) -> None:
-        state, arrays = load_checkpoint(self._checkpoint)
-        differences = self.recipe.differences(state["recipe"])
-        if state["text_sha256"] != self._sha256:
-            differences.append("another text")
+        state, arrays = load_checkpoint(self.folder.checkpoint)
+        try:
+            differences = self.recipe.differences(state["recipe"])
+            if state["text_sha256"] != self.text_sha256:
+                differences.append("another text")
+            if not differences:
+                for variables, name in (
+                    (self.model.variables, "variables"),
+                    (self.optimizer.variables, "optimizer"),
+                ):
+                    for variable, value in zip(variables, arrays[name], strict=True):
+                        variable.assign(value)
+                self._best, self.log = arrays["best"], state["log"]
+                self._seconds = self.log[-1]["seconds"]
+        except Exception as error:  # whatever an array of another shape makes Keras raise
+            raise ValueError(
+                f"{self.folder.checkpoint} is not the state of such a run ({error!r}); delete it"
+            ) from error
         if differences:
             raise ValueError(
-                f"{self.folder} holds another run ({'; '.join(differences)}): resume it with the "
-                "text and options that it was started with"
+                f"{self.folder.path} holds another run ({'; '.join(differences)}): resume it with "
+                "the text and options that it was started with"
             )
-        for variables, name in (
-            (self.model.variables, "variables"),
-            (self.optimizer.variables, "optimizer"),
-        ):
-            for variable, value in zip(variables, arrays[name], strict=True):
-                variable.assign(value)
-        self._best, self.log = arrays["best"], state["log"]
 
     def _validation(self) -> tuple[np.ndarray, int, int]:
         """The arguments of `sum_loss`: the end of the training text is context for the rest."""
@@ -284,20 +277,29 @@ class Run:
             self.tokenizer, sequence_length=self.recipe.context, add_start_token=False
         )
 
-    def _check_checkpoint(self, resume: bool) -> None:
-        if resume and not self._checkpoint.exists():
-            raise ValueError(f"no run to resume in {self.folder}: start it without --resume")
-        if not resume and self._checkpoint.exists():
+    def _check_room(self, weights: int) -> None:
+        """A checkpoint is written beside the last one, and the model, of `weights` bytes, as well.
+
+        A checkpoint has them five times: as they are, two moments, their average and its best.
+        """
+        checkpoints = 1 if self.folder.checkpoint.exists() else 2
+        needed = (5 * checkpoints + 1) * weights
+        free = shutil.disk_usage(self.folder.path).free
+        if free < needed:
             raise ValueError(
-                f"an interrupted run is in {self.folder}: continue it with --resume or remove it"
+                f"{self.folder.path} has room for {free / 1e6:.1f} MB, and the run needs "
+                f"{needed / 1e6:.1f}"
             )
 
     def _check_length(self, text: str, tokens: int) -> None:
-        needed = self.recipe.batch_size * self.recipe.context + 1
+        batch, context = self.recipe.batch_size, self.recipe.context
+        needed = batch * context + 1
         if tokens < needed:
             characters = math.ceil(len(text) * needed / max(1, tokens)) or needed
+            path = "" if any(map(str.isspace, text)) else "; if it is a path, read the file first"
             raise ValueError(
                 f"the text is too short to train on: its {len(text)} characters make at most "
                 f"{tokens} training tokens and one batch needs {needed}, so it must have at least "
-                f"about {characters} characters"
+                f"about {characters} characters, or a batch fewer than {batch} windows "
+                f"(batch_size) of {context} tokens (context){path}"
             )

@@ -36,9 +36,19 @@ def build_model(
     return keras_hub.models.GPT2CausalLM(backbone=backbone)
 
 
+def count_parameters(recipe: Recipe, vocabulary_size: int) -> int:
+    """The parameters of the model that `build_model` makes."""
+    width = recipe.width
+    # Of a block: four matrices of attention, two four times as large, their biases, two norms.
+    block = 12 * width**2 + 13 * width
+    return recipe.layers * block + (vocabulary_size + recipe.context + 2) * width
+
+
 def build_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
     """AdamW with linear warm-up, cosine decay, clipping, and an average of the weights (EMA)."""
     import keras
+
+    from .averaging import AveragingAdamW
 
     warmup_steps = max(1, round(recipe.warmup * total_steps))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -48,7 +58,7 @@ def build_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimi
         warmup_target=recipe.learning_rate,
         warmup_steps=warmup_steps,
     )
-    optimizer = keras.optimizers.AdamW(
+    optimizer = AveragingAdamW(
         schedule,
         weight_decay=recipe.weight_decay,
         beta_2=recipe.beta_2,

@@ -7,6 +7,8 @@ import io
 from pathlib import Path
 from types import TracebackType
 
+from logit_sampling.visible import visible
+
 from .checkpoint import write_whole
 
 
@@ -20,7 +22,7 @@ class Progress:
             progress.TextColumn("epoch {task.fields[epoch]}/" + str(epochs)),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
-            progress.TextColumn("loss {task.fields[loss]:.3f}"),
+            progress.TextColumn("loss {task.fields[loss]}"),
             progress.TimeRemainingColumn(),
         )
         self._epochs = epochs
@@ -29,7 +31,7 @@ class Progress:
             total=epochs * steps,
             completed=done * steps,
             epoch=min(done + 1, epochs),
-            loss=float("nan"),
+            loss="-",
         )
 
     def __enter__(self) -> Progress:
@@ -43,7 +45,7 @@ class Progress:
 
     def advance(self, loss: float) -> None:
         """One more step is done; `loss` is the epoch's mean so far, in nats a token."""
-        self._bar.update(self._task, advance=1, loss=loss)
+        self._bar.update(self._task, advance=1, loss=f"{loss:.3f}")
 
     def show(self, row: dict[str, float], sample: str) -> None:
         """The line of the log for an epoch, and what the model writes after it."""
@@ -56,7 +58,8 @@ class Progress:
             f"{row['seconds']:.0f} s",
             highlight=False,
         )
-        self._bar.console.print(sample, style="dim", markup=False, highlight=False)
+        shown = visible(sample, keep="\n\t")
+        self._bar.console.print(shown, style="dim", markup=False, highlight=False)
 
 
 def write_log(path: Path, log: list[dict[str, float]]) -> None:

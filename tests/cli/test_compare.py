@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import logit_sampling as ls
@@ -147,6 +149,32 @@ def test_a_plot_that_fails_does_not_cost_the_results(
     out, err, status = run(capsys, "the", *model, *options)
     assert json.loads(out)["tokens"] == 4
     assert (err, status) == ("logit-sampling: disk full\n", 2)
+
+
+@pytest.mark.parametrize("whole", [0, 1])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_tells_of_the_samplers_that_are_whole(
+    capsys: pytest.CaptureFixture, model: list[str], monkeypatch: Any, whole: int, as_json: bool
+) -> None:
+    def same(ids: np.ndarray) -> np.ndarray:
+        return np.zeros((len(ids), 3))
+
+    comparison = ls.compare(same, [[0]], {"greedy": ls.Greedy()}, max_new_tokens=4)
+    comparison = replace(comparison, results=comparison.results[:whole])
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        raise ls.Interrupted(comparison)
+
+    monkeypatch.setattr(evaluation, "compare", interrupted)
+    out, err, status = run(capsys, "a", *model, *(["--json"] if as_json else []))
+    assert status == 130
+    assert err == f"logit-sampling: interrupted; whole are the texts of {whole} of 4 samplers\n"
+    if as_json:
+        data = json.loads(out)
+        assert data["interrupted"] is True
+        assert [result["name"] for result in data["results"]] == ["greedy"][:whole]
+    else:
+        assert ("greedy" in out, "seq-rep-4" in out) == (bool(whole), bool(whole))
 
 
 @pytest.mark.parametrize(

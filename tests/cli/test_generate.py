@@ -2,9 +2,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import logit_sampling as ls
@@ -148,6 +150,27 @@ def test_ctrl_c_prints_what_there_is(
             f"--- prompt 0, sample 0, seed 3 ---\nthe{texts[0]}\n"
             f"--- prompt 1, sample 0, seed {seeds[1]} ---\na{texts[1]}\n"
         )
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_does_not_obey_what_a_model_writes(
+    capsys: pytest.CaptureFixture, model: list[str], monkeypatch: Any, terminal: bool
+) -> None:
+    from logit_sampling import generation
+
+    def generate(*args: Any, on_text: Any, **options: Any) -> Any:
+        on_text(0, "a\x1b[2J\n\tb")
+        result = ls.generate(lambda ids: np.zeros((2, 3)), [[0], [1]], max_new_tokens=1)
+        return replace(result, texts=["a\x1b[2J\n\tb", "\x9bc"])
+
+    monkeypatch.setattr(generation, "generate", generate)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    out, _, _ = run(capsys, "x\x07", "y", *model, "--seed", "1")
+    first, second = [line for line in out.splitlines() if not line.startswith("---")][::2]
+    if terminal:
+        assert (first, second) == (r"x\x07a\x1b[2J", r"y\x9bc")
+    else:
+        assert (first, second) == ("x\x07a\x1b[2J", "y\x9bc")
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,21 @@
 
 import json
 import math
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
 import pytest
 
 import logit_sampling as ls
 from logit_sampling.evaluation import Comparison, default_samplers, distinct_n, seq_rep_n
 from logit_sampling.generation import GenerationResult
+
+from .conftest import PROBABILITIES
 
 PROMPTS = ["a", "b$"]
 SEEDS = (3, 1, 8)
@@ -118,6 +123,38 @@ def test_progress(toy: Any) -> None:
     assert seen == [("greedy", 0, 3), ("pure", 1, 3), ("pure", 2, 3)]
 
 
+@pytest.mark.parametrize("calls", [1, 36, 37, 84])
+def test_ctrl_c_ends_it_and_what_is_cut_counts_for_nothing(calls: int) -> None:
+    """24 calls for a sampler of two seeds and 12 tokens, and before all 12 to warm up."""
+    counted, before = [0], PROBABILITIES.astype(np.float32)
+
+    def model(ids: np.ndarray) -> np.ndarray:
+        counted[0] += 1
+        if counted[0] == calls:
+            os.kill(os.getpid(), signal.SIGINT)
+        return np.log(before)[ids[:, -1]]
+
+    samplers = {name: ls.Sampler(ls.TopK(k)) for name, k in (("a", 5), ("b", 3), ("c", 2))}
+    arguments: Any = ([[0], [1]], samplers, (3, 1), 12)
+    with pytest.raises(ls.Interrupted) as raised:
+        ls.compare(model, *arguments)
+    assert counted[0] == calls
+    result, complete = raised.value.result, max(0, (calls - 1 - 12) // 24)
+    whole = ls.compare(model, *arguments)
+    assert (result.seeds, result.tokens, len(result.results)) == ((3, 1), 12, complete)
+    for own, expected in zip(result.results, whole.results, strict=False):
+        time = own.seconds_per_token
+        assert replace(own, seconds_per_token=time) == replace(expected, seconds_per_token=time)
+
+
+def test_what_a_sampler_raises_leaves_the_others_their_results(toy: Any) -> None:
+    samplers = {"greedy": ls.Greedy(), "beyond": ls.Sampler(ls.LogitBias({99: 1.0}))}
+    with pytest.raises(ValueError, match="99") as raised:
+        ls.compare(toy, ["a"], samplers, max_new_tokens=4)
+    result = raised.value.result  # type: ignore[attr-defined]
+    assert [own.name for own in result.results] == ["greedy"]
+
+
 def test_a_bare_function_with_token_ids(toy: Any) -> None:
     result = ls.compare(toy.logits, [[0]], {"greedy": ls.Greedy()}, max_new_tokens=4)
     assert result.prompts == ((0,),)
@@ -157,10 +194,18 @@ def test_to_dict_goes_through_json(comparison: Comparison) -> None:
         ({"seeds": 3}, "list of different integers.* got 3"),
         ({"seeds": (1, 2, 1)}, r"different integers.* got \(1, 2, 1\)"),
         ({"max_new_tokens": 3}, "at least 4 for 4-grams, got 3"),
+        ({"seeds": (0, 1.5)}, "1.5"),
+        ({"samplers": {"g": ls.Greedy(), "k": ls.TopK(3)}}, "sampler 'k': sampler must be a"),
+        (
+            {"samplers": {"g": ls.Greedy(), "k": ls.Sampler(ls.TopK([1, 2, 3]))}},
+            "sampler 'k': .* 3",
+        ),
     ],
 )
 def test_bad_input(toy: Any, change: dict[str, Any], message: str) -> None:
     arguments: dict[str, Any] = {"prompts": ["a"], "max_new_tokens": 4, **change}
     run: Callable[..., Comparison] = ls.compare
+    runs: list[Any] = []
     with pytest.raises(ValueError, match=message):
-        run(toy, **arguments)
+        run(toy, **arguments, on_run=lambda *run: runs.append(run))
+    assert len(runs) <= 1  # nothing was written in vain

@@ -66,6 +66,16 @@ def test_the_axis_holds_the_longest_bar_and_ticks_within(figure: Figure) -> None
         assert middle - left == pytest.approx((right - left) / 2)  # the root of 1/4 is 1/2
 
 
+def test_a_tall_picture_can_be_written(toy: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(plots, "write_whole", lambda figure, path: drawn.append(figure))
+    for top in (20, 3000):
+        plot_next_token(toy, ["a"], tmp_path / "p.png", {"pure": ls.Sampler()}, top)
+    ordinary, tall = ((figure.get_size_inches() * figure.dpi).max() for figure in drawn)
+    assert ordinary == pytest.approx(5.9 * 150)
+    assert 60_000 < tall < 2**16
+
+
 def test_history_counts_the_prompt(toy: Any, tmp_path: Path, monkeypatch: Any) -> None:
     seen = []
 
@@ -111,6 +121,10 @@ def test_paths_are_checked(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "d.png").mkdir()
     with pytest.raises(ValueError, match=r"'.*d\.png' is a folder"):
         check_plot_path(tmp_path / "d.png")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"'.*a\.png' cannot be written: File name too long"):
+        check_plot_path(tmp_path / f"{'a' * 250}.png")  # longer while it is written
+    assert {path.name for path in tmp_path.iterdir()} == {"d.png", "file"}
     monkeypatch.setattr(figures, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install matplotlib"):
         check_plot_path(tmp_path / "p.png")

@@ -97,7 +97,8 @@ NO_TRACE = {"TF_CPP_MIN_LOG_LEVEL": "3"}
         ([], "give the text to learn from: either --text FILE or --corpus NAME"),
         (["--text", "FILE", "--corpus", "tinyshakespeare"], "either --text FILE or --corpus NAME"),
         (["--corpus", "enwik8"], "unknown corpus 'enwik8': choose from tinyshakespeare"),
-        (["--text", "MISSING"], "No such file or directory"),
+        (["--text", "MISSING"], "logit-sampling: none: No such file or directory\n"),
+        (["--text", "."], "logit-sampling: .: Is a directory\n"),
         (["--text", "LATIN"], "is not UTF-8: byte 0xfc at offset 1"),
         (["--text", "SHORT"], "the text is too short to train on: its 5 characters"),
         (["--text", "FILE", "--epochs", "0"], "epochs must be an integer from 1 to 100000, not 0"),
@@ -105,6 +106,7 @@ NO_TRACE = {"TF_CPP_MIN_LOG_LEVEL": "3"}
         (["--text", "FILE", "--heads", "3"], "width must be a multiple of heads"),
         (["--text", "FILE", "--resume"], "no run to resume"),
         (["--text", "FILE", "--out", "."], "the output folder . exists"),
+        (["--text", "FILE", "--out", "latin/out"], "logit-sampling: latin/out.training: Not a dir"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -122,6 +124,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert message in error
     assert error.count("\n") == 1
     assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "latin", "short"}
+
+
+def test_what_is_wrong_is_told_before_the_imports(file, tmp_path, monkeypatch, capsys):
+    module = sys.modules["logit_sampling.cli.train"]
+    monkeypatch.setattr(module, "import_tensorflow", lambda: pytest.fail("imported"))
+    (tmp_path / "model").mkdir()
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--text", str(file), "--out", str(tmp_path / "model")])
+    assert stop.value.code == 2
+    assert "the output folder" in capsys.readouterr().err
 
 
 def test_help_shows_the_default_recipe():

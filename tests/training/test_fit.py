@@ -1,19 +1,39 @@
 import csv
 import json
+import os
 import shutil
+import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.training import fit, split, train
+from logit_sampling.training import fit, split, sum_loss, train
+from logit_sampling.training.card import write_card
+from logit_sampling.training.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
-def trained(text, recipe, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "new" / "model"
-    metrics = train(text, out, recipe=recipe, command="the command")
-    return out, metrics
+def finished(text, recipe, tmp_path_factory):
+    """A run, the folder that it made, and its metrics."""
+    out, runs = tmp_path_factory.mktemp("runs") / "new" / "model", []
+
+    class Kept(fit.Run):
+        def __init__(self, *arguments):
+            runs.append(self)
+            super().__init__(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "Run", Kept)
+        metrics = train(text, out, recipe=recipe, command="the command")
+    return runs[0], out, metrics
+
+
+@pytest.fixture(scope="module")
+def trained(finished):
+    return finished[1:]
 
 
 def read_log(folder):
@@ -46,6 +66,15 @@ def test_the_log_has_a_line_an_epoch_and_the_best_is_saved(trained):
     assert metrics["best_epoch"] == 1 + np.argmin(losses)
     assert metrics["nats_per_character"] == pytest.approx(min(losses), rel=1e-6)
     assert [row["seconds"] for row in log] == sorted(row["seconds"] for row in log)
+
+
+def test_a_short_run_saves_no_worse_weights_than_its_last(finished):
+    """A fixed momentum leaves the random weights of the beginning in the average."""
+    run, _, metrics = finished
+    assert run.recipe.epochs * run.steps < 150
+    run.average.set_weights(run.model.get_weights())
+    last = sum_loss(run.average, *run._validation()) / run.validation_ids.size
+    assert metrics["nats_per_token"] < 1.01 * last
 
 
 def test_the_log_counts_tokens(trained):
@@ -119,28 +148,38 @@ def test_there_must_be_a_run_to_resume(text, recipe, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_path_in_place_of_a_text_is_recognised(tmp_path):
+    with pytest.raises(ValueError, match=r"its 11 characters.*; if it is a path, read the file"):
+        train("märchen.txt", tmp_path / "model")
+
+
 @pytest.mark.parametrize("characters", [0, 1, 9, 300])
 def test_a_text_too_short_to_train_on_says_what_is_needed(text, recipe, tmp_path, characters):
-    with pytest.raises(ValueError, match=rf"too short.* {characters} characters .* needs 257"):
+    with pytest.raises(
+        ValueError, match=rf"too short.* {characters} characters .* needs 257.* 8 windows"
+    ):
         train(text[:characters], tmp_path / "model", recipe=recipe)
     assert list(tmp_path.iterdir()) == []
 
 
-class Interrupted(Exception):
-    """What a test raises in the middle of a run."""
-
-
 @pytest.fixture
 def interrupted(text, recipe, tmp_path, monkeypatch):
-    """A run of the same recipe that ended after its first epoch."""
+    """A run of the same recipe, ended by Ctrl-C while it wrote the sample of its first epoch."""
+    generate, samples = ls.generate, []
 
-    def stop_after_the_first(self, row, sample):
-        raise Interrupted
+    def interrupt(row, ids):
+        if len(samples) == 2:  # after that of the rehearsal
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def stop_after_the_first(*arguments, **options):
+        samples.append(options)
+        return generate(*arguments, should_stop=interrupt, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit.Progress, "show", stop_after_the_first)
-        with pytest.raises(Interrupted):
+        patch.setattr(ls, "generate", stop_after_the_first)
+        with pytest.raises(KeyboardInterrupt):
             train(text, tmp_path / "model", recipe=recipe)
+    assert len(read_log(tmp_path / "model.training")) == 1
     return tmp_path / "model"
 
 
@@ -170,8 +209,18 @@ def test_an_interrupted_run_is_neither_overwritten_nor_mixed_with_another(
 
 def test_a_damaged_checkpoint_is_one_clear_error(interrupted, text, recipe):
     checkpoint = interrupted.with_name("model.training") / "checkpoint.npz"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    whole = checkpoint.read_bytes()
+    with np.load(checkpoint) as file:
+        arrays = dict(file)
+    checkpoint.write_bytes(whole[:5000])
     with pytest.raises(ValueError, match=r"checkpoint\.npz is not a readable checkpoint"):
+        train(text, interrupted, recipe=recipe, resume=True)
+    np.savez(checkpoint, state=np.array("[" * 100_000 + "]" * 100_000))
+    with pytest.raises(ValueError, match=r"is not a readable checkpoint \(maximum recursion"):
+        load_checkpoint(checkpoint)
+    arrays["variables.0"] = np.zeros((3, 3))
+    np.savez(checkpoint, **arrays)
+    with pytest.raises(ValueError, match=r"checkpoint\.npz is not the state of such a run"):
         train(text, interrupted, recipe=recipe, resume=True)
 
 
@@ -187,11 +236,55 @@ def test_a_run_that_fails_before_its_first_checkpoint_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("part", ["training.result.write_card", "generate"])
+def test_what_the_end_does_is_tried_at_the_start(text, recipe, tmp_path, monkeypatch, part):
+    def fail(*arguments, **options):
+        raise OSError("cannot")
+
+    monkeypatch.setattr(f"logit_sampling.{part}", fail)
+    monkeypatch.setattr(fit.Run, "fit", lambda run: pytest.fail("the training began"))
+    with pytest.raises(OSError, match="cannot"):
+        train(text, tmp_path / "model", recipe=recipe)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_is_found_at_the_start(text, recipe, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10**6))
+    # 23,392 parameters of 4 bytes: twice five times in checkpoints, and once in the model.
+    message = r"model.training has room for 1.0 MB, and the run needs 1.0$"
+    with pytest.raises(ValueError, match=message):
+        train(text, tmp_path / "model", recipe=recipe)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"corpus": None}, {"command": ["logit-sampling"]}, {"text": Path("a")}]
+)
+def test_what_is_no_string_is_refused_at_the_start(text, tmp_path, arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"{name} must be a string, got "):
+        train(**{"text": text, "out": tmp_path / "model"} | arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("corpus", ["/a/path", "*", "", "card", "..", "a\udcff"])
+def test_any_name_of_a_corpus_is_a_name(trained, tmp_path, corpus):
+    """It is no pattern of files, and the bytes of a file's name need not be text."""
+    out, metrics = trained
+    more = {"corpus": corpus, "command": "train --text m\udcfcller", "sample": "a\n\x1b[31mb"}
+    write_card(tmp_path, metrics | more, read_log(out))
+    written = corpus.replace("\udcff", r"\udcff")
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith(f"# A small GPT trained on {written}\n")
+    assert card.count("# A small GPT") == 1
+    assert "nanoGPT" not in card
+    assert r"train --text m\udcfcller" in card
+    assert "a\n\\x1b[31mb" in card
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics | more
+
+
 def test_without_matplotlib_there_is_a_card_and_no_curve(trained, tmp_path, monkeypatch):
-    import sys
-
-    from logit_sampling.training.card import write_card
-
     out, metrics = trained
     copy = shutil.copytree(out, tmp_path / "model")
     (copy / "curve.png").unlink()

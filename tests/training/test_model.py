@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from logit_sampling.training import Recipe, sum_loss
-from logit_sampling.training.model import build_model, build_optimizer
+from logit_sampling.training.model import build_model, build_optimizer, count_parameters
 
 
 def log_probability(model, ids):
@@ -34,6 +34,7 @@ def test_the_default_model_has_at_most_four_million_parameters():
     block = 12 * recipe.width**2 + 13 * recipe.width
     embeddings = (recipe.vocabulary_size + recipe.context) * recipe.width
     assert model.count_params() == recipe.layers * block + embeddings + 2 * recipe.width
+    assert model.count_params() == count_parameters(recipe, recipe.vocabulary_size)
     assert model.count_params() <= 4_000_000
 
 
@@ -55,6 +56,24 @@ def test_the_learning_rate_warms_up_to_its_peak_and_decays_to_its_end():
     # Half way through the decay the cosine is zero: the mean of peak and end.
     expected = [0.0, 0.001, 0.002, 0.002 * (0.05 + 0.95 / 2), 0.0001]
     np.testing.assert_allclose([float(rate(s)) for s in steps], expected, rtol=1e-5, atol=1e-9)
+
+
+def test_the_average_follows_the_weights_closely_at_first():
+    """And in a long run with the momentum of the recipe: here 0.4, from the sixth step on."""
+    import keras
+
+    optimizer = build_optimizer(Recipe(learning_rate=0.1, weight_decay=0.0, ema=0.4), 100)
+    weight = keras.Variable(np.zeros(3, np.float32))
+    optimizer.build([weight])
+    gradients = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+    expected, average = np.zeros(3), keras.Variable(np.zeros(3, np.float32))
+    for step, gradient in enumerate(gradients):
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)])
+        momentum = min(0.4, (1 + step) / (10 + step)) if step else 0.0
+        expected = momentum * expected + (1 - momentum) * np.asarray(weight, np.float64)
+        optimizer.finalize_variable_values([average])
+        np.testing.assert_allclose(average, expected, rtol=1e-5)
+    assert np.abs(np.asarray(weight) - expected).max() > 1e-4
 
 
 def test_only_matrices_decay():

@@ -1,0 +1,121 @@
+"""The folder in which a run works, and the lock that keeps other runs out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(file: int) -> None:
+        os.lseek(file, 1 << 30, os.SEEK_SET)  # what is locked there can be read by nobody else
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _take(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class RunFolder:
+    """Where a run works, `OUT.training`, and where its result goes.
+
+    Attributes:
+        out: the folder that the run makes at its end.
+        path: the folder in which it works.
+        checkpoint: the file there with its state.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+        self.path = self.out.parent / f"{self.out.name}.training"
+        self.checkpoint = self.path / "checkpoint.npz"
+
+    @contextlib.contextmanager
+    def claimed(self, resume: bool) -> Iterator[RunFolder]:
+        """Make the folder and keep it to this process until the block, or the process, ends.
+
+        After the block it is removed, unless there is a checkpoint in it.
+
+        Raises:
+            ValueError: `out` exists, another run works here, an interrupted run is here and
+                `resume` is false, or none is here and `resume` is true.
+            OSError: nothing can be written here, or where `out` is to be.
+        """
+        self._check_out()
+        if not self.path.exists():
+            self._check_checkpoint(resume)
+        made = [folder for folder in self.path.parents if not folder.exists()]
+        lock = self._lock()
+        try:
+            self._check_out()  # again: the run that had the lock may have made it
+            self._check_checkpoint(resume)
+            self._check_end()
+            yield self
+        finally:
+            if self.checkpoint.exists():
+                (self.path / "lock").unlink(missing_ok=True)
+            else:
+                shutil.rmtree(self.path, ignore_errors=True)
+            lock.close()
+            with contextlib.suppress(OSError):  # a folder that is not empty stays
+                for folder in made:
+                    folder.rmdir()
+
+    def finish(self, result: Path) -> None:
+        """Make `result`, a folder in this one, the output, and forget the run."""
+        if os.path.lexists(self.out):
+            raise ValueError(
+                f"{self.out} appeared during the run, which is kept in {self.path}: move it away "
+                "and resume the run"
+            )
+        result.rename(self.out)
+        self.checkpoint.unlink()
+
+    def _lock(self) -> IO[str]:
+        """Lock the file `lock`: the system unlocks it when the process ends, in whatever way."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / "lock"
+        file = path.open("a+", encoding="utf-8")
+        try:
+            _take(file.fileno())
+            # Between opening and locking, the run that had it may have ended and removed it.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                file.truncate(0)
+                print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
+                return file
+        except (BlockingIOError, PermissionError):
+            pass
+        file.seek(0)
+        holder = file.read().strip()
+        file.close()
+        raise ValueError(
+            f"another training{holder and f' ({holder})'} works in {self.path}: wait for its end, "
+            "or choose another output folder"
+        )
+
+    def _check_out(self) -> None:
+        if os.path.lexists(self.out):
+            raise ValueError(f"the output folder {self.out} exists: choose another or remove it")
+
+    def _check_checkpoint(self, resume: bool) -> None:
+        if resume and not self.checkpoint.exists():
+            raise ValueError(f"no run to resume in {self.path}: start it without --resume")
+        if not resume and self.checkpoint.exists():
+            raise ValueError(
+                f"an interrupted run is in {self.path}: continue it with --resume or remove it"
+            )
+
+    def _check_end(self) -> None:
+        """Move a folder to where `out` will be, as the end of the run does."""
+        trial, moved = self.path / "trial", self.out.with_name(self.out.name + ".trial")
+        trial.mkdir(exist_ok=True)
+        trial.rename(moved)
+        moved.rmdir()

@@ -1,0 +1,58 @@
+"""The result of a run: the numbers of its model, and the folder with the model and its card."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .card import write_card
+from .progress import write_log
+
+if TYPE_CHECKING:
+    from .fit import Run
+
+
+def metrics_of(run: Run, best: dict[str, float], loss: float, sample: str) -> dict[str, Any]:
+    """What the model card reports, of a model with `loss` nats on all of the validation text."""
+    import keras
+    import keras_hub
+    import tensorflow
+    import tokenizers
+
+    software = {"tensorflow": tensorflow, "keras": keras, "keras-hub": keras_hub}
+    software["tokenizers"] = tokenizers
+    characters, tokens = len(run.validation_text), int(run.validation_ids.size)
+    return {
+        "text_sha256": run.text_sha256,
+        "training_characters": len(run.training_text),
+        "training_tokens": int(run.training_ids.size),
+        "validation_characters": characters,
+        "validation_tokens": tokens,
+        "parameters": int(run.average.count_params()),
+        "steps": run.recipe.epochs * run.steps,
+        "vocabulary_size": run.tokenizer.vocabulary_size(),
+        "best_epoch": best["epoch"],
+        "nats_per_token": loss / tokens,
+        "nats_per_character": loss / characters,
+        "bits_per_character": loss / characters / math.log(2),
+        "perplexity": math.exp(loss / tokens),
+        "seconds": (run.log or [best])[-1]["seconds"],
+        "cpus": os.cpu_count(),
+        "versions": {name: module.__version__ for name, module in software.items()},
+        "sample": sample,
+        "recipe": asdict(run.recipe),
+    }
+
+
+def write_result(run: Run, metrics: dict[str, Any], log: list[dict[str, float]]) -> Path:
+    """Write the averaged model as it is, the log and the card; return their folder."""
+    preset = run.folder.path / "preset"
+    shutil.rmtree(preset, ignore_errors=True)
+    run.average.save_to_preset(str(preset))
+    write_log(preset / "log.csv", log)
+    write_card(preset, metrics, log)
+    return preset

@@ -1,0 +1,113 @@
+"""The process of a command: interrupted while it starts, and with streams that are closed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import logit_sampling as ls
+
+# Looked for before every other module: the process interrupts itself as it imports one of them.
+INTERRUPT = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["INTERRUPT_AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+def command(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"PYTHONPATH": str(Path(ls.__file__).parents[1])}
+    environment |= options.pop("environment", {})
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(
+        [sys.executable, "-m", "logit_sampling", *arguments],
+        env=environment,
+        text=True,
+        **pipes | options,
+    )
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "logit_sampling.cli.app",
+        "typer",
+        "numpy",
+        "tensorflow",
+        "keras",
+    ],
+)
+def test_ctrl_c_during_the_imports_is_quiet(tmp_path: Path, module: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    path = os.pathsep.join([str(tmp_path), str(Path(ls.__file__).parents[1])])
+    result = command(
+        *("train", "--text", __file__, "--out", str(tmp_path / "out")),
+        environment={"PYTHONPATH": path, "INTERRUPT_AT": module},
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+    assert not (tmp_path / "out.training").exists()
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_closed_stream_leads_nowhere(name: str) -> None:
+    closed = {"preexec_fn": lambda: os.close(["stdin", "stdout", "stderr"].index(name))}
+    result = command("samplers", "TopK", **closed)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert ("Keep the" in result.stdout) == (name != "stdout")
+    result = command("samplers", "TopQ", **closed)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("" if name == "stderr" else "logit-sampling: ")
+
+
+def test_tensorflow_is_imported_without_a_stderr(tmp_path: Path) -> None:
+    (tmp_path / "short").write_text("To be")
+    arguments = ("train", "--text", str(tmp_path / "short"), "--out", str(tmp_path / "out"))
+    result = command(*arguments, preexec_fn=lambda: os.close(2))
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", "")
+
+
+@pytest.mark.parametrize("arguments", [("samplers",), ("samplers", "TopK", "--json"), ("--help",)])
+def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = command(*arguments, stdout=writer)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
+def test_nobody_reads_the_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = command("samplers", "TopQ", stderr=writer)
+    os.close(writer)
+    assert (result.returncode, result.stdout) == (2, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_is_told() -> None:
+    with Path("/dev/full").open("w") as full:
+        result = command("samplers", "TopK", "--json", stdout=full)
+    assert result.returncode == 2
+    assert result.stderr == "logit-sampling: [Errno 28] No space left on device\n"
+
+
+def test_an_ignored_interruption_stays_ignored(tmp_path: Path) -> None:
+    """As of a command in the background of a script."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    path = os.pathsep.join([str(tmp_path), str(Path(ls.__file__).parents[1])])
+    result = command(
+        *("samplers", "TopK"),
+        environment={"PYTHONPATH": path, "INTERRUPT_AT": "typer"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert (result.returncode, result.stderr) == (0, "")
