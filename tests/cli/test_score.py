@@ -57,7 +57,7 @@ def test_json_has_each_token(
     [
         ([], "nothing to score: give texts, or --file with a path"),
         (["a" * 99], "text 0 has 100 tokens, but the context of model"),
-        (["--file", "no-such-file"], "No such file or directory: 'no-such-file'"),
+        (["--file", "no-such-file"], "no-such-file: No such file or directory"),
         (["a", "--overflow", "cut"], 'overflow must be "error" or "slide"'),
     ],
 )
