@@ -173,7 +173,13 @@ def test_penalties_beyond_the_greatest_float():
         ls.LogitBias({0: -most, 1: most, 2: most, 3: -most}): [INF, -INF, most, -most, 0],
         ls.LogitBias({0: -INF, 1: INF, 2: INF, 3: -INF}): [-INF, -INF, INF, -INF, 0],
         ls.LengthDecay(0, 1e10, end_id=[0, 1, 2, 3]): [INF, -INF, most, most, 0],
-        ls.DRY(most, base=1e30, allowed_length=1): [INF, -INF, -most, -most, -most],
+        ls.DRY(1e308, base=1e30, allowed_length=1): [
+            INF,
+            -INF,
+            -9.9999999e307,
+            -1.00000001e308,
+            -1e308,
+        ],
     }
 
     def all_of_them(x):

@@ -28,9 +28,11 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     from tests.fuzz.cases import BATCHES
-    from tests.fuzz.runs import MODES, Tally, check_case, check_group
+    from tests.fuzz.runs import MODES, SHARES, Tally, check_case, check_group
 
-    tally, modes = Tally(), [given.mode] if given.mode else MODES[given.backend]
+    tally, modes = Tally(), {mode: SHARES[mode] for mode in MODES[given.backend]}
+    if given.mode:
+        modes = {given.mode: 1}
     if given.case is not None:
         for mode in modes:
             check_case(given.case, mode, tally)

@@ -23,13 +23,18 @@ class Case:
     seeds: list[int]
 
 
-def case(number: int, wide: bool = True) -> Case:
-    """Return a case; without ``wide`` none has logits in float64."""
-    group, batch = divmod(number, BATCHES)
+def chain(group: int) -> tuple[ls.Sampler, int, str]:
+    """Return the chain of a group of cases, its vocabulary, and the dtype of the logits."""
     rng = np.random.default_rng([group, 0])
     vocabulary = int(rng.choice(VOCABULARIES, p=_weights(len(VOCABULARIES))))
     dtype = str(rng.choice(["float32", "float64", "float16", "bfloat16"], p=[0.7, 0.1, 0.1, 0.1]))
-    sampler = _chain(rng, vocabulary)
+    return _chain(rng, vocabulary), vocabulary, dtype
+
+
+def case(number: int, wide: bool = True) -> Case:
+    """Return a case; without ``wide`` no logits are float64, and seeds have 31 bits, as in JAX."""
+    group, batch = divmod(number, BATCHES)
+    sampler, vocabulary, dtype = chain(group)
     rng = np.random.default_rng([group, 1, batch])
     logits = np.stack([_row(rng, vocabulary) for _ in range(STEPS * ROWS)])
     most = 6e4 if dtype == "float16" else 3e38

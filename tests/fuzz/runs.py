@@ -3,22 +3,18 @@
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 import logit_sampling as ls
+from tests.fuzz import modes
 from tests.fuzz.cases import BATCHES, case
-from tests.fuzz.checks import Mode, check
+from tests.fuzz.checks import check
 
 MODES = {"tensorflow": ["eager", "graph", "xla"], "jax": ["jax"]}
-_SHARE = {
-    "eager": 1,
-    "graph": 6,
-    "xla": 12,
-    "jax": 1,
-}  # of so many chains one, as compiling is slow
+SHARES = {"eager": 1, "graph": 6, "xla": 12, "jax": 1}  # compiling is slow: of so many chains one
 
 
 class Tally:
@@ -56,41 +52,27 @@ class Tally:
         return "\n".join(lines)
 
 
-def check_group(group: int, modes: Sequence[str], tally: Tally, share: dict = _SHARE) -> None:
+def check_group(group: int, shares: Mapping[str, int], tally: Tally) -> None:
     """Check the cases of one chain, in those of the modes whose turn it is."""
-    for mode in modes:
-        if group % share[mode] == 0:
-            made = _mode(mode, group * BATCHES)
-            for number in range(group * BATCHES, (group + 1) * BATCHES):
-                check_case(number, mode, tally, made)
+    for name, share in shares.items():
+        if group % share == 0:
+            numbers = range(group * BATCHES, (group + 1) * BATCHES)
+            made = modes.mode(name, case(numbers[0], wide=name != "jax").sampler)
+            for number in numbers:
+                check_case(number, name, tally, made)
+            made.forget()
 
 
-def check_case(number: int, mode: str, tally: Tally, made: Mode | None = None) -> None:
+def check_case(number: int, name: str, tally: Tally, made: modes.Mode | None = None) -> None:
     """Check a case in a mode."""
-    own = case(number, wide=mode != "jax")
-    counts = tally.seen.setdefault(mode, Counter())
-    tally.cases[mode] += 1
+    own = case(number, wide=name != "jax")
+    counts = tally.seen.setdefault(name, Counter())
+    tally.cases[name] += 1
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             warnings.simplefilter("ignore", ls.ProbabilitiesWarning)
             with np.errstate(all="ignore"):
-                check(own, made or _mode(mode, number), counts)
+                check(own, made or modes.mode(name, own.sampler), counts)
     except Exception as error:
-        tally.fail(number, mode, own.sampler, error)
-
-
-def _mode(name: str, number: int) -> Mode:
-    sampler = case(number, wide=name != "jax").sampler
-    if name == "eager":
-        return Mode(name, sampler)
-    if name == "jax":
-        import jax
-
-        return Mode(name, sampler, jax.jit, lambda value: jax.tree.map(jax.numpy.asarray, value))
-    import tensorflow as tf
-
-    def compiled(function: Any) -> Any:
-        return tf.function(function, jit_compile=name == "xla", autograph=False)
-
-    return Mode(name, sampler, compiled, lambda value: tf.nest.map_structure(tf.constant, value))
+        tally.fail(number, name, own.sampler, error)
