@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import logit_sampling as ls
 from logit_sampling.explain import Explanation, Token
+from logit_sampling.random import row_integers
 
 P = (0.5, 0.3, 0.15, 0.05)
 X = np.log(P)
@@ -94,9 +95,9 @@ def test_a_batch_is_a_row_each_and_a_row_is_one():
     rows = sampler.explain([X, X[::-1]], seed=5)
     assert isinstance(rows, tuple)
     assert [row.stages[0].name for row in rows] == ["TopK(k=1)", "TopK(k=2)"]
-    assert rows[1] == ls.Sampler(ls.TopK(2)).explain(X[::-1], seed=6)
+    assert rows[1] == ls.Sampler(ls.TopK(2)).explain(X[::-1], seed=row_integers(5, 2)[1])
     assert ls.Sampler().explain(np.zeros((0, 4))) == ()
-    tensor = ls.Sampler(ls.TopK(2)).explain(tf.constant(X[::-1]), seed=6)
+    tensor = ls.Sampler(ls.TopK(2)).explain(tf.constant(X[::-1]), seed=row_integers(5, 2)[1])
     assert tensor == rows[1]
 
 

@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import logit_sampling as ls
+from logit_sampling.random import row_integers
 from tests import oracle
 
 STEP = st.one_of(
@@ -111,9 +112,9 @@ def test_wide_rows(vocabulary, spread, steps):
     result = build(steps).probabilities(row)
     np.testing.assert_array_equal(np.flatnonzero(result), kept)
     ids = build(steps)(np.broadcast_to(row, (40, vocabulary)), seed=3)
-    cumulative = np.cumsum(result.astype(np.float64))
+    cumulative, seeds = np.cumsum(result.astype(np.float64)), row_integers(3, 40)
     for number, token in enumerate(ids.tolist()):
-        u = oracle.uniform(3 + number, 0) * cumulative[-1]
+        u = oracle.uniform(seeds[number], 0) * cumulative[-1]
         below = cumulative[token - 1] if token else 0.0
         assert result[token] > 0
         assert below - 1e-5 <= u <= cumulative[token] + 1e-5

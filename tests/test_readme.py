@@ -35,7 +35,8 @@ def test_the_code_of_the_readme():
 
 def test_the_code_of_the_page_on_generation():
     page = (ROOT / "docs/generation.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (code,) = (block for block in blocks if "search=" in block)
     model = ls.load_model("shakespeare")
     names = {"ls": ls, "model": model, "small_model": model, "prompts": ["ROMEO:"]}
     names["sampler"] = ls.Sampler(ls.TopK(50))

@@ -5,8 +5,9 @@ torch, whose memory it reads. ``keras`` serves the symbolic tensors of a graph t
 Both offer one class, ``Scores``, with the same methods.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from logit_sampling.arrays import (
 from logit_sampling.checks import check_dtype, check_shape
 from logit_sampling.random import row_seeds, row_words
 
+_Code = TypeVar("_Code", bound=Callable)
+
 AUTOGRAPH_SKIPS = "autograph_info__"
 """TensorFlow's AutoGraph leaves code alone that has this attribute.
 
@@ -28,11 +31,18 @@ The engines trace as they are; converting them makes the first call of a ``tf.fu
 """
 
 
-quietly = np.errstate(over="ignore", under="ignore", divide="ignore", invalid="warn")
-"""Decorates what computes with logits, whatever a caller has NumPy do about infinities.
+_QUIET = np.errstate(over="ignore", under="ignore", divide="ignore", invalid="warn")
 
-Infinities, and what vanishes beside greater numbers, are meant there; NaN never is.
-"""
+
+def quietly(code: _Code) -> _Code:
+    """Let code compute with logits, whatever a caller has NumPy do about infinities.
+
+    Infinities, and what vanishes beside greater numbers, are meant there; NaN never is.
+    """
+    quiet: Any = _QUIET(code)
+    quiet.__signature__ = inspect.signature(code)
+    del quiet.__wrapped__  # AutoGraph would call that, without the object of a method
+    return quiet
 
 
 def as_written(code: Callable) -> Callable:

@@ -117,7 +117,8 @@ class Transform:
 
     def tensors(self) -> tuple[Any, ...]:
         """Return the parameters that are tensors of a graph."""
-        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        numbers = (field.name for field in dataclasses.fields(self) if "ge" in field.metadata)
+        values = (getattr(self, name) for name in numbers)
         return tuple(value for value in values if is_symbolic(value))
 
     def admit(self, taken: Intake) -> Intake:

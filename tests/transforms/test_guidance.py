@@ -165,7 +165,7 @@ def test_a_graph_is_refused_and_told_what_to_use():
         (lambda: ls.Guidance(2.0, Counting()).get_config(), "JSON cannot hold its function"),
         (lambda: ls.Guidance(2.0, lambda ids: np.zeros(6))(np.zeros(6)), r"shape \(6,\) for"),
         (lambda: ls.guide(np.zeros(3), np.zeros(4), 2), r"same shape, got \(1, 3\) and \(1, 4\)"),
-        (lambda: ls.guide(np.zeros(3), np.zeros(3), [1, 2]), "scale has 2 values for 1 rows"),
+        (lambda: ls.guide(np.zeros(3), np.zeros(3), [1, 2]), "2 values of `scale` for 1 rows"),
         (lambda: ls.guide(np.zeros(3), np.zeros(3), -1), "guide needs `scale`.*got -1.0"),
         (lambda: ls.guide(np.zeros(3, int), np.zeros(3), 1), "must be floating point"),
     ],

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import logit_sampling as ls
+from logit_sampling.random import row_integers
 from tests import oracle_history
 
 CHAINS = [
@@ -192,7 +193,7 @@ def check_loop(sampler, vocabulary, *loops) -> None:
         x = tf.constant(rows(3, vocabulary) * (1 + number % 3))
         ids = sampler(
             x,
-            seed=[5, 6, 7],
+            seed=row_integers(5, 3),
             step=[4 + number, 1 + number, 2 + number],
             history=past,
             prompt_length=4,

@@ -1,6 +1,5 @@
 """Whose tokenizers a grammar takes, and what their tokens are in bytes."""
 
-import copy
 import re
 
 import pytest
@@ -60,9 +59,11 @@ def test_a_model_or_what_has_a_tokenizer(tiny_gpt2, tiny_tokenizer):
     options = {"sampler": ls.Sampler(wanted), "max_new_tokens": 9, "seed": 0}
     result = ls.generate(model, ["a", "b"], **options)
     assert (result.texts, result.finish_reasons) == (["thé"] * 2, ["end_token"] * 2)
-    model = copy.copy(model)
-    model.end_ids = (7, 260)  # what is said of the model goes before what its tokenizer says
-    assert ls.Grammar.regex("a", model).end_ids == (7, 260)
+
+    class Ending(type(model)):
+        end_ids = (7, 260)  # what is said of the model goes before what its tokenizer says
+
+    assert ls.Grammar.regex("a", Ending(tiny_gpt2)).end_ids == (7, 260)
     assert ls.Grammar.regex("a", model, end_id=8).end_ids == (8,)
 
 
