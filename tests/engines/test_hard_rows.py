@@ -165,8 +165,8 @@ def test_penalties_beyond_the_greatest_float():
     x = np.array([INF, -INF, 1e300, -1e300, 0.0])
     seen = [[*[0, 0, 0, 1, 0, 2, 0, 3, 0, 4] * 2, 0]]
     expected = {
-        ls.RepetitionPenalty(1e308): [INF, -INF, 1e-8, -most, 0],
-        ls.RepetitionPenalty(1e-308): [INF, -INF, most, -1e-8, 0],
+        ls.RepetitionPenalty(1e300): [INF, -INF, 1, -most, 0],
+        ls.RepetitionPenalty(1e-300): [INF, -INF, most, -1, 0],
         ls.PresencePenalty(most, prompt=True): [INF, -INF, -most, -most, -most],
         ls.FrequencyPenalty(1e308, prompt=True): [INF, -INF, -most, -most, -most],
         ls.FrequencyPenalty(-1e308, prompt=True): [INF, -INF, most, most, most],
