@@ -156,12 +156,11 @@ class _Run:
     def _kept(self, r: int, own: Cut, transform: Any, shown: np.ndarray) -> Row:
         """Check what is kept, and go on with it."""
         row, scaled, what = own.row, own.row.scaled(), f"row {r}, {transform}"
-        if row.doubt and (shown.max() == 0) != (
-            scaled.max() == 0
-        ):  # shown relative to the greatest
-            scaled = row.logs
         # What a temperature takes beyond the floats of a dense array is there, but not seen.
         most = 0.99 * float(np.finfo(self.precision.logits).max)
+        doubtful = row.doubt and abs(row.peak) * (1 + row.doubt) > most * row.temperature
+        if doubtful and (shown.max() == 0) != (scaled.max() == 0):
+            scaled = row.logs  # it is shown relative to the greatest
         visible = (abs(scaled) < most) | np.isinf(row.values)
         kept = np.where(visible, shown > -np.inf, own.exact)
         wrong = np.flatnonzero(kept != own.exact)
