@@ -223,9 +223,10 @@ class _Run:
             off = off + 4 * self.precision.error
         self._same(f"row {r}, {transform}", shown, expected, off)
         self.counts["changes"] += 1
-        if name != "AdaptiveP" and (expected == before).all():  # and may be rounded, or as it was
-            size = abs(before[row.alive]).max(initial=0.0, where=np.isfinite(before[row.alive]))
-            return replace(row, blur=row.blur + self.precision.epsilon * size)
+        kept = expected > -np.inf
+        if name != "AdaptiveP" and (expected == before)[kept].all():  # and may be rounded, or not
+            size = abs(before[kept]).max(initial=0.0, where=np.isfinite(before[kept]))
+            return replace(row.keep(kept), blur=row.blur + self.precision.epsilon * size)
         return Row(self.precision.held(shown), self.precision)
 
     # The end of the chain.
