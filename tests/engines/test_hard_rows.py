@@ -162,8 +162,8 @@ def test_deviations_of_any_size():
 
 def test_penalties_beyond_the_greatest_float():
     most = np.finfo(np.float64).max
-    x = np.array([INF, -INF, 1e300, -1e300, 0.0])
-    seen = [[*[0, 0, 0, 1, 0, 2, 0, 3, 0, 4] * 2, 0]]
+    x = np.array([[INF, -INF, 1e300, -1e300, 0.0], [-1.7e308] * 5])
+    seen = [[*[0, 0, 0, 1, 0, 2, 0, 3, 0, 4] * 2, 0]] * 2
     expected = {
         ls.RepetitionPenalty(1e300): [INF, -INF, 1, -most, 0],
         ls.RepetitionPenalty(1e-300): [INF, -INF, most, -1, 0],
@@ -186,10 +186,12 @@ def test_penalties_beyond_the_greatest_float():
         return [transform(x, history=seen) for transform in expected]
 
     for run in (all_of_them, tf.function(all_of_them), tf.function(all_of_them, jit_compile=True)):
-        for transform, logits in zip(expected, run(tf.constant(x[None])), strict=True):
+        for transform, logits in zip(expected, run(tf.constant(x)), strict=True):
             np.testing.assert_allclose(
                 logits[0], expected[transform], rtol=1e-8, err_msg=repr(transform)
             )
+            if abs(expected[transform][2]) < INF:  # what is finite stays so
+                assert np.isfinite(logits[1]).all(), transform
 
 
 def test_whatever_numpy_is_told_to_do_about_infinities():
