@@ -55,7 +55,7 @@ def arguments() -> argparse.Namespace:
     if options.quick:
         options.vocabulary, options.batch, options.rounds, options.budget = [128_256], [1], 7, 0.3
     if options.smoke:
-        options.vocabulary, options.batch, options.rounds, options.budget = [2000], [2], 2, 0.01
+        options.vocabulary, options.batch, options.rounds, options.budget = [1000], [2], 2, 0.01
     options.modes = ["numpy", *(mode for mode in options.modes if mode != "numpy")]
     options.rows = options.rows or [k for k in rows.KINDS if k != "real" or options.smollm2]
     if "real" in options.rows and not options.smollm2:

@@ -94,6 +94,27 @@ def everything(name: str, x: Any, p: Any) -> tuple[Any, ...]:
     return sampler(x, **given), transform(x, **given)
 
 
+# Compiling is what takes time, so that several strategies share a chain.
+CHAINS = [
+    ("RepetitionPenalty.penalty", "PresencePenalty.penalty", "FrequencyPenalty.penalty"),
+    ("DRY.multiplier", "MinNewTokens.n", "LengthDecay.factor", "Watermark.gamma"),
+    ("DRY.base", "SuppressTokens.steps", "LengthDecay.start", "Watermark.delta"),
+    ("Temperature.temperature", "TopK.k", "TopP.p", "MinP.p"),
+    ("DynamicTemperature.temperature", "Typical.p", "Epsilon.epsilon", "TopA.a"),
+    ("DynamicTemperature.range", "TopNSigma.n", "Eta.epsilon", "XTC.threshold"),
+    ("DynamicTemperature.exponent", "TopH.h", "XTC.probability", "Mirostat.tau"),
+    ("DRY.allowed_length", "AdaptiveP.target"),
+]
+
+
+def chain(x: Any, parameters: dict[str, Any]) -> tuple[Any, Any]:
+    """Draw with a chain of several strategies, each with a parameter."""
+    sampler = ls.Sampler(*(CASES[name].make(p) for name, p in parameters.items()))
+    feedback = "AdaptiveP.target" in parameters or "Mirostat.tau" in parameters
+    past = {"history": HISTORY, "prompt_length": 12 if feedback else 5}
+    return sampler(x, seed=3, step=2, **past), sampler.probabilities(x, **past)
+
+
 def check_equal(name: str, found: tuple[Any, ...], p: Any, rtol: float) -> None:
     """Assert that a graph gave what eager code gives for the numbers ``p``."""
     expected = everything(name, batch(), p)

@@ -204,9 +204,10 @@ class Scores(Batch):
         places = ops.reshape(self._or_none(tokens) + starts, (-1,))
         greatest = ops.segment_max(ops.reshape(amounts, (-1,)), places, rows * width)
         greatest = ops.reshape(greatest, (-1, width))[:, :-1]
-        greatest = ops.clip(greatest, 0.0, float(np.finfo(wide()).max))
-        lowered = self._saturated(ops.cast(self._logits(), wide()) - greatest)
-        return self.replaced(lowered, "a change of logits")
+        x, most = ops.cast(self._logits(), wide()), float(np.finfo(wide()).max)
+        # What is finite stays so.
+        lowered = ops.maximum(x - ops.clip(greatest, 0.0, most), ops.minimum(x, -most))
+        return self.replaced(self._saturated(lowered), "a change of logits")
 
     def own(self, array: Any) -> Any:
         """Return an integer array as one of this engine."""

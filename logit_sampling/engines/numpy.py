@@ -142,7 +142,9 @@ class Scores(Batch):
             greatest[ids] = 0
             np.maximum.at(greatest, own, level[listed])
             amounts = np.minimum(amount(greatest[ids], *given), most)
-            return row.change(ids, row.logits_of(ids) - amounts)
+            logits = row.logits_of(ids)
+            # What is finite stays so.
+            return row.change(ids, np.maximum(logits - amounts, np.minimum(logits, -most)))
 
         lists = (self.numbers(parameter).tolist() for parameter in parameters)
         return self._with(tuple(map(cut, self.rows, tokens, levels, *lists)))

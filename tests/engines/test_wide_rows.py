@@ -24,12 +24,15 @@ def peaked(count, seed=0, vocabulary=VOCABULARY):
     return (rng.standard_normal((count, vocabulary)) * spread).astype(np.float32)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("sampler", RULES, ids=repr)
+@pytest.mark.parametrize(
+    ("sampler", "jit_compile"),
+    [*((rule, False) for rule in RULES), *((rule, True) for rule in RULES[1::2])],
+    ids=repr,
+)
 def test_a_graph_draws_from_leaders_what_eager_code_draws(sampler, jit_compile):
     x, seeds = peaked(8), range(40)
     draw = tf.function(lambda x, seed: sampler(x, seed=seed), jit_compile=jit_compile)
-    flat = np.concatenate([x, 0.01 * x[:1]])  # one row that does not end there
+    flat = np.concatenate([x[1:], 0.01 * x[:1]])  # one row that does not end there
     for rows in (x, flat):
         ours = [sampler(rows, seed=seed) for seed in seeds]
         theirs = [draw(tf.constant(rows), tf.constant(seed, tf.int64)) for seed in seeds]

@@ -12,12 +12,10 @@ from logit_sampling.engines import keras, numpy
 from logit_sampling.engines.numpy_row import Row
 from tests.fuzz.runs import Tally, check_group
 
-WIDE_ENTROPY = [17, 76]  # chains with TopH on more than 1024 tokens
-
 
 @pytest.mark.parametrize(
     ("mode", "groups"),
-    [("eager", range(60)), ("graph", range(4, 12)), ("xla", range(12, 15))],
+    [("eager", range(60)), ("graph", range(5, 10)), ("xla", range(13, 15))],
     ids=["eager", "graph", "xla"],
 )
 def test_cases(mode, groups, capsys):
@@ -40,10 +38,10 @@ def test_cases_in_jax():
         "--first",
         "0",
         "--groups",
-        "5",
+        "3",
     ]
     run = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=False)
-    assert run.returncode == 0 and "25 jax cases, 0 failures" in run.stdout, run.stdout + run.stderr
+    assert run.returncode == 0 and "15 jax cases, 0 failures" in run.stdout, run.stdout + run.stderr
 
 
 def one_too_many(monkeypatch):
@@ -99,22 +97,22 @@ def not_of_nan(monkeypatch):
     monkeypatch.setattr(keras.Scores, "entropy_prefix", entropy_prefix)
 
 
-FAULTS = [
-    (one_too_many, "eager", range(100, 200)),
-    (twice_for_one_row, "eager", range(100, 200)),
-    (lost_at_one_step, "eager", range(100, 200)),
-    (a_zero_below_zero, "eager", range(100, 200)),
-    (the_last_choice_too, "eager", range(100, 200)),
-    (masks_for_survivors, "eager", range(100, 200)),
-    (not_of_nan, "graph", WIDE_ENTROPY),
+FAULTS = [  # and a group that finds it, so that others need not be tried
+    (one_too_many, "eager", 110),
+    (twice_for_one_row, "eager", 109),
+    (lost_at_one_step, "eager", 103),
+    (a_zero_below_zero, "eager", 134),
+    (the_last_choice_too, "eager", 183),
+    (masks_for_survivors, "eager", 100),
+    (not_of_nan, "graph", 17),  # TopH on more than 1024 tokens
 ]
 
 
-@pytest.mark.parametrize(("fault", "mode", "groups"), FAULTS, ids=[f[0].__name__ for f in FAULTS])
-def test_a_planted_fault_is_found(fault, mode, groups, monkeypatch, capsys):
+@pytest.mark.parametrize(("fault", "mode", "finds"), FAULTS, ids=[f[0].__name__ for f in FAULTS])
+def test_a_planted_fault_is_found(fault, mode, finds, monkeypatch, capsys):
     fault(monkeypatch)
     tally = Tally()
-    for group in groups:
+    for group in (finds, *range(100, 200)):
         check_group(group, {mode: 1}, tally)
         if tally.failures:
             break

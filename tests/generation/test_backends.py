@@ -25,7 +25,7 @@ def by_hand(ids):
 chain = ls.Sampler(ls.RepetitionPenalty(1.2), ls.TopK(5))
 for options in ({}, {"search": ls.BeamSearch(2)}, {"draft": by_hand}):
     got, want = (
-        ls.generate(each, [[1, 2], [3]], sampler=chain, max_new_tokens=8, seed=4, **options)
+        ls.generate(each, [[1, 2], [3]], sampler=chain, max_new_tokens=5, seed=4, **options)
         for each in (model, by_hand)
     )
     assert got.token_ids == want.token_ids, options
@@ -45,7 +45,7 @@ if keras.backend.backend() == "torch":
 shakespeare = ls.load_model("shakespeare")
 with warnings.catch_warnings(record=True) as warned:
     warnings.simplefilter("always")
-    result = ls.generate(shakespeare, "ROMEO:", sampler=chain, seed=7, max_new_tokens=4)
+    result = ls.generate(shakespeare, "ROMEO:", sampler=chain, seed=7, max_new_tokens=2)
 backend = keras.backend.backend()
 assert any(f"on {backend} a KerasHub model reads the whole text" in str(w.message) for w in warned)
 print(result.token_ids[0])
@@ -67,5 +67,5 @@ def test_models_and_functions(backend: str) -> None:
     assert run.returncode == 0, run.stderr[-3000:]
     chain = ls.Sampler(ls.RepetitionPenalty(1.2), ls.TopK(5))
     shakespeare = ls.load_model("shakespeare")
-    here = ls.generate(shakespeare, "ROMEO:", sampler=chain, seed=7, max_new_tokens=4)
+    here = ls.generate(shakespeare, "ROMEO:", sampler=chain, seed=7, max_new_tokens=2)
     assert run.stdout.strip().endswith(str(here.token_ids[0]))

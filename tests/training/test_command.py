@@ -26,9 +26,12 @@ def file(text, tmp_path):
     return path
 
 
+def arguments_of(file, out):
+    return ["train", "--text", str(file), "--out", str(out), *TINY]
+
+
 def command(file, out, *more):
-    arguments = ["train", "--text", str(file), "--out", str(out), *TINY, *more]
-    return [sys.executable, "-m", "logit_sampling", *arguments]
+    return [sys.executable, "-m", "logit_sampling", *arguments_of(file, out), *more]
 
 
 def wait_for_first_epoch(process, out):
@@ -44,7 +47,7 @@ def weights(out):
     return ls.load_model(str(out)).causal_lm.get_weights()
 
 
-def test_a_killed_run_continues_to_the_same_end(file, tmp_path):
+def test_a_killed_run_continues_to_the_same_end(file, tmp_path, capsys):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(command(file, killed), stdout=subprocess.PIPE, text=True)
     wait_for_first_epoch(process, killed)
@@ -54,10 +57,12 @@ def test_a_killed_run_continues_to_the_same_end(file, tmp_path):
     assert not killed.exists()
     assert 1 <= len(read_log(tmp_path / "killed.training")) < 4
 
-    again = subprocess.run(command(file, killed, "--resume"), capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    other = subprocess.run(command(file, whole), capture_output=True, text=True)
-    assert other.returncode == 0, other.stderr
+    shown = []
+    for arguments in ([*arguments_of(file, killed), "--resume"], arguments_of(file, whole)):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert not stop.value.code
+        shown.append(capsys.readouterr().out)
     assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "killed", "whole"}
 
     for row, expected in zip(read_log(killed), read_log(whole), strict=True):
@@ -67,16 +72,18 @@ def test_a_killed_run_continues_to_the_same_end(file, tmp_path):
         np.testing.assert_allclose(weight, expected, atol=1e-3)
 
     # An epoch has its line and a sample; the end says what came out.
-    assert "epoch 4: training " in other.stdout
-    assert "epoch 1:" in other.stdout
-    assert "epoch 1:" not in again.stdout
-    assert "nats a character on the last tenth of the text" in other.stdout
+    again, other = shown
+    assert "epoch 4: training " in other
+    assert "epoch 1:" in other
+    assert "epoch 1:" not in again
+    assert "nats a character on the last tenth of the text" in other
 
 
 def test_control_c_says_how_to_resume(file, tmp_path):
     out = tmp_path / "model"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command(file, out), text=True, env=os.environ | NO_TRACE, **pipes)
+    long = command(file, out, "--epochs", "100")  # or it may be at its end before the signal
+    process = subprocess.Popen(long, text=True, env=os.environ | NO_TRACE, **pipes)
     wait_for_first_epoch(process, out)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
@@ -85,7 +92,7 @@ def test_control_c_says_how_to_resume(file, tmp_path):
     assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in error
     assert f"continue with: logit-sampling train --text {file} --out {out}" in error
-    assert error.rstrip().endswith("--epochs 4 --resume")
+    assert error.rstrip().endswith("--epochs 100 --resume")
 
 
 NO_TRACE = {"TF_CPP_MIN_LOG_LEVEL": "3"}

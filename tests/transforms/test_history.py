@@ -69,42 +69,49 @@ def expected(transform, x, history, prompt) -> np.ndarray:
     )
 
 
-def all_of(x, history, prompt):
+ALL, SOME = CHAINS + PER_ROW, CHAINS[::3] + PER_ROW[::3]
+
+
+def applied(transforms):
     """Compile once for all: that is what takes the time."""
-    return [t(x, history=history, prompt_length=prompt) for t in CHAINS + PER_ROW]
+    return lambda x, history, prompt: [
+        t(x, history=history, prompt_length=prompt) for t in transforms
+    ]
 
 
 ENGINES = {
-    "eager": all_of,
-    "graph": tf.function(all_of),
-    "xla": tf.function(all_of, jit_compile=True),
+    "eager": (ALL, applied(ALL)),
+    "graph": (ALL, tf.function(applied(ALL))),
+    "graph of some": (SOME, tf.function(applied(SOME))),
+    "xla": (SOME, tf.function(applied(SOME), jit_compile=True)),  # in loops it takes all
 }
 
 
-def check_all(run, x, history, prompt) -> None:
+def check_all(name, x, history, prompt) -> None:
+    transforms, run = ENGINES[name]
     made = run(tf.constant(x), tf.constant(history, tf.int32), prompt)
-    for transform, new in zip(CHAINS + PER_ROW, made, strict=True):
+    for transform, new in zip(transforms, made, strict=True):
         wanted = expected(transform, x, history, prompt)
         np.testing.assert_allclose(new, wanted, rtol=1e-6, atol=0, err_msg=repr(transform))
         assert new.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["eager", "graph", "xla"])
 def test_every_engine_does_as_the_oracle(name):
-    check_all(ENGINES[name], rows(), HISTORY, 7)
+    check_all(name, rows(), HISTORY, 7)
     x = rows()
     x[0, 1], x[1, 2], x[2, :] = -np.inf, np.inf, -np.inf
-    check_all(ENGINES[name], x, HISTORY, 7)
+    check_all(name, x, HISTORY, 7)
 
 
 @pytest.mark.parametrize("name", ["eager", "graph"])
 def test_no_history(name):
-    check_all(ENGINES[name], rows(), [[], [], []], 0)
+    check_all(name, rows(), [[], [], []], 0)
 
 
 @pytest.mark.parametrize("history", [[[-1], [99], [-1]], [[0], [1], [2]]], ids=repr)
 def test_short_histories(history):
-    check_all(all_of, rows(), history, 0)
+    check_all("eager", rows(), history, 0)
 
 
 def sequences(rng, ids) -> list[tuple[int, ...]]:
@@ -298,9 +305,10 @@ def test_dtypes(dtype):
     x = tf.cast(rows(), dtype)
     wide = x.numpy().astype(np.float64)
     tolerance = 1e-12 if dtype == "float64" else 1e-6
-    for name in ("eager",) if dtype == "bfloat16" else ("eager", "graph"):
-        made = ENGINES[name](x, tf.constant(HISTORY), 7)
-        for transform, new in zip(CHAINS + PER_ROW, made, strict=True):
+    for name in ("eager",) if dtype == "bfloat16" else ("eager", "graph of some"):
+        transforms, run = ENGINES[name]
+        made = run(x, tf.constant(HISTORY), 7)
+        for transform, new in zip(transforms, made, strict=True):
             assert new.dtype == (tf.float64 if dtype == "float64" else tf.float32)
             wanted = expected(transform, wide, HISTORY, 7)
             np.testing.assert_allclose(new, wanted, rtol=tolerance, err_msg=repr(transform))
@@ -330,6 +338,7 @@ def test_what_a_cut_or_a_temperature_left_is_what_changes(first, name):
     cuts = {t: expected(t, before, HISTORY, 9) for t in CHAINS}
     chosen = [t for t, cut in cuts.items() if (cut.max(axis=1) > -np.inf).all()]
     assert len(chosen) > 15
+    chosen = chosen if name == "eager" else chosen[::2]  # tracing is what takes time
     likeliest = [cuts[t].argmax(axis=1) for t in chosen]
     made = both(x) if name == "eager" else tf.function(both)(tf.constant(x))
     for t, ids, log_prob in zip(chosen, likeliest, made, strict=True):
