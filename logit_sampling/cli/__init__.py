@@ -27,11 +27,13 @@ def main(arguments: list[str] | None = None) -> None:
         process.drop(sys.stdout)
         process.drop(sys.stderr)
         raise SystemExit(1) from None
-    except (ValueError, OSError) as error:
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if process.interrupted(error):
+            raise SystemExit(130) from None
+        if not isinstance(error, ValueError | OSError):
+            raise
         process.say(f"logit-sampling: {_message(error)}")
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
 
 
 def _message(error: Exception) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from typing import Any, NoReturn, TextIO
 
 
@@ -29,7 +30,20 @@ def settle() -> None:
 def catch_interrupts() -> None:
     """From here on Ctrl-C raises KeyboardInterrupt: there is something to lose."""
     if signal.getsignal(signal.SIGINT) is _leave:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def interrupted(error: BaseException) -> bool:
+    """Whether an error is an interruption, as it was or as what a library made of it."""
+    return isinstance(error, KeyboardInterrupt) or _seen.is_set()
+
+
+_seen = threading.Event()
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    _seen.set()
+    raise KeyboardInterrupt
 
 
 def say(message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from logit_sampling.cli.process import catch_interrupts, say
+from logit_sampling.cli.process import catch_interrupts, interrupted, say
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.training import CORPORA, Recipe, read_text
 from logit_sampling.training.fit import train_in
@@ -75,14 +75,16 @@ def train(
             if corpus is not None:
                 content = CORPORA[corpus]()
             metrics = train_in(folder, content, recipe, resume, corpus or "a local file", command)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not interrupted(error):
+            raise
         kept = folder.checkpoint.exists()
         say(
             f"\ninterrupted; continue with: {command} --resume"
             if kept
             else "\ninterrupted before the first epoch was over: nothing was kept"
         )
-        raise
+        raise KeyboardInterrupt from None
     print(
         f"{out}: {metrics['nats_per_character']:.4f} nats a character on the last tenth of the "
         f"text, from epoch {metrics['best_epoch']} of {epochs}"

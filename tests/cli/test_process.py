@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import logit_sampling as ls
+from logit_sampling.cli import main
 
 # Looked for before every other module: the process interrupts itself as it imports one of them.
 INTERRUPT = """
@@ -112,3 +113,19 @@ def test_an_ignored_interruption_stays_ignored(tmp_path: Path) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_an_interruption_that_a_library_made_another_error_of(monkeypatch, capsys):
+    from logit_sampling.cli import process
+
+    def interrupted_and_wrapped(arguments):
+        try:
+            process._interrupt()
+        except KeyboardInterrupt:
+            raise RuntimeError("a callback failed") from None
+
+    monkeypatch.setattr("logit_sampling.cli.app.app", interrupted_and_wrapped)
+    monkeypatch.setattr(process, "_seen", type(process._seen)())
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 130

@@ -89,7 +89,7 @@ def test_control_c_says_how_to_resume(file, tmp_path):
     _, error = process.communicate()
     # Both are status 130 to a shell. CPython ends by the signal itself if it came while a string
     # was being evaluated (any library's `eval`), however well the exception was handled.
-    assert process.returncode in (130, -signal.SIGINT)
+    assert process.returncode in (130, -signal.SIGINT), error
     assert "Traceback" not in error
     assert f"continue with: logit-sampling train --text {file} --out {out}" in error
     assert error.rstrip().endswith("--epochs 100 --resume")
