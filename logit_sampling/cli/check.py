@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +17,8 @@ def check(
     model: Annotated[
         str,
         typer.Argument(
-            help="A shipped model, a folder, a KerasHub preset, or a file of Keras (.keras, .h5)."
+            help="A shipped model, a folder of KerasHub or TensorFlow (SavedModel), a preset of "
+            "KerasHub, or a file of Keras (.keras, .h5)."
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -25,25 +28,83 @@ def check(
     The exit status is 1 if they do not agree.
     """
     import_tensorflow()
-    from logit_sampling.diagnostics import check_logits
-
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
-        report = check_logits(_load(model))
+        report = _report(model)
     print(json.dumps(report.to_dict()) if as_json else report)
     if report.ok is False:
         raise typer.Exit(1)
 
 
-def _load(name: str) -> Any:
-    if Path(name).suffix not in (".keras", ".h5"):
-        from logit_sampling.generation import load_model
+def _report(name: str) -> Any:
+    from logit_sampling.diagnostics import check_logits
 
-        return load_model(name)
+    path = Path(name)
+    if path.suffix in (".keras", ".h5"):
+        if not path.is_file():
+            raise ValueError(f"there is no file {name}")
+        return _of_file(name)
+    if (path / "saved_model.pb").is_file():
+        from logit_sampling.diagnostics.saved_model import check_saved_model
+
+        return check_saved_model(name)
+    return check_logits(_preset(path) or _language_model(name))
+
+
+def _language_model(name: str) -> Any:
+    from logit_sampling.generation import load_model
+
+    return load_model(name)
+
+
+def _preset(folder: Path) -> Any:
+    """The model of a folder that KerasHub saved, if it is no language model; else None."""
+    file = folder / "task.json"
+    if not file.is_file():
+        return None
+    kind = str(json.loads(file.read_text()).get("registered_name", "")).rpartition(">")[2]
+    if not kind or kind.endswith("CausalLM"):
+        return None
+    import keras_hub
+
+    found = getattr(keras_hub.models, kind, None)
+    if found is None:
+        raise ValueError(f"{folder} holds a {kind}, which this version of KerasHub does not know")
+    return found.from_preset(str(folder))
+
+
+def _of_file(name: str) -> Any:
+    """The report on a file of Keras; that of the output alone if its loss cannot be read."""
     import keras
 
-    if not Path(name).is_file():
-        raise ValueError(f"there is no file {name}")
+    from logit_sampling.diagnostics import check_logits
+
     try:
-        return keras.models.load_model(name)
-    except Exception as error:  # whatever Keras raises for a file that it cannot read
-        raise ValueError(f"cannot load {name}: {error}") from error
+        return check_logits(keras.models.load_model(name))
+    except Exception as error:  # whatever Keras raises for what it cannot make anew
+        reason = error
+    try:
+        model = keras.models.load_model(name, compile=False)
+    except Exception as error:
+        raise ValueError(_unreadable(name, error)) from error
+    report = check_logits(model)
+    note = (
+        "the loss that the model was compiled with is code of yours, which the file does not hold "
+        f"({type(reason).__name__}): in Python, load the model and call check_logits on it"
+    )
+    return replace(report, notes=(*report.notes, note))
+
+
+def _unreadable(name: str, error: Exception) -> str:
+    """What a file lacks."""
+    text = " ".join(str(error).split())
+    here = "in Python, where the code is, call check_logits(model)"
+    if "No model config" in text:
+        return f"{name} holds weights and no model: write it with model.save(), or {here}"
+    if found := re.search(r"Could not locate (class|function) '([^']+)'", text):
+        return f"{name} needs the {found[1]} {found[2]!r}, which is code of yours: {here}"
+    if "safe_mode" in text:
+        return (
+            f"{name} holds code of Python, which is not run unasked (Keras' safe mode refuses it): "
+            f"if you trust the file, load it with safe_mode=False and {here}"
+        )
+    return f"cannot load {name}: {error}"

@@ -1,10 +1,13 @@
 """What a loss expects of a model: logits or probabilities, of one distribution or of each unit."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
+import sys
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from .own_losses import SWAPPED, measure
 
 CROSS_ENTROPIES = {
     "binary_crossentropy": "BinaryCrossentropy",
@@ -27,13 +30,16 @@ class Expectation:
     """What a loss expects.
 
     Attributes:
-        form: "logits", "probabilities", or None if it cannot be told or is neither.
+        form: "logits", "probabilities", "log_probabilities" (only of a loss of the user's own), or
+            None if it cannot be told or is none of them.
         family: "categorical" (a row is one distribution), "binary" (each unit is a distribution of
             its own), or None.
         loss: the name of the class in `keras.losses` if it is one of the cross-entropies.
         evidence: how it is known.
         axis: along which axis of the output the classes lie.
         ignored: the label that the loss leaves out, if it does.
+        title: the name of the loss as the user knows it; empty without one.
+        other: that there is no loss, or one of Keras that is not about classes.
     """
 
     form: str | None = None
@@ -42,6 +48,8 @@ class Expectation:
     evidence: str = "there is no loss"
     axis: int = -1
     ignored: int | None = None
+    title: str = ""
+    other: bool = False
 
 
 def expectation(loss: Any, values: np.ndarray | None) -> Expectation:
@@ -55,33 +63,55 @@ def expectation(loss: Any, values: np.ndarray | None) -> Expectation:
     import keras
 
     if loss is None:
-        return Expectation()
+        return Expectation(other=True)
     if loss in ("crossentropy", "ce"):  # Keras takes the cross-entropy that fits the labels
-        return Expectation("probabilities", None, None, f"the loss is {loss!r}")
+        return Expectation("probabilities", None, None, f"the loss is {loss!r}", title=loss)
     if isinstance(loss, str):
         loss = keras.losses.get(loss)
     name, config = _own_name(loss)
-    if name is not None and name in CROSS_ENTROPIES.values():
+    if name is None:
+        return _of_own(loss, values)
+    if name in CROSS_ENTROPIES.values():
         from_logits = config.get("from_logits", False)
         return Expectation(
             "logits" if from_logits else "probabilities",
             "binary" if name.startswith("Binary") else "categorical",
-            name,
+            # As a class it would lose what else a partial function sets.
+            name if isinstance(loss, keras.losses.Loss) or {*config} <= {"from_logits"} else None,
             f"{name}(from_logits={from_logits})",
             config.get("axis", -1),
             config.get("ignore_class"),
+            name,
         )
     if name in PROBABILITY_LOSSES.values():
-        return Expectation("probabilities", None, None, f"{name}, which has no from_logits")
-    if name is not None:
-        return Expectation(None, None, None, f"{name}, which is no cross-entropy")
-    title = f"the loss {getattr(loss, '__name__', None) or type(loss).__name__!r}"
+        evidence = f"{name}, which has no from_logits"
+        return Expectation("probabilities", None, None, evidence, title=name)
+    return Expectation(evidence=f"{name}, which is no cross-entropy", title=name, other=True)
+
+
+def _of_own(loss: Any, values: np.ndarray | None) -> Expectation:
+    """What a loss of the user's own expects."""
+    function = getattr(loss, "func", None) or getattr(loss, "fn", loss)
+    name = getattr(function, "__name__", None) or type(function).__name__
+    unknown = Expectation(title=name, evidence=f"the loss {name!r} is none that I know")
     if values is None:
-        return Expectation(evidence=f"{title} could not be measured without an output")
-    form, family = measure(loss, values.shape)
+        evidence = f"the loss {name!r} could not be measured without an output"
+        return replace(unknown, evidence=evidence)
+    form, family, like = measure(loss, values.shape)
+    if like == SWAPPED:
+        evidence = f"in the loss {name!r} the prediction and the labels look swapped"
+        return replace(unknown, evidence=evidence)
     if form is None:
-        return Expectation(evidence=f"{title} behaves like none of the cross-entropies")
-    return Expectation(form, family, None, f"{title} behaves like {family} cross-entropy on {form}")
+        return unknown
+    if like == "cross-entropy" or like.startswith("cross-entropy "):
+        like = f"{family} {like}"
+    evidence = f"the loss {name!r} behaves like {like} on {form.replace('_', '-')}"
+    if form == "log_probabilities":
+        evidence = (
+            f"the loss {name!r} is linear in the prediction for the right class, as {like} of "
+            "log-probabilities is"
+        )
+    return Expectation(form, family, None, evidence, title=name)
 
 
 def places(losses: Any, names: list[str]) -> list[int | None]:
@@ -103,65 +133,18 @@ def _own_name(loss: Any) -> tuple[str | None, dict[str, Any]]:
 
     if isinstance(loss, keras.losses.Loss):
         kind = type(loss)
-        ships = getattr(keras.losses, kind.__name__, None) is kind
-        return (kind.__name__, loss.get_config()) if ships else (None, {})
-    name = getattr(loss, "__name__", "")
-    if getattr(keras.losses, name, None) is not loss:
-        return None, {}
-    return (CROSS_ENTROPIES | PROBABILITY_LOSSES).get(name, name), {}
-
-
-def measure(loss: Callable, shape: tuple[int, ...]) -> tuple[str | None, str | None]:
-    """Tell form and family of a loss by its values.
-
-    Every row of a prediction and every target is the same, so that means, sums, weights and masks
-    of whatever kind only scale the result. A loss is a cross-entropy if its results are those of
-    that cross-entropy, times one factor; adding a constant to a row of logits must change nothing,
-    which also tells a smoothed or a focal one.
-    """
-    units = shape[-1]
-    rng = np.random.default_rng(0)
-    ones = np.ones(shape, np.float32)
-    if units > 1:
-        rows = rng.normal(size=(4, units))
-        logp = rows - np.log(np.exp(rows).sum(-1, keepdims=True))
-        hot = np.zeros(shape, np.float32)
-        hot[..., 1] = 1
-        index = np.ones(shape[:-1], np.int32)
-        for target in (index, index[..., None], hot):
-            of_logits = _results(loss, target, [ones * row for row in rows])
-            shifted = _results(loss, target, [ones * (row + 1.5) for row in rows])
-            if _equal(of_logits, shifted) and np.ptp(of_logits) > 1e-3 * abs(of_logits).max():
-                return "logits", "categorical"
-            if _proportional(_results(loss, target, [ones * np.exp(r) for r in logp]), -logp[:, 1]):
-                return "probabilities", "categorical"
-    levels = np.array([-2.0, -0.5, 0.25, 1.5])
-    softplus = np.log1p(np.exp(-levels))
-    if _proportional(_results(loss, ones, [ones * level for level in levels]), softplus):
-        return "logits", "binary"
-    if _proportional(_results(loss, ones, [ones * np.exp(-s) for s in softplus]), softplus):
-        return "probabilities", "binary"
-    return None, None
-
-
-def _results(loss: Callable, target: np.ndarray, predictions: list[np.ndarray]) -> np.ndarray:
-    """The mean of what `loss` returns for each prediction; NaN where it cannot be called."""
-    import keras
-
-    def result(prediction: np.ndarray) -> float:
-        try:
-            tensors = (keras.ops.convert_to_tensor(a) for a in (target, np.float32(prediction)))
-            value = keras.ops.convert_to_numpy(loss(*tensors))
-            return float(np.mean(value, dtype=np.float64))
-        except Exception:  # whatever a function of the user's raises for targets it is not for
-            return np.nan
-
-    return np.array([result(p) for p in predictions])
-
-
-def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.allclose(a, b, rtol=1e-3, atol=1e-6))
-
-
-def _proportional(results: np.ndarray, reference: np.ndarray) -> bool:
-    return _equal(results / results[0], reference / reference[0]) if results[0] > 0 else False
+        if getattr(keras.losses, kind.__name__, None) is kind:
+            return kind.__name__, loss.get_config()
+        wrapper: Any = keras.losses.MeanSquaredError.__base__  # Keras does not export it
+        if (kind.call, kind.__call__) != (wrapper.call, wrapper.__call__):
+            return None, {}
+        return _own_name(functools.partial(loss.fn, **loss._fn_kwargs))
+    if isinstance(loss, functools.partial):
+        name, config = (None, {}) if loss.args else _own_name(loss.func)
+        return name, config | loss.keywords if name else {}
+    name, module = getattr(loss, "__name__", ""), getattr(loss, "__module__", None) or ""
+    if getattr(keras.losses, name, None) is loss:
+        return (CROSS_ENTROPIES | PROBABILITY_LOSSES).get(name, name), {}
+    # Those of keras.ops and of the backend; what only borrows such a name is the user's own.
+    ships = module.startswith("keras.") and getattr(sys.modules.get(module), name, None) is loss
+    return (CROSS_ENTROPIES.get(name) if ships else None), {}

@@ -46,30 +46,39 @@ def kind_of_values(values: np.ndarray, name: str = "float32") -> tuple[str, str]
     return "unknown", "every value is 0 or 1"
 
 
-def logits_from(*, probabilities: Any) -> Any:
-    """Turn probabilities into logits, which are their logarithms: the softmax gives them back.
+def logits_from(*, probabilities: Any, kind: str = "softmax") -> Any:
+    """Turn probabilities into logits: the softmax, or the sigmoid, gives them back.
 
-    The logarithm is taken in float64 and rounded once, so the logits are the nearest numbers of
-    their dtype. A probability of 0 becomes -inf, a token that is never drawn; 1 becomes 0.
+    Those of a softmax are the logarithms, ln p; those of sigmoids the logarithms of the odds,
+    ln p/(1-p), for each unit by itself. They are computed in float64 and rounded once, so they are
+    the nearest numbers of their dtype. A probability of 0 becomes -inf, a token that is never
+    drawn; 1 becomes 0, or inf of a sigmoid.
 
     Args:
         probabilities: floating point, [vocab] or [..., vocab], along the last axis at least 0 with
             a sum of at most 1. Less than 1 is what a cut leaves over: the softmax makes it 1 again.
+            Of sigmoids: any shape, each in [0, 1].
+        kind: "softmax" or "sigmoid", what the probabilities came from.
 
     Returns:
         logits of the same shape, dtype and type of array. In a graph nothing is checked.
 
     Raises:
-        ValueError: an integer dtype, a NaN, a value outside [0, 1], or a row that sums to 0 or to
-            more than 1.
+        ValueError: another kind, an integer dtype, a NaN, a value outside [0, 1], or a row of a
+            softmax that sums to 0 or to more than 1.
 
     >>> logits_from(probabilities=np.array([0.5, 0.25, 0.25, 0.0]))
     array([-0.69314718, -1.38629436, -1.38629436,        -inf])
+    >>> logits_from(probabilities=np.array([0.5, 0.8]), kind="sigmoid")
+    array([0.        , 1.38629436])
     """
+    if kind not in ("softmax", "sigmoid"):
+        raise ValueError(f'kind must be "softmax" or "sigmoid", got {kind!r}')
     if is_symbolic(probabilities):
         from keras import ops
 
-        return ops.log(probabilities)
+        x = ops.log(probabilities)
+        return x if kind == "softmax" else x - ops.log1p(-probabilities)
     values = to_numpy(probabilities)
     if values.dtype.name not in FLOATS:
         raise ValueError(
@@ -81,12 +90,18 @@ def logits_from(*, probabilities: Any) -> Any:
             f"probabilities must lie in [0, 1], got {x[~((x >= 0) & (x <= 1))][0]:g}: if these are "
             "scores, they are logits already"
         )
+    if kind == "softmax":
+        _check_sums(x, values.dtype.name)
+    with np.errstate(divide="ignore"):
+        logits = np.log(x) if kind == "softmax" else np.log(x) - np.log1p(-x)
+        rounded = logits.reshape(values.shape).astype(values.dtype)
+    return like(probabilities)(rounded)
+
+
+def _check_sums(x: np.ndarray, dtype: str) -> None:
     sums = x.sum(-1).reshape(-1)
-    for row in np.flatnonzero((sums == 0) | (sums > 1 + sum_tolerance(values.dtype.name))):
+    for row in np.flatnonzero((sums == 0) | (sums > 1 + sum_tolerance(dtype))):
         raise ValueError(
             f"the probabilities of row {row} sum to {sums[row]:g}: the values along the last axis "
-            "must be one distribution"
+            'must be one distribution; those of sigmoids take kind="sigmoid"'
         )
-    with np.errstate(divide="ignore"):
-        logits = np.log(x.reshape(values.shape)).astype(values.dtype)
-    return like(probabilities)(logits)

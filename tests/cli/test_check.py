@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -25,7 +26,7 @@ def saved(folder: Path, activation: str | None) -> str:
 
 def test_a_preset_agrees_with_its_loss(capsys: pytest.CaptureFixture, tiny_preset: Path) -> None:
     out, err, status = run(capsys, str(tiny_preset))
-    assert out.splitlines()[:2] == ["output   logits", "expects  logits"]
+    assert out.splitlines()[1:3] == ["output   logits (proven)", "expects  logits"]
     assert out.splitlines()[-1] == "verdict  they agree"
     assert (err, status) == ("", 0)
 
@@ -52,3 +53,29 @@ def test_what_is_no_model_is_refused_in_a_line(
     out, err, status = run(capsys, path)
     assert (out, status, err.count("\n")) == ("", 2, 1)
     assert name in err
+
+
+def own_loss(y: Any, p: Any) -> Any:
+    return keras.losses.sparse_categorical_crossentropy(y, p, from_logits=True)
+
+
+def test_what_else_people_save(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", own_loss)
+    model.save(tmp_path / "own.keras")
+    out, err, status = run(capsys, str(tmp_path / "own.keras"))
+    assert status == 0 and "The model gives probabilities (a softmax)." in out
+    assert "is code of yours, which the file does not hold" in " ".join(out.split())
+
+    model.export(tmp_path / "served", verbose=False)
+    out, err, status = run(capsys, str(tmp_path / "served"))
+    assert status == 0 and "output   softmax (proven)" in out
+
+    model.save_weights(tmp_path / "w.weights.h5")
+    out, err, status = run(capsys, str(tmp_path / "w.weights.h5"))
+    assert status == 2 and "holds weights and no model" in err
+
+    lambdas = keras.Sequential([keras.Input((6,)), keras.layers.Lambda(lambda x: x * 2)])
+    lambdas.save(tmp_path / "lambda.keras")
+    out, err, status = run(capsys, str(tmp_path / "lambda.keras"))
+    assert status == 2 and "Keras' safe mode refuses it" in " ".join(err.split())

@@ -7,6 +7,7 @@ import keras
 import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import logit_sampling as ls
 
@@ -106,7 +107,9 @@ def test_labels_out_of_range_after_a_run_without_the_guard() -> None:
 
 def test_labels_of_a_binary_loss() -> None:
     model = model_of(losses.BinaryCrossentropy(from_logits=True), 1)
-    with pytest.raises(ValueError, match=r"lie in \[-1, 1\], but must be probabilities for Binary"):
+    with pytest.raises(
+        ValueError, match=r"lie in \[-1, 1\], but BinaryCrossentropy takes probabilities"
+    ):
         fit(model, np.where(Y > 2, 1, -1)[:, None])
 
 
@@ -139,7 +142,7 @@ def test_a_first_loss_that_says_nothing(loss: Any, regularizer: Any) -> None:
 
 
 def test_a_loss_that_is_no_number() -> None:
-    with pytest.raises(ValueError, match="loss of the first batch is nan"):
+    with pytest.raises(ValueError, match="loss of batch 1 is nan"):
         fit(model_of(SPARSE(from_logits=True)), x=np.full_like(X, np.nan))
 
 
@@ -169,7 +172,7 @@ class Stubborn(NeedsTwo):
     """Refuses what it is probed with."""
 
     def call(self, x: Any) -> Any:
-        if x["left"].shape[0] == 4 and not isinstance(x["left"], keras.KerasTensor):
+        if tf.executing_eagerly() and not isinstance(x["left"], keras.KerasTensor):
             raise TypeError
         return super().call(x)
 

@@ -257,7 +257,7 @@ ODD: list[tuple[str, Any, Any, str, str | None, bool | None]] = [
     ("channels first", lambda: chain(L.Dense(6), L.Softmax(axis=1), shape=(5, 8)), Categorical(axis=1),
      "softmax", "probabilities", True),
     ("softmax over the wrong axis", lambda: chain(L.Dense(6), L.Softmax(axis=1), shape=(5, 8)), Sparse(),
-     "sigmoid", "probabilities", False),
+     "softmax", "probabilities", False),
     ("TimeDistributed head", lambda: chain(L.TimeDistributed(L.Dense(5, activation="softmax")),
         shape=(4, 8)), Sparse(**LOGITS), "softmax", "logits", False),
     ("recurrent, head of logits", lambda: chain(L.Embedding(9, 6), L.GRU(7, return_sequences=True),
