@@ -49,7 +49,7 @@ from same_work import agreement, differences
 from setting import installed, ratio, start
 from timing import Contender, Timing, measure
 
-from logit_sampling.generation import LanguageModel
+from logit_sampling.models.keras_hub import LanguageModel
 
 NOISE = "the time of its steps is lost in the noise: take more --new-tokens or --repeats"
 

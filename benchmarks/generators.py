@@ -12,7 +12,7 @@ import numpy as np
 from strategies import STRATEGIES, Strategy
 
 import logit_sampling as ls
-from logit_sampling.generation import LanguageModel
+from logit_sampling.models.keras_hub import LanguageModel
 
 LIMIT = "limit"
 OURS, TRANSFORMERS = "ours", "transformers"

@@ -4,10 +4,10 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Never
 
-from logit_sampling.arrays import to_numpy
-from logit_sampling.engines import Intake, as_written, quietly, seeds_and_steps, take_in
+from logit_sampling.distribution.arrays import to_numpy
+from logit_sampling.distribution.intake import Intake, as_written, quietly, seeds_and_steps, take_in
 from logit_sampling.mixture import chance_of, log_mixture, mixture
-from logit_sampling.transforms.base import Transform, states_of
+from logit_sampling.strategies.transform import Transform, states_of
 
 
 class Chain:

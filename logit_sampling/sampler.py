@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from logit_sampling.arrays import all_to_numpy, in_graph
 from logit_sampling.chain import Chain
-from logit_sampling.engines import AUTOGRAPH_SKIPS, as_written, quietly, seeds_and_steps
-from logit_sampling.history import as_history, with_room
-from logit_sampling.integrations import Integrations
-from logit_sampling.random import row_seeds
+from logit_sampling.distribution.arrays import all_to_numpy, in_graph
+from logit_sampling.distribution.intake import AUTOGRAPH_SKIPS, as_written, quietly, seeds_and_steps
+from logit_sampling.distribution.random import row_seeds
+from logit_sampling.interop import Integrations
 from logit_sampling.stepping import Pending, State
-from logit_sampling.transforms.base import Transform
+from logit_sampling.strategies.history import as_history, with_room
+from logit_sampling.strategies.transform import Transform
 
 if TYPE_CHECKING:
     from logit_sampling.explain import Decode
@@ -63,7 +63,7 @@ class Sampler(Chain, Integrations):
             defaults: whether what that system has on by default acts too, where nothing is passed:
                 llama.cpp's temperature 0.8, top_k 40, top_p 0.95 and min_p 0.05; generate's top_k
                 50 and do_sample False.
-            **params: by name; ``help("logit_sampling.params")`` lists all, with their ranges, the
+            **params: by name; ``help("logit_sampling.settings")`` lists all, with their ranges, the
                 values that mean off, and the names that other systems have for them.
 
         Raises:
@@ -79,7 +79,7 @@ class Sampler(Chain, Integrations):
             >>> ls.Sampler.from_params(order="llama.cpp", temp=0.7, top_p=0.95)
             Sampler(TopP(p=0.95), Temperature(temperature=0.7))
         """
-        from logit_sampling.params import chain_of
+        from logit_sampling.settings import chain_of
 
         return cls(*chain_of(params, order, defaults))
 
@@ -218,10 +218,10 @@ class Sampler(Chain, Integrations):
         spacious = with_room(history, room)
         states = tuple(t.init(spacious, vocab_size) for t in self._transforms)
         if symbolic:
-            from logit_sampling.engines import keras_arrays
+            from logit_sampling.distribution import tensors
 
-            seeds = keras_arrays.seed_words(seed, keras_arrays.row_count(history))
-            return State(seeds, keras_arrays.lengths(history), states)
+            seeds = tensors.seed_words(seed, tensors.row_count(history))
+            return State(seeds, tensors.lengths(history), states)
         lengths = (history >= 0).sum(axis=1, dtype=np.int32)
         return State(row_seeds(seed, len(history)), lengths, states)
 

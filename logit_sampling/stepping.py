@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from logit_sampling.engines import Intake, quietly
-from logit_sampling.transforms.base import Transform
+from logit_sampling.distribution.intake import Intake, quietly
+from logit_sampling.strategies.transform import Transform
 
 
 class State(NamedTuple):

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
+from logit_sampling.distribution.random import row_integers
 from logit_sampling.explain import Explanation, Token
-from logit_sampling.random import row_integers
 
 P = (0.5, 0.3, 0.15, 0.05)
 X = np.log(P)

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import logit_sampling as ls
-from logit_sampling.random import row_integers
+from logit_sampling.distribution.random import row_integers
 from tests import oracle
 
 STEP = st.one_of(

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
-from logit_sampling import transforms
-from logit_sampling.random import row_integers
+from logit_sampling import strategies
+from logit_sampling.distribution.random import row_integers
 
 X = (np.random.default_rng(0).normal(size=(3, 20)) * 2).astype(np.float32)
 
@@ -212,15 +212,16 @@ def test_the_import_brings_neither_tensorflow_nor_keras():
 
 def test_the_import_brings_a_part_when_it_is_used():
     printed = in_a_fresh_process(
-        "parts = ('params', 'explain', 'watermark_detector', 'diagnostics', 'transforms')\n"
+        "parts = ('settings', 'explain', 'strategies', 'diagnostics')\n"
         "print([m for part in parts for m in ours('logit_sampling.' + part)])\n"
         "ls.TopK(2)\n"
-        "print(ours('logit_sampling.transforms.'))\n"
+        "print(ours('logit_sampling.strategies.'))\n"
         "print('TopK' in vars(ls))"
     )
     assert printed.splitlines() == [
         "[]",
-        "['logit_sampling.transforms.base', 'logit_sampling.transforms.truncation']",
+        "['logit_sampling.strategies.history', 'logit_sampling.strategies.transform', "
+        "'logit_sampling.strategies.truncation']",
         "True",
     ]
 
@@ -233,16 +234,16 @@ def test_a_configuration_finds_a_transform_that_was_not_used_before():
     printed = in_a_fresh_process(
         "try: ls.Transform.from_config({'name': 'TopQ'})\nexcept ValueError as e: print(e)"
     )
-    ours = [n for n in transforms.__all__ if isinstance(getattr(transforms, n), type)]
+    ours = [n for n in strategies.__all__ if isinstance(getattr(strategies, n), type)]
     assert {*ours} - {"Transform"} <= {*printed.strip().partition("known: ")[2].split(", ")}
 
 
 def test_public_names_are_there():
     for name in ls.__all__:
         assert getattr(ls, name) is not None
-    for name in transforms.__all__:
-        assert getattr(transforms, name).__name__ == name
-    for module in (ls, transforms):
+    for name in strategies.__all__:
+        assert getattr(strategies, name).__name__ == name
+    for module in (ls, strategies):
         assert set(module.__all__) <= set(dir(module))
         with pytest.raises(AttributeError, match="no attribute 'TopQ'"):
             _ = module.TopQ

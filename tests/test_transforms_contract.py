@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
-from logit_sampling.random import row_integers
+from logit_sampling.distribution.random import row_integers
 
 CHAINS = [
     ls.Sampler(),

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from logit_sampling import transforms
-from logit_sampling.checks import interval
-from logit_sampling.params import STRATEGIES, SYSTEMS
+from logit_sampling import strategies
+from logit_sampling.distribution.checks import interval
 from logit_sampling.sampler import Greedy
+from logit_sampling.settings import STRATEGIES, SYSTEMS
 
 _HEADING = re.compile(r"^(Args|Returns|Raises|Source|Example|Attributes):$", re.MULTILINE)
 _GROUPS = {
@@ -86,7 +86,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Return every public strategy, by group."""
-    public = (getattr(transforms, name) for name in transforms.__all__ if name not in _BASES)
+    public = (getattr(strategies, name) for name in strategies.__all__ if name not in _BASES)
     classes: list[type] = [Greedy, *(cls for cls in public if inspect.isclass(cls))]
     found = [_entry(cls) for cls in classes]
     groups = [*_ORDER, *sorted({entry.group for entry in found} - {*_ORDER})]

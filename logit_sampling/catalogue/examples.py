@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling import transforms as t
+from logit_sampling import strategies as t
 from logit_sampling.explain import Explanation, name_of
 from logit_sampling.sampler import Greedy, Sampler
 

@@ -51,7 +51,7 @@ def _report(name: str) -> Any:
 
 
 def _language_model(name: str) -> Any:
-    from logit_sampling.generation import load_model
+    from logit_sampling.models.loading import load_model
 
     return load_model(name)
 

@@ -53,7 +53,8 @@ def compare(
     from rich.progress import Progress
 
     import_tensorflow()
-    from logit_sampling.generation import Interrupted, load_model
+    from logit_sampling.generation.result import Interrupted
+    from logit_sampling.models.loading import load_model
 
     catch_interrupts()  # the bar hides the cursor, and shows it again
     stderr = Console(stderr=True)

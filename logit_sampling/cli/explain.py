@@ -39,15 +39,15 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """Show what each stage of a sampler does to a model's distribution of the next token."""
-    from logit_sampling.figures import check_plot_path
+    from logit_sampling.plotting.figures import check_plot_path
 
     sampler = build_sampler(temperature, top_k, top_p, min_p, greedy)
     if plot is not None:
         check_plot_path(plot)
     import_tensorflow()
-    from logit_sampling.generation import load_model
     from logit_sampling.generation.prompts import encode_prompt
     from logit_sampling.generation.text import continuation
+    from logit_sampling.models.loading import load_model
 
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
         loaded = load_model(model)

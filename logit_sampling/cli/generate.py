@@ -22,8 +22,8 @@ from logit_sampling.cli.options import (
 )
 from logit_sampling.cli.process import catch_interrupts
 from logit_sampling.cli.quiet import import_tensorflow
-from logit_sampling.random import row_integers
-from logit_sampling.visible import visible
+from logit_sampling.distribution.random import row_integers
+from logit_sampling.plotting.visible import visible
 
 
 def generate(
@@ -72,7 +72,9 @@ def generate(
     sampler = build_sampler(temperature, top_k, top_p, min_p, greedy)
     seed = secrets.randbits(32) if seed is None else seed
     import_tensorflow()
-    from logit_sampling.generation import Interrupted, generate, load_model
+    from logit_sampling.generation.generate import generate
+    from logit_sampling.generation.result import Interrupted
+    from logit_sampling.models.loading import load_model
 
     # What a library prints while it loads or downloads must not end up in the text.
     with contextlib.redirect_stdout(sys.stderr):

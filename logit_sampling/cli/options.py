@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from logit_sampling.sampler import Greedy, Sampler
-from logit_sampling.transforms import MinP, Temperature, TopK, TopP
+from logit_sampling.strategies import MinP, Temperature, TopK, TopP
 
 TemperatureOption = Annotated[
     float | None,

@@ -31,7 +31,8 @@ def score(
     if not named:
         raise ValueError("nothing to score: give texts, or --file with a path")
     import_tensorflow()
-    from logit_sampling.generation import load_model, score
+    from logit_sampling.generation.score import score
+    from logit_sampling.models.loading import load_model
 
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
         loaded = load_model(model)

@@ -6,16 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.arrays import is_symbolic, to_numpy
-from logit_sampling.checks import check_dtype
-
-from .fix import fixed
-from .losses import Expectation, expectation, places
-from .outputs import Output, Seen, outputs_of
-from .remedies import Raw, agreeing, code, compile_line, lines_for
-from .report import LogitsReport
-from .values import kind_of_values
-from .verdict import judge
+from logit_sampling.diagnostics.fix import fixed
+from logit_sampling.diagnostics.losses import Expectation, expectation, places
+from logit_sampling.diagnostics.outputs import Output, Seen, outputs_of
+from logit_sampling.diagnostics.remedies import Raw, agreeing, code, compile_line, lines_for
+from logit_sampling.diagnostics.report import LogitsReport
+from logit_sampling.diagnostics.values import kind_of_values
+from logit_sampling.diagnostics.verdict import judge
+from logit_sampling.distribution.arrays import is_symbolic, to_numpy
+from logit_sampling.distribution.checks import check_dtype
 
 MISSING: Any = object()
 
@@ -63,7 +62,7 @@ def check_logits(
     report = check_model(model, inputs, loss=loss, y=y)
     if not fix:
         return report
-    from .metrics_of_model import mended_metrics
+    from logit_sampling.diagnostics.metrics_of_model import mended_metrics
 
     return fixed(model, report, mended_metrics(model, report))
 
@@ -149,8 +148,8 @@ def check_model(
         reports = [_mended(model, reports, number) for number in range(len(reports))]
     else:
         reports = [_in_own_loop(report, loss) for report in reports]
-    from .labels_of_model import with_labels
-    from .metrics_of_model import with_metrics
+    from logit_sampling.diagnostics.labels_of_model import with_labels
+    from logit_sampling.diagnostics.metrics_of_model import with_metrics
 
     if losses is not None:
         reports = with_labels(model, reports, outputs, expected, y, loss is not MISSING)
@@ -185,7 +184,7 @@ def _of_all(reports: list[LogitsReport], expected: list[Expectation]) -> LogitsR
 
 def _before_compile(model: Any, report: LogitsReport, output: Output, y: Any) -> LogitsReport:
     """Which loss, which flag: what a model that has no loss yet is asked for."""
-    from .labels_of_model import form_of_labels
+    from logit_sampling.diagnostics.labels_of_model import form_of_labels
 
     notes = _unseen(model)
     if report.output == "unknown":
@@ -222,7 +221,7 @@ def _unseen(model: Any) -> tuple[str, ...]:
 
 
 def _labelled(report: LogitsReport, output: Output, loss: Any, y: Any) -> LogitsReport:
-    from .labels_of_model import with_labels
+    from logit_sampling.diagnostics.labels_of_model import with_labels
 
     expected = expectation(loss, output.values)
     return with_labels(None, [_in_own_loop(report, loss)], [output], [expected], y, True)[0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .graphs.operation import Operation
+from logit_sampling.diagnostics.graphs.operation import Operation
 
 INF = np.inf
 Leaves = frozenset[int]  # weights and inputs, by the identity of their operations

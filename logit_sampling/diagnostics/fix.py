@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .remedies import with_losses
-from .report import LogitsReport
+from logit_sampling.diagnostics.remedies import with_losses
+from logit_sampling.diagnostics.report import LogitsReport
 
 
 def fixed(model: Any, report: LogitsReport, metrics: Any = None) -> Any:

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from .check import check_model
-from .labels import LabelStatistics
-from .labels_of_model import completed, problem_of
-from .losses import Expectation, expectation, places
-from .outputs import Output, Seen
-from .report import LogitsReport
-from .watch import Watch
+from logit_sampling.diagnostics.check import check_model
+from logit_sampling.diagnostics.labels import LabelStatistics
+from logit_sampling.diagnostics.labels_of_model import completed, problem_of
+from logit_sampling.diagnostics.losses import Expectation, expectation, places
+from logit_sampling.diagnostics.outputs import Output, Seen
+from logit_sampling.diagnostics.report import LogitsReport
+from logit_sampling.diagnostics.watch import Watch
 
 FAR = 3.0  # nats above the loss of a guess; large initial scores cost less than that
 MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .losses import Expectation
+from logit_sampling.diagnostics.losses import Expectation
 
 ROUNDING = 0.02  # labels of float16 may miss a sum of 1 by as much, which costs next to nothing
 Shape = tuple[int | None, ...]

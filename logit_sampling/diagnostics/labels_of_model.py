@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from .labels import LabelStatistics, Problem, form_of, is_text, problem, statistics, takes
-from .losses import Expectation
-from .outputs import Output
-from .remedies import Raw, compile_line
-from .report import LogitsReport
+from logit_sampling.diagnostics.labels import (
+    LabelStatistics,
+    Problem,
+    form_of,
+    is_text,
+    problem,
+    statistics,
+    takes,
+)
+from logit_sampling.diagnostics.losses import Expectation
+from logit_sampling.diagnostics.outputs import Output
+from logit_sampling.diagnostics.remedies import Raw, compile_line
+from logit_sampling.diagnostics.report import LogitsReport
 
 LOSS = re.compile(r"model\.compile\(\.\.\., loss=(keras\.losses\.\w+\([^()]*\))\)")
 

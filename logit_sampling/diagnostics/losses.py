@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .own_losses import SWAPPED, measure
+from logit_sampling.diagnostics.own_losses import SWAPPED, measure
 
 CROSS_ENTROPIES = {
     "binary_crossentropy": "BinaryCrossentropy",

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from .losses import CROSS_ENTROPIES, Expectation
+from logit_sampling.diagnostics.losses import CROSS_ENTROPIES, Expectation
 
 ACCURACIES = ("CategoricalAccuracy", "SparseCategoricalAccuracy")
 TOP_K = ("TopKCategoricalAccuracy", "SparseTopKCategoricalAccuracy")

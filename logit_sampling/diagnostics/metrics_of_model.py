@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from .losses import Expectation, expectation, places
-from .metrics import judge_metrics, mended
-from .outputs import Output
-from .report import LogitsReport
+from logit_sampling.diagnostics.losses import Expectation, expectation, places
+from logit_sampling.diagnostics.metrics import judge_metrics, mended
+from logit_sampling.diagnostics.outputs import Output
+from logit_sampling.diagnostics.report import LogitsReport
 
 
 def with_metrics(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .facts import Facts, facts_of
-from .graphs import Operation, traced
-from .probe import arrays, called, candidates, with_other_weights
-from .values import kind_of_values, sum_tolerance
+from logit_sampling.diagnostics.facts import Facts, facts_of
+from logit_sampling.diagnostics.graphs import Operation, traced
+from logit_sampling.diagnostics.probe import arrays, called, candidates, with_other_weights
+from logit_sampling.diagnostics.values import kind_of_values, sum_tolerance
 
 BEYOND = 0.05  # no rounding takes a probability so far out of [0, 1]
 BY_ITSELF = {"softmax": "a softmax", "sigmoid": "a sigmoid"}

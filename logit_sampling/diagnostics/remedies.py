@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from .report import LogitsReport
+from logit_sampling.diagnostics.report import LogitsReport
 
 
 def lines_for(model: Any, reports: list[LogitsReport], number: int) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def with_losses(model: Any, reports: list[LogitsReport], only: int | None = None
     """Return the losses of a model with those that do not agree replaced by those that do."""
     import keras
 
-    from .losses import places
+    from logit_sampling.diagnostics.losses import places
 
     mends = [r if only in (None, n) else None for n, r in enumerate(reports)]
     if not keras.tree.is_nested(model.loss):

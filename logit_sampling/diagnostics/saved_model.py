@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from .check import _of_all
-from .facts import facts_of
-from .losses import Expectation
-from .outputs import Seen, judged
-from .report import LogitsReport
-from .verdict import judge
+from logit_sampling.diagnostics.check import _of_all
+from logit_sampling.diagnostics.facts import facts_of
+from logit_sampling.diagnostics.losses import Expectation
+from logit_sampling.diagnostics.outputs import Seen, judged
+from logit_sampling.diagnostics.report import LogitsReport
+from logit_sampling.diagnostics.verdict import judge
 
 UNKNOWN_SIZE = 2
 
@@ -23,7 +23,7 @@ def check_saved_model(folder: str) -> LogitsReport:
     """
     import tensorflow as tf
 
-    from .graphs.tensorflow import read
+    from logit_sampling.diagnostics.graphs.tensorflow import read
 
     signatures: Any = tf.saved_model.load(folder).signatures
     if not signatures:

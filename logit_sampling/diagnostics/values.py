@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.arrays import is_symbolic, like, to_numpy
-from logit_sampling.checks import FLOATS
+from logit_sampling.distribution.arrays import is_symbolic, like, to_numpy
+from logit_sampling.distribution.checks import FLOATS
 
 
 def sum_tolerance(dtype: str) -> float:

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from .losses import PROBABILITY_LOSSES, Expectation
-from .outputs import Output
-from .report import LogitsReport
+from logit_sampling.diagnostics.losses import PROBABILITY_LOSSES, Expectation
+from logit_sampling.diagnostics.outputs import Output
+from logit_sampling.diagnostics.report import LogitsReport
 
 # Read from Keras 3.15: these look behind a softmax or sigmoid; the focal ones take another of it.
 STRIPPING = ("BinaryCrossentropy", "CategoricalCrossentropy", "SparseCategoricalCrossentropy")

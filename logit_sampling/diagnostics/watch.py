@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from .labels import NOTHING, is_text, merge, statistics
-from .losses import Expectation
+from logit_sampling.diagnostics.labels import NOTHING, is_text, merge, statistics
+from logit_sampling.diagnostics.losses import Expectation
 
 WEIGHTS = 2  # sum and count of the weights of samples
 

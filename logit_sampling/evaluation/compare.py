@@ -7,14 +7,14 @@ from itertools import chain, repeat
 from statistics import fmean
 from typing import Any
 
-from logit_sampling.generation import GenerationResult, Interrupted, generate
+from logit_sampling.distribution.random import row_integers
+from logit_sampling.evaluation.metrics import Estimate, distinct_n, seq_rep_n
 from logit_sampling.generation.arguments import groups_of
+from logit_sampling.generation.generate import generate
+from logit_sampling.generation.result import GenerationResult, Interrupted
 from logit_sampling.plain import strict_json
-from logit_sampling.random import row_integers
 from logit_sampling.sampler import Greedy, Sampler
-from logit_sampling.transforms import Temperature, TopK, TopP
-
-from .metrics import Estimate, distinct_n, seq_rep_n
+from logit_sampling.strategies import Temperature, TopK, TopP
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from logit_sampling.figures import (
+from logit_sampling.evaluation.compare import default_samplers
+from logit_sampling.generation.text import continuation
+from logit_sampling.plotting.figures import (
     COLOURS,
     GREY,
     INK,
@@ -17,10 +19,7 @@ from logit_sampling.figures import (
     token_label,
     write_whole,
 )
-from logit_sampling.generation.text import continuation
 from logit_sampling.sampler import Sampler
-
-from .compare import default_samplers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import numpy as np
 
 from logit_sampling.explain.table import fate, kind, percent, short
 from logit_sampling.explain.trace import Explanation, in_order
-from logit_sampling.figures import (
+from logit_sampling.plotting.figures import (
     COLOURS,
     GREY,
     INK,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from logit_sampling.explain.trace import Explanation, Token, entropy
-from logit_sampling.visible import visible
+from logit_sampling.plotting.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

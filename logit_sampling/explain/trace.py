@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from logit_sampling.engines.numpy import Scores
-from logit_sampling.engines.numpy_row import Row
+from logit_sampling.distribution.eager import Scores
+from logit_sampling.distribution.row import Row
 from logit_sampling.plain import strict_json
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.generation.model import Model
+from logit_sampling.models.model import Model
 from logit_sampling.sampler import Sampler
-from logit_sampling.transforms import MinNewTokens
+from logit_sampling.strategies import MinNewTokens
 
 Samplers = Sampler | Sequence[Sampler] | None
 """One for all rows, or one for each prompt; None draws from the model's own distribution."""

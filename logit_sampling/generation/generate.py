@@ -52,7 +52,7 @@ def generate(
         model: what :func:`load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, any
             function or Keras model from int32 token ids [batch, length] to logits [batch, length,
             vocab] (or [batch, vocab], those of the last position), or an object that is a
-            :class:`~logit_sampling.generation.model.Model`.
+            :class:`~logit_sampling.models.model.Model`.
         prompts: a string, a list of strings, or a list of lists of token ids; or bytes, arrays and
             tensors with the same, which may be ragged. A string is encoded as the model's
             preprocessor says (with its start token, which makes a prompt of the empty one, or
@@ -92,7 +92,7 @@ def generate(
         draft: a smaller model with the same tokens, in any form that `model` may have. It drafts
             `num_draft` tokens (4 by default) that `model` then reads in one call. The texts have
             the distribution of `sampler` on `model` whatever the draft says, but other random
-            numbers make them; see :class:`~logit_sampling.generation.speculative.Speculation`.
+            numbers make them; see :class:`~logit_sampling.decoding.speculative.Speculation`.
         num_draft: at least 1, with `draft` alone.
         on_error: what to do, after all rows have ended, if some could not go on: `"raise"`, or
             `"return"` the result, whose `errors` tell why.

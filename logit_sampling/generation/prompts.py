@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from reprlib import repr as brief
 from typing import Any
 
-from logit_sampling.arrays import is_symbolic, library_of, to_numpy
-from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
-from logit_sampling.generation.tokenizers import as_text
+from logit_sampling.distribution.arrays import is_symbolic, library_of, to_numpy
+from logit_sampling.models.model import Model, Tokenizer, needed_tokenizer
+from logit_sampling.models.tokenizers import as_text
 
 Prompt = str | Sequence[int]
 

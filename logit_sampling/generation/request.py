@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from logit_sampling.decoding.text_row import Row
+from logit_sampling.distribution.random import row_integers
 from logit_sampling.generation.arguments import (
     Group,
     Samplers,
@@ -15,14 +17,12 @@ from logit_sampling.generation.arguments import (
     seconds,
     stop_strings,
 )
-from logit_sampling.generation.known_tokens import model_and_tokenizer
-from logit_sampling.generation.model import Model, Tokenizer, needed_tokenizer
 from logit_sampling.generation.prompts import Prompt, encode_prompt, listed
 from logit_sampling.generation.result import GenerationResult
-from logit_sampling.generation.row import Row
 from logit_sampling.generation.score import log_probs_or_error
 from logit_sampling.generation.text import continuation
-from logit_sampling.random import row_integers
+from logit_sampling.models.known_tokens import model_and_tokenizer
+from logit_sampling.models.model import Model, Tokenizer, needed_tokenizer
 
 
 class Search(Protocol):
@@ -51,7 +51,7 @@ def search_of(search: Any, draft: Any, num_draft: int | None) -> Search | None:
         return search
     if search is not None:
         raise ValueError(f"draft= speeds up drawing, and {search!r} draws nothing: leave one out")
-    from logit_sampling.generation.speculative import Speculation
+    from logit_sampling.decoding.speculative import Speculation
 
     return Speculation(draft) if num_draft is None else Speculation(draft, num_draft)
 

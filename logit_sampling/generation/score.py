@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.checks import warn_if_probabilities
+from logit_sampling.decoding.log_probs import LogProbs
+from logit_sampling.decoding.window import window_start
+from logit_sampling.distribution.checks import warn_if_probabilities
 from logit_sampling.generation.arguments import check_on_error
-from logit_sampling.generation.known_tokens import model_and_tokenizer
-from logit_sampling.generation.log_probs import LogProbs
-from logit_sampling.generation.model import Model
 from logit_sampling.generation.prompts import Prompt, listed, token_ids
 from logit_sampling.generation.result import RowError
-from logit_sampling.generation.window import window_start
+from logit_sampling.models.known_tokens import model_and_tokenizer
+from logit_sampling.models.model import Model
 from logit_sampling.plain import strict_json
 
 _COLUMNS = 128  # tokens read at a time, so that their logits take little memory

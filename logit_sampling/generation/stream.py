@@ -6,14 +6,14 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from logit_sampling.generation.loop import grow
-from logit_sampling.generation.model import needed_tokenizer
+from logit_sampling.decoding.sampling import grow
+from logit_sampling.decoding.text_row import Alternatives
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request, undecodable
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
-from logit_sampling.generation.row import Alternatives
 from logit_sampling.generation.stopping import StopStrings
 from logit_sampling.generation.text import GrowingText
+from logit_sampling.models.model import needed_tokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.checks import FLOATS
+from logit_sampling.distribution.checks import FLOATS
 from logit_sampling.testing.bounds import (
     bins_of_equal_mass,
     log_chance,

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.arrays import to_numpy
+from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.sampler import Sampler
-from logit_sampling.transforms import Transform
+from logit_sampling.strategies import Transform
 
 EDGE = 1e-3
 """A token is at the edge of a cut if scaling the logits by 1 +- EDGE lets it in or out."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from logit_sampling.arrays import to_numpy
+from logit_sampling.distribution.arrays import to_numpy
 
 SEED_STRIDE = 4096
 """Between the seeds of calls, for samplers whose rows use the seeds that follow the one given."""

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from logit_sampling.visible import visible
-
-from .corpus import CORPORA
+from logit_sampling.plotting.visible import visible
+from logit_sampling.training.corpus import CORPORA
 
 
 def write_card(folder: Path, metrics: dict[str, Any], log: list[dict[str, float]]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .recipe import Recipe
+from logit_sampling.training.recipe import Recipe
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .checkpoint import load_checkpoint, save_checkpoint
-from .corpus import split
-from .data import batches, steps_per_epoch
-from .folder import RunFolder
-from .model import build_model, build_optimizer, count_parameters, sum_loss
-from .progress import Progress, write_log
-from .recipe import Recipe
-from .result import metrics_of, write_result
-from .tokenizer import characters_per_token, learn_tokenizer
+from logit_sampling.training.checkpoint import load_checkpoint, save_checkpoint
+from logit_sampling.training.corpus import split
+from logit_sampling.training.data import batches, steps_per_epoch
+from logit_sampling.training.folder import RunFolder
+from logit_sampling.training.model import build_model, build_optimizer, count_parameters, sum_loss
+from logit_sampling.training.progress import Progress, write_log
+from logit_sampling.training.recipe import Recipe
+from logit_sampling.training.result import metrics_of, write_result
+from logit_sampling.training.tokenizer import characters_per_token, learn_tokenizer
 
 if TYPE_CHECKING:
     import keras_hub
@@ -100,7 +100,7 @@ class Run:
 
         import keras
 
-        from .metrics import BitsPerCharacter, Perplexity
+        from logit_sampling.training.metrics import BitsPerCharacter, Perplexity
 
         vocabulary_size = self.tokenizer.vocabulary_size()
         self._check_room(4 * count_parameters(recipe, vocabulary_size))

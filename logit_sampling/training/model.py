@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .recipe import Recipe
+from logit_sampling.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +48,7 @@ def build_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimi
     """AdamW with linear warm-up, cosine decay, clipping, and an average of the weights (EMA)."""
     import keras
 
-    from .averaging import AveragingAdamW
+    from logit_sampling.training.averaging import AveragingAdamW
 
     warmup_steps = max(1, round(recipe.warmup * total_steps))
     schedule = keras.optimizers.schedules.CosineDecay(

@@ -7,9 +7,8 @@ import io
 from pathlib import Path
 from types import TracebackType
 
-from logit_sampling.visible import visible
-
-from .checkpoint import write_whole
+from logit_sampling.plotting.visible import visible
+from logit_sampling.training.checkpoint import write_whole
 
 
 class Progress:

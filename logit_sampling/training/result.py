@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .card import write_card
-from .progress import write_log
+from logit_sampling.training.card import write_card
+from logit_sampling.training.progress import write_log
 
 if TYPE_CHECKING:
-    from .fit import Run
+    from logit_sampling.training.fit import Run
 
 
 def metrics_of(run: Run, best: dict[str, float], loss: float, sample: str) -> dict[str, Any]:

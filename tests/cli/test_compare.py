@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling import evaluation, generation
+from logit_sampling import evaluation
 from logit_sampling.cli import main
 from logit_sampling.evaluation import default_samplers
+from logit_sampling.models import loading
 
 OPTIONS = ["--max-new-tokens", "20", "--top-k", "7", "--top-p", "0.5", "--temperature", "1.5"]
 NAMES = ["greedy", "top-k 7", "top-p 0.5", "pure sampling"]
@@ -48,13 +49,13 @@ def without_times(comparison: dict[str, Any]) -> dict[str, Any]:
 def test_json_is_the_comparison_and_nothing_else(
     capsys: pytest.CaptureFixture, model: list[str], expected: Any, monkeypatch: Any
 ) -> None:
-    load = generation.load_model
+    load = loading.load_model
 
     def noisy(name: str) -> Any:
         print("a library talks")
         return load(name)
 
-    monkeypatch.setattr(generation, "load_model", noisy)
+    monkeypatch.setattr(loading, "load_model", noisy)
     out, err, status = run(capsys, "the", "a\nb", *model, "--seeds", "2", "--json")
     data = json.loads(out)
     assert data.pop("model") == model[1]
@@ -191,7 +192,7 @@ def test_ctrl_c_tells_of_the_samplers_that_are_whole(
 def test_bad_options_are_refused_before_the_model_loads(
     capsys: pytest.CaptureFixture, monkeypatch: Any, arguments: list[str], message: str
 ) -> None:
-    monkeypatch.setattr(generation, "load_model", lambda name: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(loading, "load_model", lambda name: pytest.fail("the model was loaded"))
     out, err, status = run(capsys, *arguments)
     assert (out, status) == ("", 2)
     assert err.startswith("logit-sampling: ")

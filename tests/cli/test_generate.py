@@ -156,14 +156,12 @@ def test_ctrl_c_prints_what_there_is(
 def test_a_terminal_does_not_obey_what_a_model_writes(
     capsys: pytest.CaptureFixture, model: list[str], monkeypatch: Any, terminal: bool
 ) -> None:
-    from logit_sampling import generation
-
     def generate(*args: Any, on_text: Any, **options: Any) -> Any:
         on_text(0, "a\x1b[2J\n\tb")
         result = ls.generate(lambda ids: np.zeros((2, 3)), [[0], [1]], max_new_tokens=1)
         return replace(result, texts=["a\x1b[2J\n\tb", "\x9bc"])
 
-    monkeypatch.setattr(generation, "generate", generate)
+    monkeypatch.setattr(sys.modules["logit_sampling.generation.generate"], "generate", generate)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     out, _, _ = run(capsys, "x\x07", "y", *model, "--seed", "1")
     first, second = [line for line in out.splitlines() if not line.startswith("---")][::2]
@@ -245,7 +243,7 @@ def test_rows_that_fail_are_told_and_the_others_printed(
 ) -> None:
     import numpy as np
 
-    from logit_sampling.generation.language_model import LanguageModel
+    from logit_sampling.models.keras_hub import LanguageModel
 
     prefill = LanguageModel.prefill
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling import transforms
+from logit_sampling import strategies
 from logit_sampling.catalogue import EXAMPLES, ROW, entries, find, worked
 from logit_sampling.cli import main
 
 ENTRIES = {entry.name: entry for entry in entries()}
 STRATEGIES = [
     name
-    for name in transforms.__all__
-    if isinstance(getattr(transforms, name), type) and name not in ("Transform", "ScoreTransform")
+    for name in strategies.__all__
+    if isinstance(getattr(strategies, name), type) and name not in ("Transform", "ScoreTransform")
 ]
 
 

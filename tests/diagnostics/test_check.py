@@ -259,7 +259,7 @@ def test_inputs_for_a_model_that_says_nothing_about_its_own() -> None:
 
 
 def test_a_loaded_model(tiny_gpt2: Any) -> None:
-    from logit_sampling.generation.language_model import LanguageModel
+    from logit_sampling.models.keras_hub import LanguageModel
 
     assert ls.check_logits(LanguageModel(tiny_gpt2)).ok is True
 

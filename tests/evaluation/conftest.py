@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from logit_sampling.generation import CallableModel
+from logit_sampling.models.function import CallableModel
 
 CHARACTERS = "ab \n$"
 # Row: the last character; column: the next one. Its likeliest loop is a -> b -> space -> a.

@@ -13,7 +13,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.evaluation import Comparison, default_samplers, distinct_n, seq_rep_n
-from logit_sampling.generation import GenerationResult
+from logit_sampling.generation.result import GenerationResult
 
 from .conftest import PROBABILITIES
 
@@ -96,14 +96,13 @@ def test_the_default_samplers(toy: Any) -> None:
 
 
 def test_the_first_call_of_a_cache_length_is_not_timed(toy: Any, monkeypatch: Any) -> None:
-    from logit_sampling import generation
-
+    generate = ls.generate
     calls: list[int] = []
 
     def timed(*args: Any, max_new_tokens: int, **options: Any) -> GenerationResult:
         first = max_new_tokens not in calls
         calls.append(max_new_tokens)
-        result = generation.generate(*args, max_new_tokens=max_new_tokens, **options)
+        result = generate(*args, max_new_tokens=max_new_tokens, **options)
         return replace(result, seconds=1000.0 if first else 6.0)
 
     import sys

@@ -7,9 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import logit_sampling as ls
-from logit_sampling import figures
 from logit_sampling.evaluation import check_plot_path, plot_next_token, plots
-from logit_sampling.figures import token_label
+from logit_sampling.plotting import figures
+from logit_sampling.plotting.figures import token_label
 
 SAMPLERS = {
     "greedy": ls.Greedy(),

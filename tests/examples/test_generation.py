@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from logit_sampling.random import row_integers
+from logit_sampling.distribution.random import row_integers
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

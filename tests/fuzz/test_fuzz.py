@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from logit_sampling.engines import keras, numpy
-from logit_sampling.engines.numpy_row import Row
+from logit_sampling.distribution import eager, graph
+from logit_sampling.distribution.row import Row
 from tests.fuzz.runs import Tally, check_group
 
 
@@ -59,7 +59,7 @@ def lost_at_one_step(monkeypatch):
     def counted(xp, token, ids, counts):
         return ids, counts
 
-    monkeypatch.setattr("logit_sampling.transforms.penalties.counted", counted)
+    monkeypatch.setattr("logit_sampling.strategies.penalties.counted", counted)
 
 
 def a_zero_below_zero(monkeypatch):
@@ -71,12 +71,12 @@ def a_zero_below_zero(monkeypatch):
 
 
 def the_last_choice_too(monkeypatch):
-    whole = numpy.Scores.drop_top_choices
+    whole = eager.Scores.drop_top_choices
 
     def drop(scores, log_threshold, chosen, protected):
         return whole(scores, log_threshold - 1e-3, chosen, protected)
 
-    monkeypatch.setattr(numpy.Scores, "drop_top_choices", drop)
+    monkeypatch.setattr(eager.Scores, "drop_top_choices", drop)
 
 
 def masks_for_survivors(monkeypatch):
@@ -94,7 +94,7 @@ def not_of_nan(monkeypatch):
 
         return scores.prefix(scores.values, wanted, scores._terms())
 
-    monkeypatch.setattr(keras.Scores, "entropy_prefix", entropy_prefix)
+    monkeypatch.setattr(graph.Scores, "entropy_prefix", entropy_prefix)
 
 
 FAULTS = [  # and a group that finds it, so that others need not be tried

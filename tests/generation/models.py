@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from logit_sampling.generation import CallableModel
-from logit_sampling.generation.model import Cache, Output
+from logit_sampling.models.function import CallableModel
+from logit_sampling.models.model import Cache, Output
 
 
 def counter(ids: np.ndarray) -> np.ndarray:

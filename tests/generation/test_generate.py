@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.generation import LanguageModel
-from logit_sampling.random import row_integers
+from logit_sampling.distribution.random import row_integers
+from logit_sampling.models.keras_hub import LanguageModel
 
 PROMPTS = [[7], [3, 1, 4, 1, 5, 9, 2, 6], [20, 21], [30, 31, 32]]
 

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
-from logit_sampling.generation import CallableModel
 from logit_sampling.generation.prompts import listed
-from logit_sampling.generation.tokenizers import AnyTokenizer, as_tokenizer
+from logit_sampling.models.function import CallableModel
+from logit_sampling.models.tokenizers import AnyTokenizer, as_tokenizer
 from tests.generation.models import Bytes, counter
 
 TEXTS = {

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.generation.drawing import select_rows
-from logit_sampling.generation.log_probs import LogProbs
-from logit_sampling.generation.reading import Reader
-from logit_sampling.generation.row import Row
+from logit_sampling.decoding.drawing import select_rows
+from logit_sampling.decoding.log_probs import LogProbs
+from logit_sampling.decoding.reading import Reader
+from logit_sampling.decoding.text_row import Row
 from tests.generation.models import Windowed, counter
 
 PROMPTS = [[7], [3, 1, 4, 1, 5], [20, 21], [7], [2, 2, 2]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.generation.window import window_start
+from logit_sampling.decoding.window import window_start
 from tests.generation.models import Bytes, Windowed, counter
 from tests.generation.test_generate import plain_log_probs
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.generation import TextEvent
+from logit_sampling.generation.stream import TextEvent
 from logit_sampling.generation.text import TextStream, continuation
 from tests.generation.models import Bytes, Windowed, counter, writer
 

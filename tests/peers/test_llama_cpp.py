@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.engines import take_in
+from logit_sampling.distribution.intake import take_in
 from tests.peers.rows import MASKED, RANDOM, ROWS, SMALL, assert_same
 
 llama = pytest.importorskip("llama_cpp")

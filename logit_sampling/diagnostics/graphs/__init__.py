@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from .operation import Operation
+from logit_sampling.diagnostics.graphs.operation import Operation
 
 __all__ = ["Operation", "traced"]
 
@@ -26,11 +26,11 @@ def traced(call: Callable, inputs: Any, weights: list[Any]) -> tuple[list[Operat
 
     match keras.backend.backend():
         case "tensorflow":
-            from .tensorflow import trace
+            from logit_sampling.diagnostics.graphs.tensorflow import trace
         case "jax":
-            from .jax import trace
+            from logit_sampling.diagnostics.graphs.jax import trace
         case "torch":
-            from .torch import trace
+            from logit_sampling.diagnostics.graphs.torch import trace
         case other:
             raise NotImplementedError(f"no trace of a model on {other}")
     return trace(call, inputs, weights)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .operation import Operation, from_the_end, moved, same_size
+from logit_sampling.diagnostics.graphs.operation import Operation, from_the_end, moved, same_size
 
 SAME = {
     "convert_element_type", "stop_gradient", "copy", "copy_p", "reduce_precision", "device_put",

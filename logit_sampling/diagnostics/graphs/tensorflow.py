@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from .operation import Operation, Source, from_the_end, moved, same_size
+from logit_sampling.diagnostics.graphs.operation import (
+    Operation,
+    Source,
+    from_the_end,
+    moved,
+    same_size,
+)
 
 SAME = {
     "Identity", "IdentityN", "Cast", "StopGradient", "EnsureShape", "PlaceholderWithDefault",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .operation import Operation, from_the_end, moved, same_size
+from logit_sampling.diagnostics.graphs.operation import Operation, from_the_end, moved, same_size
 
 SAME = {
     "clone", "detach", "_to_copy", "alias", "contiguous", "lift_fresh_copy", "lift_fresh", "to",

@@ -1,0 +1,1 @@
+"""From a model and a sampler to tokens: sampling, beam, contrastive and speculative search."""

@@ -1,0 +1,52 @@
+"""A parameter of a transform that is a tensor of a graph that is being traced."""
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+
+class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
+    """Stands where a parameter has its number, or its numbers for each row: a tensor, rank 0 or 1.
+
+    NumPy's functions take it as they take numbers, and are then operations of the graph, on the
+    widest float: ``np.log(p)`` is written once for a number, for several and for a tensor. The
+    engine of graphs reads ``tensor``. Two are equal if they hold the same tensor.
+    """
+
+    def __init__(self, tensor: Any) -> None:
+        self.tensor = tensor
+
+    def __array_ufunc__(self, function: np.ufunc, method: str, *values: Any) -> "Symbol":
+        """Compute in the graph: what NumPy calls instead of ``function(*values)``."""
+        from keras import ops
+
+        from logit_sampling.distribution.search import wide
+        from logit_sampling.distribution.tensors import tensor_of
+
+        operation = getattr(ops, function.__name__)
+        return Symbol(operation(*(tensor_of(value, wide()) for value in values)))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        self.__bool__()
+
+    def __bool__(self) -> NoReturn:
+        raise ValueError(
+            "a parameter is a tensor of a graph that is being traced, and holds no number outside "
+            "of it: build the transform where it is used, or with a number"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Symbol) and other.tensor is self.tensor
+
+    __ne__ = object.__ne__
+
+    def __hash__(self) -> int:
+        return id(self.tensor)
+
+    def __repr__(self) -> str:
+        return "<tensor>"
+
+
+def is_everywhere(number: float, parameter: Any) -> bool:
+    """Tell whether a parameter is known to be ``number`` in all rows."""
+    return not isinstance(parameter, Symbol) and bool(np.all(np.equal(parameter, number)))

@@ -1,0 +1,1 @@
+"""What runs: KerasHub's language models, plain Keras models, functions."""

@@ -1,0 +1,90 @@
+"""Any function from token ids to logits, as a model."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.distribution.arrays import logits_of, to_numpy
+from logit_sampling.models.model import Cache, Output, Tokenizer
+
+
+class CallableModel:
+    """Any function from token ids to logits, without a cache: it sees the whole text each time.
+
+    Rows of equal length are given to the function together.
+
+    Args:
+        function: int32 [batch, length] -> logits [batch, length, vocab], or those of the last
+            position, [batch, vocab]: an array of any library, an object or a dict that has them as
+            `logits`, or a tuple that begins with them. No row is padded. In a pair the second may
+            be the hidden states [batch, length, width], which contrastive search needs.
+    """
+
+    name = "callable"
+    context_length: int | None = None
+    vocab_size: int | None = None
+    end_ids: tuple[int, ...] = ()
+    tokenizer: Tokenizer | None = None
+
+    def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
+        self._function = function
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
+        """Read prompts; return what follows the last token of each, and the cache."""
+        texts = _Texts(self._function, [list(prompt) for prompt in prompts])
+        return texts.output(1), texts
+
+
+class _Texts:
+    """The cache of a function: the texts themselves."""
+
+    def __init__(self, function: Callable[[np.ndarray], Any], rows: list[list[int]]) -> None:
+        self._function = function
+        self._rows = rows
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.array([len(row) for row in self._rows])
+
+    def append(self, token_ids: np.ndarray) -> Output:
+        for row, ids in zip(self._rows, np.asarray(token_ids), strict=True):
+            row.extend(ids.tolist())
+        return self.output(np.shape(token_ids)[1])
+
+    def drop(self, counts: np.ndarray) -> None:
+        for row, count in zip(self._rows, counts, strict=True):
+            del row[len(row) - count :]
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "_Texts":
+        return _Texts(self._function, [list(self._rows[row]) for row in rows])
+
+    def output(self, columns: int) -> Output:
+        """Return what follows each of the last `columns` tokens."""
+        lengths = self.lengths
+        parts: dict[int, Any] = {}
+        for length in sorted(set(lengths.tolist())):
+            members = np.flatnonzero(lengths == length)
+            ids = np.array([self._rows[row] for row in members], np.int32)
+            for row, part in zip(
+                members.tolist(), zip(*self._call(ids, columns), strict=True), strict=True
+            ):
+                parts[row] = part
+        logits, hidden = zip(*(parts[row] for row in range(len(lengths))), strict=True)
+        return Output(np.stack(logits), None if hidden[0] is None else np.stack(hidden))
+
+    def _call(self, ids: np.ndarray, columns: int) -> tuple[Any, Any]:
+        result = self._function(ids)
+        hidden = result[1] if isinstance(result, tuple) and len(result) == 2 else None
+        logits = to_numpy(logits_of(result))
+        if logits.shape[:-1] == ids.shape[:1]:  # the last position alone: one call for each
+            before = [self._call(ids[:, :-1], columns - 1)[0]] if columns > 1 else []
+            return np.concatenate([*before, logits[:, None]], axis=1), [None] * len(ids)
+        if logits.shape[:-1] != ids.shape:
+            raise ValueError(
+                f"the model returned shape {logits.shape} for token ids of shape {ids.shape}; "
+                "generate needs logits [batch, length, vocab] or [batch, vocab]"
+            )
+        if getattr(hidden, "shape", ())[:-1] != ids.shape:  # none, or a cache
+            return logits[:, -columns:], [None] * len(ids)
+        return logits[:, -columns:], to_numpy(hidden).astype(np.float32)[:, -columns:]

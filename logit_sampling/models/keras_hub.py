@@ -1,0 +1,236 @@
+"""KerasHub models, and what :func:`generate` makes of a model that it is given."""
+
+import functools
+import sys
+import warnings
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.distribution.arrays import to_numpy
+from logit_sampling.distribution.checks import level_outside
+from logit_sampling.models.function import CallableModel
+from logit_sampling.models.key_value_cache import Steps, serves
+from logit_sampling.models.model import Cache, Model, Output, needed_tokenizer
+from logit_sampling.models.remembered import remembered
+from logit_sampling.models.row_caches import RowSteps
+from logit_sampling.models.tokenizers import token_count
+from logit_sampling.strategies.vocabularies import keras_hub_ends
+
+_WIDTH = 64  # tokens to multiples of which texts are padded where there is no cache
+
+
+class KerasHubTokenizer:
+    """The tokenizer of a KerasHub preprocessor.
+
+    Attributes:
+        tokenizer: KerasHub's.
+    """
+
+    def __init__(self, preprocessor: Any) -> None:
+        self.tokenizer = preprocessor.tokenizer
+        start = getattr(self.tokenizer, "start_token_id", None)
+        self._start = [start] if preprocessor.add_start_token and start is not None else []
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids that end a text."""
+        return keras_hub_ends(self.tokenizer)
+
+    def vocabulary_size(self) -> int | None:
+        """Return the number behind the last id that a token has, None if that is not known."""
+        return token_count(self.tokenizer)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`, after the start token if the preprocessor adds one."""
+        return self._start + [int(i) for i in self.tokenizer.tokenize(text)]
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of `ids`."""
+        return self.tokenizer.detokenize(ids) if ids else ""
+
+
+class LanguageModel:
+    """A KerasHub `CausalLM`, ready to generate with a key-value cache.
+
+    GPT-2, OPT, Llama, Mistral, Gemma and Qwen keep theirs in place, for rows of any lengths
+    together. Others run row by row with KerasHub's own cache, or without one if it is no array;
+    without one too, and slowly, all of them where Keras runs on JAX or torch. What changes on the
+    KerasHub model (weights, LoRA, layers, preprocessor) counts from then on.
+
+    Args:
+        causal_lm: any KerasHub causal language model.
+        name: what to call it.
+        context_length: how many tokens a text may have; by default what the backbone has positions
+            for, else the sequence length of the preprocessor.
+
+    Attributes:
+        causal_lm: the KerasHub model.
+        name: what to call it.
+    """
+
+    def __init__(
+        self, causal_lm: Any, name: str | None = None, context_length: int | None = None
+    ) -> None:
+        self.causal_lm = causal_lm
+        self.name = name or causal_lm.name
+        self._context_length = context_length
+
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens a text may have, None if there is no limit."""
+        return (
+            self._context_length
+            or getattr(self.causal_lm.backbone, "max_sequence_length", None)
+            or getattr(self.causal_lm.preprocessor, "sequence_length", None)
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+        return int(self.causal_lm.backbone.vocabulary_size)
+
+    @property
+    def tokenizer(self) -> "KerasHubTokenizer | None":
+        """Has `encode` and `decode`; None if the KerasHub model has no preprocessor."""
+        preprocessor = self.causal_lm.preprocessor
+        return KerasHubTokenizer(preprocessor) if preprocessor else None
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The ids that end a text."""
+        return self.tokenizer.end_ids if self.tokenizer else ()
+
+    def encode(self, text: str) -> list[int]:
+        """Return the token ids of `text` as a prompt, with the start token if the model has one."""
+        return list(needed_tokenizer(self.tokenizer, self.name).encode(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`; bytes that are no UTF-8 become U+FFFD."""
+        return needed_tokenizer(self.tokenizer, self.name).decode([int(i) for i in ids])
+
+    def logits(self, token_ids: Any) -> np.ndarray:
+        """Score texts: the logits after each token.
+
+        Args:
+            token_ids: int [batch, length], no padding.
+
+        Returns:
+            float32 [batch, length, vocab]; position `i` holds the logits of token `i + 1`.
+
+        Raises:
+            ValueError: not [batch, length], or longer than the context.
+        """
+        ids = np.asarray(token_ids, np.int32)
+        if ids.ndim != 2 or ids.shape[1] > (self.context_length or np.inf):
+            raise ValueError(
+                f"token ids must have shape [batch, length] with at most {self.context_length} "
+                f"tokens, the context of model {self.name!r}; got shape {ids.shape}"
+            )
+        output, cache = self.prefill(ids[:, :1].tolist())
+        rest = [cache.append(ids[:, 1:]).logits] if ids.shape[1] > 1 else []
+        return np.concatenate([output.logits, *rest], axis=1)
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
+        """Read prompts; return what follows the last token of each, and the cache."""
+        return self._stepper().prefill(prompts)
+
+    @property
+    def traces(self) -> int:
+        """How many graphs were traced; no prompt, batch, sampler or length needs a second one."""
+        function = getattr(self._stepper(), "function", None)
+        return function.experimental_get_tracing_count() if function else 0
+
+    def _stepper(self) -> "Steps | RowSteps | CallableModel":
+        """Return what runs the model as it is now."""
+        return remembered(self.causal_lm, self._steps, part=self.causal_lm.backbone)
+
+    def _steps(self) -> "Steps | RowSteps | CallableModel":
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            warnings.warn(
+                f"on {keras.backend.backend()} a KerasHub model reads the whole text for each "
+                "token, which is slow: with KERAS_BACKEND=tensorflow it keeps a cache",
+                stacklevel=level_outside(),
+            )
+            return self._plain_steps()
+        return Steps(self.causal_lm) if serves(self.causal_lm) else self._own_steps()
+
+    def _plain_steps(self) -> CallableModel:
+        """Return the model without a cache."""
+        own = weakref.ref(self.causal_lm)  # see `remembered`
+        longest = self.context_length
+
+        def call(token_ids: np.ndarray) -> np.ndarray:
+            rows, length = token_ids.shape
+            width = -(-length // _WIDTH) * _WIDTH  # few lengths, as each is compiled for
+            width = max(length, min(width, longest or width))
+            padded = np.zeros((rows, width), np.int32)
+            padded[:, :length] = token_ids
+            mask = np.broadcast_to(np.arange(width) < length, padded.shape).astype(np.int32)
+            model: Any = own()
+            logits = model({"token_ids": padded, "padding_mask": mask})
+            return to_numpy(logits)[:, :length]
+
+        return CallableModel(call)
+
+    def _own_steps(self) -> "RowSteps | CallableModel":
+        """Return the steps of a model that keeps its cache to itself, or that has none."""
+        import tensorflow as tf
+
+        plain = self._plain_steps()
+        if not hasattr(self.causal_lm, "_build_cache"):
+            return plain
+        # Each KerasHub model knows the shape of its cache, and tells it by building one.
+        _, cache = self.causal_lm._build_cache(tf.zeros((1, 2), tf.int32))
+        if not tf.is_tensor(cache) or len(cache.shape) != 6:
+            return plain
+        steps = RowSteps(self.causal_lm, cache.shape, cache.dtype)
+        # Not every cache in KerasHub 0.32 is right: that of GPT-NeoX forgets the position.
+        cached, expected = (
+            model.prefill([[0, 1]])[1].append(np.array([[0]])).logits for model in (steps, plain)
+        )
+        if not np.allclose(cached, expected, atol=0.1, rtol=0.1):
+            warnings.warn(
+                f"the logits of {self.name!r} with its cache (call_with_cache) differ by up to "
+                f"{np.abs(cached - expected).max():.2g} from those of a plain call: generating "
+                "without the cache, which is slower",
+                stacklevel=2,
+            )
+            return plain
+        return steps
+
+
+def as_model(model: Any) -> Model:
+    """Return `model` as the generation loop needs it."""
+    if hasattr(model, "prefill"):  # as ours have, and whoever writes a Model
+        return model
+    if hasattr(model, "call_with_cache"):
+        return LanguageModel(model)
+    if "keras" in sys.modules and isinstance(model, sys.modules["keras"].Model):
+        return remembered(model, functools.partial(_keras_function, weakref.ref(model)))
+    if callable(model):
+        return CallableModel(model)
+    raise ValueError(
+        "generate needs what load_model returns, a KerasHub CausalLM, a Keras model, or a function "
+        f"from token ids to logits; got {model!r}"
+    )
+
+
+def _keras_function(own: "weakref.ref[Any]") -> CallableModel:
+    """Return a Keras model from token ids to logits, compiled once for all shapes."""
+    import keras
+
+    def call(token_ids: Any) -> Any:
+        model: Any = own()
+        return model(token_ids, training=False)
+
+    if keras.backend.backend() != "tensorflow":
+        return CallableModel(call)
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec([None, None], tf.int32)]
+    return CallableModel(tf.function(call, input_signature=signature))

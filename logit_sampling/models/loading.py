@@ -1,0 +1,83 @@
+"""Finding a model by name, and saying what is wrong with it."""
+
+import warnings
+from pathlib import Path
+
+from logit_sampling.models.files import ModelFiles
+from logit_sampling.models.keras_hub import LanguageModel
+
+_PACKAGE = Path(__file__).parents[1]
+_SCHEMES = ("kaggle://", "hf://", "modelscope://", "gs://")
+
+
+def load_model(name: str | Path) -> LanguageModel:
+    """Load a language model.
+
+    Args:
+        name: a shipped model (``"shakespeare"``), a folder that holds a KerasHub preset or a
+            Hugging Face checkpoint that KerasHub can convert, or a KerasHub preset such as
+            ``"gpt2_base_en"`` or ``"hf://user/model"``, which KerasHub downloads. A shipped name
+            goes before a folder: write ``"./shakespeare"`` for a folder.
+
+    Returns:
+        a :class:`LanguageModel`; its `causal_lm` is the KerasHub model.
+
+    Raises:
+        ValueError: there is no such model, a file that it needs is missing or damaged, or the
+            weights are not those of its configuration.
+    """
+    shipped = _shipped()
+    if str(name) in shipped:
+        return _load_folder(shipped[str(name)], str(name))
+    if Path(name).is_dir():
+        return _load_folder(Path(name), str(name))
+    from keras_hub.models import CausalLM
+
+    if not (str(name).startswith(_SCHEMES) or str(name) in CausalLM.presets):
+        raise ValueError(
+            f"unknown model {str(name)!r}: give a shipped model ({', '.join(shipped) or 'none'}), "
+            "the folder of a KerasHub preset, or the name of a KerasHub preset such as "
+            "gpt2_base_en, kaggle://... or hf://..."
+        )
+    try:
+        return LanguageModel(CausalLM.from_preset(str(name)), str(name))
+    except Exception as error:  # whatever the hub's client raises
+        raise ValueError(f"cannot load the preset {str(name)!r}: {_brief(error)}") from error
+
+
+def _shipped() -> dict[str, Path]:
+    """The models of this installation, or of the checkout that the package lies in."""
+    places = [_PACKAGE / "models"]
+    if (_PACKAGE.parent / "pyproject.toml").is_file():
+        places.append(_PACKAGE.parent / "models")
+    configs = [config for place in places for config in sorted(place.glob("*/config.json"))]
+    return {config.parent.name: config.parent for config in configs}
+
+
+def _load_folder(folder: Path, name: str) -> LanguageModel:
+    files = ModelFiles(folder)
+    from keras_hub.models import CausalLM, CausalLMPreprocessor
+
+    # The tokenizer is read first, on its own, so that an error can say which files to look at.
+    try:
+        preprocessor = CausalLMPreprocessor.from_preset(str(folder))
+    except Exception as error:
+        named = ", ".join(path.name for path in files.tokenizer)
+        raise ValueError(
+            f"the tokenizer of {folder} ({named}) does not load: {_brief(error)}"
+        ) from error
+    try:
+        files.check_fit()
+        with warnings.catch_warnings():
+            # Keras only warns about weights that it leaves at their random values.
+            warnings.filterwarnings("error", module=r"keras\.src\.saving")
+            causal_lm = CausalLM.from_preset(str(folder), preprocessor=preprocessor)
+    except Exception as error:
+        raise ValueError(
+            f"the model of {folder} ({files.descriptions}) does not load: {_brief(error)}"
+        ) from error
+    return LanguageModel(causal_lm, name, files.config.get("max_position_embeddings"))
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,104 @@
+"""The caches of KerasHub models that hold on to theirs: an array for each row."""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.models.model import Output
+
+_ROOM = 64  # tokens of the shortest cache; each longer one has twice the room
+
+
+class RowSteps:
+    """KerasHub's own step, row by row: it takes one position for all rows of a batch.
+
+    Slower than :class:`~logit_sampling.models.key_value_cache.Steps`, which not every model
+    supports.
+
+    Args:
+        causal_lm: a KerasHub `CausalLM` with `call_with_cache` and a cache that is one array.
+        shape: of its cache, [rows, layers, 2, length, heads, size].
+        dtype: of its cache.
+    """
+
+    def __init__(self, causal_lm: Any, shape: Sequence[int], dtype: Any) -> None:
+        import tensorflow as tf
+
+        own = weakref.ref(causal_lm)  # see `remembered`
+        self._shape, self._dtype = [1, *shape[1:3], None, *shape[4:]], dtype
+        signature = [
+            tf.TensorSpec([1, None], tf.int32),
+            tf.TensorSpec(self._shape, dtype),
+            tf.TensorSpec([], tf.int32),
+        ]
+
+        @tf.function(input_signature=signature)
+        def compiled(token_ids: Any, cache: Any, index: Any) -> tuple[Any, Any, Any]:
+            model: Any = own()
+            logits, hidden, cache = model.call_with_cache(token_ids, cache, index)
+            return tf.cast(logits, tf.float32), tf.cast(hidden, tf.float32), cache
+
+        self.function = compiled
+
+    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, "RowCaches"]:
+        """Read prompts; return what follows the last token of each, and the cache."""
+        import tensorflow as tf
+
+        empty = tf.zeros([n or _ROOM for n in self._shape], self._dtype)
+        rows = RowCaches(self, [(empty, 0)] * len(prompts))
+        outputs = [rows.feed(i, prompt) for i, prompt in enumerate(prompts)]
+        logits, hidden = zip(*outputs, strict=True)
+        return Output(
+            *(np.stack([part[-1:] for part in parts]) for parts in (logits, hidden))
+        ), rows
+
+
+class RowCaches:
+    """Rows of texts that the model has read.
+
+    Args:
+        steps: what runs the model.
+        rows: of each row the cache and how many tokens it holds.
+    """
+
+    def __init__(self, steps: RowSteps, rows: list[tuple[Any, int]]) -> None:
+        self._steps, self._rows = steps, rows
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """How many tokens each row holds."""
+        return np.array([length for _, length in self._rows])
+
+    def feed(
+        self, row: int, token_ids: Sequence[int] | np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Feed tokens to one row; return the logits and the hidden states after each."""
+        import tensorflow as tf
+
+        cache, length = self._rows[row]
+        room, end = cache.shape[3], length + len(token_ids)
+        while room < end:
+            room *= 2
+        cache = tf.pad(cache, [(0, (room - cache.shape[3]) * (axis == 3)) for axis in range(6)])
+        ids = np.array([token_ids], np.int32)
+        logits, hidden, cache = self._steps.function(ids, cache, length)
+        self._rows[row] = cache, end
+        return logits[0].numpy(), hidden[0].numpy()
+
+    def append(self, token_ids: np.ndarray) -> Output:
+        """Feed the next tokens of each row, [rows, columns]; return what follows each."""
+        logits, hidden = zip(*(self.feed(i, ids) for i, ids in enumerate(token_ids)), strict=True)
+        return Output(np.stack(logits), np.stack(hidden))
+
+    def drop(self, counts: np.ndarray) -> None:
+        """Forget the last `counts[i]` tokens of row `i`: what is behind them is not looked at."""
+        self._rows = [
+            (cache, length - int(count))
+            for (cache, length), count in zip(self._rows, counts, strict=True)
+        ]
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "RowCaches":
+        """Return the caches of `rows`."""
+        return RowCaches(self._steps, [self._rows[row] for row in rows])

@@ -1,0 +1,47 @@
+"""Reading texts that grow and shrink: what follows each is what a reading from scratch says."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from logit_sampling.decoding.search import TextReader
+from logit_sampling.models.keras_hub import as_model
+
+A, B = [7, 3, 1, 4, 1, 5], [2, 6]
+
+
+@pytest.mark.parametrize("name", ["tiny_llama", "function"])
+def test_texts_that_grow_and_shrink(name: str, request: pytest.FixtureRequest) -> None:
+    if name == "function":
+        table = np.random.default_rng(0).normal(size=(50, 50)).astype(np.float32)
+        # Logits that depend on the whole text, hidden states that show the last token.
+        model: Any = as_model(lambda ids: (np.cumsum(table[ids], axis=1), table[ids]))
+    else:
+        model = as_model(request.getfixturevalue(name))
+
+    def check(output: Any, texts: list[list[int]], columns: int) -> None:
+        assert output.logits.shape[1] >= columns
+        for row, text in enumerate(texts):
+            for back in range(min(columns, len(text))):
+                fresh, _ = model.prefill([text[: len(text) - back]])
+                np.testing.assert_allclose(
+                    output.logits[row, -1 - back], fresh.logits[0, 0], atol=1e-4
+                )
+                np.testing.assert_allclose(
+                    output.hidden[row, -1 - back], fresh.hidden[0, 0], atol=1e-4
+                )
+
+    reader = TextReader(model, [A, B, A])
+    check(reader.output, [A, B, A], 1)
+    for texts, columns in [
+        ([[*A, 9], [*B, 8, 8], [*A, 10]], 1),  # two columns: the last of A is read again
+        ([[*A, 9, 11, 12, 13, 14], [*B, 8, 8], [*A, 10, 1]], 1),  # more than B has
+        ([[*A, 9, 11, 12, 13, 14, 15], [*B, 8, 8, 1, 2, 3, 4, 5], [*A, 10, 1]], 1),
+        ([[*A, 9, 20], [*B, 21, 22], A[:2]], 9),  # other tokens, and a text of two
+        ([[*A, 9, 20, 30], [*B, 21, 22, 30, 31], [*A[:2], 30]], 1),
+    ]:
+        check(reader.read(texts, columns), texts, columns)
+    reader.select([1, 1, 0])
+    texts = [[*B, 21, 22, 30, 31, 40], [*B, 21, 22, 30, 31, 41], [*A, 9, 20, 30, 42]]
+    check(reader.read(texts), texts, 1)
