@@ -1,24 +1,104 @@
 """The sampler: a chain of transforms and one draw."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Never, Self
 
 import numpy as np
 
-from logit_sampling.chain import Chain
-from logit_sampling.distribution.arrays import all_to_numpy, in_graph
-from logit_sampling.distribution.intake import AUTOGRAPH_SKIPS, as_written, quietly, seeds_and_steps
+from logit_sampling.distribution.arrays import all_to_numpy, in_graph, to_numpy
+from logit_sampling.distribution.decorators import AUTOGRAPH_SKIPS, as_written, quietly
+from logit_sampling.distribution.intake import Intake, seeds_and_steps, take_in
+from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.random import row_seeds
 from logit_sampling.interop import Integrations
-from logit_sampling.stepping import Pending, State
-from logit_sampling.strategies.history import as_history, with_room
-from logit_sampling.strategies.transform import Transform
+from logit_sampling.strategies._history import as_history
+from logit_sampling.strategies.transform import Transform, go_on, start, states_of
 
 if TYPE_CHECKING:
     from logit_sampling.explain import Decode
 
 
-class Sampler(Chain, Integrations):
+class State(NamedTuple):
+    """What a sampler carries from one step to the next."""
+
+    seed: Any  # uint32 [batch, 2]: the two words of each row's seed
+    step: Any  # int32 [batch]: how many tokens each row holds, the position of the next
+    transforms: tuple[Any, ...]  # the state of each transform
+
+
+class Pending(NamedTuple):
+    """A step whose logits went through the chain, and whose tokens are not accepted yet.
+
+    Tokens and other numbers are arrays of the engine; ``restore`` gives them the caller's type.
+    """
+
+    transforms: tuple[Transform, ...]
+    taken: Intake
+    stages: tuple[Any, ...]  # as it came in, after each transform, and that of the draw
+    state: State
+    resting: Any = None  # bool [batch]: rows that take no part
+
+    def _distribution(self, stage: int) -> Distribution:
+        """Return the distribution after so many stages, of rows that may be looked at."""
+        distribution = self.stages[stage]
+        if self.resting is None or self.taken.symbolic:
+            return distribution
+        return distribution.force(np.where(self.resting, 0, -1))  # nothing raises for them
+
+    @quietly
+    def logits(self) -> Any:
+        """Return what the chain leaves: float [batch, vocab], -inf for a removed token."""
+        return self.stages[-1].dense()
+
+    @quietly
+    def draw(self) -> Any:
+        """Return a token for each row, int32 [batch]; -1 for a resting row.
+
+        Raises:
+            ValueError: in eager code, a row has nothing left to draw from.
+        """
+        distribution = self._distribution(-1)
+        ids = distribution.draw()
+        return ids if self.resting is None else distribution.xp.where(self.resting, -1, ids)
+
+    @quietly
+    def log_prob(self, ids: Any) -> Any:
+        """Return the log-probability of each token in the distribution of the draw, [batch]."""
+        return self._distribution(-1).log_prob(ids)
+
+    @quietly
+    def accept(self, ids: Any) -> State:
+        """Return the state after ``ids``, int32 [batch], -1 for a resting row."""
+        seed, step, states = self.state
+        updated = tuple(
+            go_on(transform, own, ids, self._distribution(i))
+            for i, (transform, own) in enumerate(zip(self.transforms, states, strict=True))
+        )
+        following = step + 1
+        if self.resting is not None:
+            following = self.stages[0].xp.where(self.resting, step, following)
+        return State(seed, following, updated)
+
+    def select(self, rows: Sequence[int]) -> "Pending":
+        """Return the step of some rows, which may be repeated or reordered; in eager code alone."""
+        places = np.asarray(rows, np.intp)
+        seed, step, states = self.state
+        own = (t.select(s, places) for t, s in zip(self.transforms, states, strict=True))
+        return self._replace(
+            stages=tuple(stage.select(rows) for stage in self.stages),
+            state=State(seed[places], step[places], tuple(own)),
+            resting=None if self.resting is None else self.resting[places],
+        )
+
+    def restore(self, result: Any) -> Any:
+        """Return a result in the array type of the logits, without a batch axis of ours."""
+        return self.taken.restore(result)
+
+
+class Sampler(Integrations):
     """Logits in, token ids out: transforms applied left to right, then one draw.
 
     Equal logits, seed and step give the same token in any batch, on any engine and in any process.
@@ -42,6 +122,38 @@ class Sampler(Chain, Integrations):
         >>> int(sampler(logits, seed=7))
         1
     """
+
+    def __init__(self, *transforms: Transform, **params: Never) -> None:
+        if params:
+            raise ValueError(
+                f"a sampler takes transforms such as TopK(50), got {', '.join(params)} by name; "
+                "Sampler.from_params(...) takes settings by their names"
+            )
+        for transform in transforms:
+            if not isinstance(transform, Transform):
+                raise ValueError(
+                    f"a sampler takes transforms such as TopK(50), got {transform!r}; pass several "
+                    "as separate arguments, and put the class's parameters in parentheses"
+                )
+        self._transforms = transforms
+        # What a call need not ask again.
+        self._tensors = tuple(tensor for t in transforms for tensor in t.tensors())
+        self._fitted = tuple(
+            t for t in transforms if t.per_row() or t.tensors() or t.token_ids_named()
+        )
+        self._stateless = all(type(t).init is Transform.init for t in transforms)
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """The chain, in the order in which it is applied."""
+        return self._transforms
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the chain as data that JSON can hold."""
+        return {
+            "name": type(self).__name__,
+            "transforms": [t.get_config() for t in self._transforms],
+        }
 
     @classmethod
     @as_written
@@ -83,6 +195,19 @@ class Sampler(Chain, Integrations):
 
         return cls(*chain_of(params, order, defaults))
 
+    @staticmethod
+    def from_config(config: dict[str, Any]) -> "Sampler":
+        """Return the sampler that ``get_config`` described.
+
+        Raises:
+            ValueError: an unknown name or parameter, or a value out of range.
+        """
+        classes = {"Sampler": Sampler, "Greedy": Greedy}
+        match config:
+            case {"name": "Sampler" | "Greedy" as name, "transforms": list(chain)}:
+                return classes[name](*(Transform.from_config(c) for c in chain))
+        raise ValueError(f"no configuration of a Sampler or Greedy: {config!r}")
+
     @quietly
     def __call__(
         self,
@@ -117,8 +242,67 @@ class Sampler(Chain, Integrations):
                 token above -inf; a seed, step or history for another number of rows.
         """
         taken, states = self._take_in(logits, history, prompt_length, seed, step)
-        scores = taken.scores.seeded(*seeds_and_steps(seed, step, taken))
-        return taken.restore(self._act(scores, states).draw())
+        distribution = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
+        return taken.restore(self._act(distribution, states).draw())
+
+    @as_written
+    @quietly
+    def probabilities(
+        self,
+        logits: Any,
+        *,
+        history: Any = None,
+        prompt_length: Any = 0,
+        seed: int | Sequence[int] | None = None,
+        step: Any = 0,
+    ) -> Any:
+        """Return the distribution of the draw, float32 of the shape of the logits; rows sum to 1.
+
+        Arguments and errors are those of a sampler's call. Only a transform that tosses a coin
+        (``XTC``) looks at ``seed`` and ``step``; without a seed the result is the mixture over its
+        outcomes.
+        """
+        taken, states = self._take_in(logits, history, prompt_length, seed, step)
+        outcomes = self._outcomes(taken, states, seed, step)
+        weighted = [(weight, left.probabilities()) for weight, left in outcomes]
+        return taken.restore(mixture(taken.distribution.xp, weighted))
+
+    @as_written
+    @quietly
+    def log_prob(
+        self,
+        logits: Any,
+        ids: Any,
+        *,
+        history: Any = None,
+        prompt_length: Any = 0,
+        seed: int | Sequence[int] | None = None,
+        step: Any = 0,
+    ) -> Any:
+        """Return the log-probability of token ids, float32, in nats; -inf for a removed token.
+
+        Args:
+            logits: as in a call.
+            ids: token ids, int, of shape ``logits.shape[:-1]``.
+            history: as in a call.
+            prompt_length: as in a call.
+            seed: as for ``probabilities``.
+            step: the same.
+
+        Raises:
+            ValueError: as in a call; an id outside the vocabulary, or ids of another shape.
+        """
+        taken, states = self._take_in(logits, history, prompt_length, seed, step, ids)
+        if not taken.symbolic:
+            ids, wanted = to_numpy(ids), (taken.rows,) if taken.batched else ()
+            if ids.dtype.kind not in "iu" or ids.shape != wanted:
+                raise ValueError(
+                    f"ids must be integers of shape {wanted}, one for each row of logits; got "
+                    f"{ids.dtype.name} of shape {ids.shape}"
+                )
+        outcomes = self._outcomes(taken, states, seed, step)
+        weighted = [(weight, left.log_prob(ids)) for weight, left in outcomes]
+        return taken.restore(log_mixture(taken.distribution.xp, weighted))
 
     @as_written
     @quietly
@@ -170,8 +354,8 @@ class Sampler(Chain, Integrations):
                 "in eager code, outside tf.function and jax.jit"
             )
         taken, states = self._take_in(logits, history, prompt_length, seed, step)
-        check_arguments(top, decode, taken.scores.vocabulary)
-        seeded = taken.scores.seeded(*seeds_and_steps(seed, step, taken))
+        check_arguments(top, decode, taken.distribution.vocab_size)
+        seeded = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
         passed = list(self._stages(seeded, states))
         selector = f"{type(self).__name__}()"
         rows = explain_rows(passed, self._transforms, selector, seed is not None, top, decode)
@@ -215,8 +399,9 @@ class Sampler(Chain, Integrations):
         history = as_history(prompt_ids)
         symbolic = in_graph(history, seed, *self._tensors)
         room = 1024 if max_new_tokens is None else max_new_tokens
-        spacious = with_room(history, room)
-        states = tuple(t.init(spacious, vocab_size) for t in self._transforms)
+        for transform in self._transforms:
+            transform.check_vocabulary(vocab_size)
+        states = tuple(start(t, history, None, vocab_size, room) for t in self._transforms)
         if symbolic:
             from logit_sampling.distribution import tensors
 
@@ -268,21 +453,67 @@ class Sampler(Chain, Integrations):
             raise ValueError(f"the state holds {held} rows, logits have {taken.rows}")
         if not taken.symbolic:  # the state may come out of a compiled function
             state = all_to_numpy(state)
-        stages = tuple(self._stages(taken.scores.seeded(state.seed, state.step), state.transforms))
+        stages = tuple(
+            self._stages(taken.distribution.seeded(state.seed, state.step), state.transforms)
+        )
         return Pending(self._transforms, taken, stages, state, resting)
 
-    @staticmethod
-    def from_config(config: dict[str, Any]) -> "Sampler":
-        """Return the sampler that ``get_config`` described.
+    def _take_in(
+        self, logits: Any, history: Any, prompt_length: Any, *others: Any
+    ) -> tuple[Any, list[Any]]:
+        taken = self._admit(logits, history, prompt_length, *others)
+        if history is None and self._stateless and type(prompt_length) is int and not prompt_length:
+            return taken, [()] * len(self._transforms)
+        return states_of(self._transforms, taken, history, prompt_length)
 
-        Raises:
-            ValueError: an unknown name or parameter, or a value out of range.
-        """
-        classes = {"Sampler": Sampler, "Greedy": Greedy}
-        match config:
-            case {"name": "Sampler" | "Greedy" as name, "transforms": list(chain)}:
-                return classes[name](*(Transform.from_config(c) for c in chain))
-        raise ValueError(f"no configuration of a Sampler or Greedy: {config!r}")
+    def _admit(self, logits: Any, *others: Any) -> Intake:
+        """Take in logits whose rows the parameters fit."""
+        taken = take_in(logits, *others, *self._tensors)
+        for transform in self._fitted:
+            taken = transform.admit(taken)
+        return taken
+
+    def _stages(self, distribution: Distribution, states: Sequence[Any]) -> Iterator[Distribution]:
+        """Yield the distribution as it came in, after each transform, and that of the draw."""
+        yield distribution
+        for transform, state in zip(self._transforms, states, strict=True):
+            distribution = transform.apply(distribution, state)
+            yield distribution
+        yield self._finish(distribution)
+
+    def _act(self, distribution: Distribution, states: Sequence[Any]) -> Distribution:
+        for transform, state in zip(self._transforms, states, strict=True):
+            distribution = transform.apply(distribution, state)
+        return self._finish(distribution)
+
+    def _finish(self, distribution: Distribution) -> Distribution:
+        return distribution
+
+    def _outcomes(
+        self, taken: Any, states: Sequence[Any], seed: Any, step: Any
+    ) -> list[tuple[Any, Any]]:
+        """Return what the chain leaves for each way the coins may fall, and how likely that is."""
+        tossing = [t.chance() for t in self._transforms if t.chance() is not None]
+        chances = [taken.distribution.per_row(chance) for chance in tossing]
+        if not chances:
+            return [(1.0, self._act(taken.distribution, states))]
+        if seed is not None:
+            distribution = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
+            return [(1.0, self._act(distribution, states))]
+        falls = itertools.product((True, False), repeat=len(chances))
+        return [
+            (chance_of(coins, chances), self._act(taken.distribution.fixed(coins), states))
+            for coins in falls
+        ]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._transforms))})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other._transforms == self._transforms
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._transforms))
 
 
 class Greedy(Sampler):
@@ -296,8 +527,32 @@ class Greedy(Sampler):
         array([0., 1., 0.], dtype=float32)
     """
 
-    def _finish(self, scores: Any) -> Any:
-        return scores.scale(0)
+    def _finish(self, distribution: Distribution) -> Distribution:
+        return distribution.scale(0)
 
 
 setattr(Sampler, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up on the object
+
+
+def chance_of(coins: tuple[bool, ...], chances: list[Any]) -> Any:
+    """Return how likely the coins fall so, for chances [batch] each."""
+    return math.prod(c if coin else 1 - c for coin, c in zip(coins, chances, strict=True))
+
+
+def mixture(xp: Any, weighted: list[tuple[Any, Any]]) -> Any:
+    """Return the sum of distributions, float32 [batch, vocab], weighted by [batch].
+
+    ``xp`` are functions on the arrays, ``numpy`` or ``keras.ops``.
+    """
+    if len(weighted) == 1:
+        return weighted[0][1]
+    return sum(xp.array(w[:, None], dtype="float32") * rows for w, rows in weighted)
+
+
+def log_mixture(xp: Any, weighted: list[tuple[Any, Any]]) -> Any:
+    """Return the log of the weighted sum, from log-probabilities, float32 [batch]."""
+    if len(weighted) == 1:
+        return weighted[0][1]
+    with np.errstate(divide="ignore"):
+        logs = [xp.array(xp.log(w), dtype="float32") + log_prob for w, log_prob in weighted]
+    return functools.reduce(xp.logaddexp, logs)

@@ -14,11 +14,15 @@ from logit_sampling.settings import STRATEGIES, SYSTEMS
 
 _HEADING = re.compile(r"^(Args|Returns|Raises|Source|Example|Attributes):$", re.MULTILINE)
 _GROUPS = {
-    "dry": "penalties",
-    "floors": "truncation",
-    "sampler": "choice",
-    "sequences": "constraints",
+    "choice": "Greedy",
+    "scaling": "DynamicTemperature Temperature",
+    "truncation": "Epsilon Eta MinP PLess TopA TopH TopK TopNSigma TopP Typical XTC",
+    "penalties": "DRY FrequencyPenalty NoRepeatNGram PresencePenalty RepetitionPenalty",
+    "constraints": "AllowTokens BadWords ForcedTokens LengthDecay LogitBias MinNewTokens "
+    "SequenceBias SuppressTokens",
+    "adaptive": "AdaptiveP Mirostat",
 }
+_GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names.split()}
 _ORDER = (
     "choice",
     "scaling",
@@ -30,7 +34,7 @@ _ORDER = (
     "watermark",
     "grammar",
 )
-_BASES = ("Transform", "ScoreTransform")
+_BASES = ("Transform", "Strategy")
 _UNBOUNDED = 2**30  # a bound that only keeps a count in its integer type
 
 
@@ -118,13 +122,13 @@ def _folded(name: str) -> str:
 def _entry(cls: type) -> Entry:
     sections = _sections(inspect.getdoc(cls) or "")
     summary, _, details = sections[""].partition("\n\n")
-    group = cls.__module__.rpartition(".")[2]
+    group = _GROUP_OF.get(cls.__name__, cls.__name__.lower())
     texts = _arguments(sections.get("Args", ""))
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
     takes = [strategy for strategy in STRATEGIES if strategy.transform == cls.__name__]
     return Entry(
         name=cls.__name__,
-        group=_GROUPS.get(group, group),
+        group=group,
         summary=_joined(summary),
         details=details,
         parameters=tuple(

@@ -22,7 +22,7 @@ from logit_sampling.decoding.search import (
 from logit_sampling.decoding.text_row import Row
 from logit_sampling.distribution.checks import check_count, check_flag, check_real
 from logit_sampling.distribution.row import Row as Scores
-from logit_sampling.stepping import State
+from logit_sampling.sampler import State
 
 if TYPE_CHECKING:
     from logit_sampling.generation.request import Request
@@ -217,7 +217,7 @@ class _Hunt:
         for place, (beam, left) in enumerate(zip(group.live, pending.stages[-1].rows, strict=True)):
             if left.empty:  # nothing can follow this beam
                 continue
-            for token, log_prob in zip(*(a.tolist() for a in left.leaders(enough)), strict=True):
+            for token, log_prob in zip(*(a.tolist() for a in left.candidates(enough)), strict=True):
                 total = beam.total + log_prob
                 order = (penalty * taken[token] - total, place, token)
                 candidates.append((order, total, log_prob))

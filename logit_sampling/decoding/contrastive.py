@@ -99,7 +99,7 @@ class ContrastiveSearch:
             keep((yield from writer.able(step, active)))
             if not active:
                 return
-            leaders = [step.sampler(i).leaders(tries) for i in active]
+            leaders = [step.sampler(i).candidates(tries) for i in active]
             # Where fewer are left, the first are read twice.
             texts = [
                 [*rows[i].prompt, *rows[i].ids, token]

@@ -9,11 +9,10 @@ import numpy as np
 
 from logit_sampling.decoding.drawing import select_rows
 from logit_sampling.decoding.text_row import Alternatives, Row
-from logit_sampling.distribution.eager_batch import uniforms
+from logit_sampling.distribution.eager import uniforms
 from logit_sampling.distribution.row import Row as Scores
 from logit_sampling.models.model import Model, Output
-from logit_sampling.sampler import Greedy, Sampler
-from logit_sampling.stepping import Pending, State
+from logit_sampling.sampler import Greedy, Pending, Sampler, State
 
 if TYPE_CHECKING:
     from logit_sampling.generation.request import Request
@@ -211,7 +210,7 @@ def most_likely(scores: Scores, count: int) -> Alternatives | None:
     """Return the ``count`` likeliest tokens and their log-probabilities; None if ``count`` is 0."""
     if not count:
         return None
-    ids, log_probs = scores.leaders(count)
+    ids, log_probs = scores.candidates(count)
     return list(zip(ids.tolist(), log_probs.tolist(), strict=True))
 
 

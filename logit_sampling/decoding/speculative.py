@@ -14,7 +14,7 @@ from logit_sampling.distribution.weights import find
 from logit_sampling.generation.arguments import check_at_least
 from logit_sampling.models.keras_hub import as_model
 from logit_sampling.models.tokenizers import token_count
-from logit_sampling.stepping import State
+from logit_sampling.sampler import State
 
 if TYPE_CHECKING:
     from logit_sampling.generation.request import Request
@@ -211,7 +211,7 @@ def _chance(scores: Scores, token: int) -> float:
 def _replacement(p: Scores, q: Scores, vocabulary: int, uniform: float) -> int:
     """Draw from what ``p`` has more than ``q``."""
     ids = np.arange(vocabulary) if p.ids is None else p.ids
-    own, other = (scores.masses.of() / scores.masses.total for scores in (p, q))
+    own, other = (scores.weights.of() / scores.weights.total for scores in (p, q))
     excess = np.maximum(own - q.spread(other, vocabulary, 0.0)[ids], 0.0)
     return int(ids[find(excess if excess.any() else own, uniform)[0]])
 

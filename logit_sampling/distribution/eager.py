@@ -1,118 +1,189 @@
-"""The eager engine: NumPy arrays, one row at a time (see ``numpy_row``)."""
+"""The distribution in eager code: NumPy arrays, one row at a time (see ``row``)."""
 
 import math
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from logit_sampling.distribution.arrays import to_numpy
-from logit_sampling.distribution.eager_batch import Batch
-from logit_sampling.distribution.rounding import AT_A_COIN, AT_AN_ENTROPY
+from logit_sampling.distribution.checks import check_returned
+from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.distribution.random import MANY, threefry
 from logit_sampling.distribution.row import Row
 
 
-class Scores(Batch):
-    """The rows of a batch on their way through a chain.
+def uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
+    """Return a number in [0, 1) for each row, a multiple of 2**-53.
 
-    What the strategies call is the same on every engine. An argument or result "[batch]" is an
-    array of the engine's kind; an argument may also be one number for all rows. Log-masses are
-    relative to the greatest of the row, at the current temperature.
+    ``seeds`` and ``steps`` are uint32 [batch, 2] and int [batch], or lists of Python integers.
+    """
+    if len(seeds) > MANY:
+        seeds, steps = np.asarray(seeds, np.uint32), np.asarray(steps)
+        counter = (steps.astype(np.uint32), np.uint32(stream))
+        high, low = threefry((seeds[:, 0], seeds[:, 1]), counter)
+        return ((high >> 5) * 2.0**-27 + (low >> 6) * 2.0**-53).tolist()
+    if isinstance(seeds, np.ndarray):
+        seeds, steps = seeds.tolist(), steps.tolist()
+    words = (threefry(key, (step, stream)) for key, step in zip(seeds, steps, strict=True))
+    return [(high >> 5) * 2.0**-27 + (low >> 6) * 2.0**-53 for high, low in words]
+
+
+class EagerDistribution(Distribution):
+    """The rows of a batch, each a ``Row`` of what is left of it.
+
+    The methods without a docstring are those of ``Distribution``.
     """
 
-    __slots__ = ()
+    __slots__ = ("coins_tossed", "forced", "rows", "seeds", "steps", "vocab_size")
 
-    def scale(self, temperature: Any) -> Self:
-        """Divide by ``temperature``; 0 keeps the first in order."""
-        return self._each(Row.scale, temperature)
+    xp: ClassVar[Any] = np
 
-    def top_k(self, k: Any) -> Self:
-        """Keep the first ``k``."""
-        return self._each(Row.top_k, k)
+    def __init__(
+        self,
+        rows: tuple[Row, ...],
+        vocab_size: int,
+        seeds: Any = None,
+        steps: Any = None,
+        coins_tossed: int = 0,
+        forced: tuple[bool, ...] = (),
+    ) -> None:
+        self.rows, self.vocab_size = rows, vocab_size
+        self.seeds, self.steps = seeds, steps  # see uniforms
+        self.coins_tossed = coins_tossed
+        self.forced = forced  # how the next coins fall
 
-    def top_p(self, p: Any) -> Self:
-        """Keep the shortest prefix whose mass reaches ``p``."""
-        return self._each(Row.top_p, p)
+    @classmethod
+    def of(cls, logits: np.ndarray) -> Self:
+        """Take in logits, float [batch, vocab]; NaN raises when a row is looked at."""
+        return cls(_rows(logits), logits.shape[-1])
 
-    def above(self, log_ratio: Any) -> Self:
-        """Keep what has a log-mass of at least ``log_ratio``, and the greatest."""
-        return self._each(Row.above, log_ratio)
+    def select(self, rows: Sequence[int]) -> Self:
+        """Return some rows, for what needs no random numbers."""
+        return type(self)(tuple([self.rows[row] for row in rows]), self.vocab_size)
+
+    def _with(self, rows: tuple[Row, ...]) -> Self:
+        return type(self)(
+            rows, self.vocab_size, self.seeds, self.steps, self.coins_tossed, self.forced
+        )
+
+    def _each(self, method: Callable[..., Row], *parameters: Any) -> Self:
+        """Call ``method(row, *parameters)`` for each row, with its own number of each parameter."""
+        if not any(isinstance(p, (tuple, np.ndarray)) for p in parameters):
+            return self._with(tuple([method(row, *parameters) for row in self.rows]))
+        lists = (self.per_row(parameter).tolist() for parameter in parameters)
+        return self._with(tuple(method(*given) for given in zip(self.rows, *lists, strict=True)))
+
+    # What can be measured.
+
+    def per_row(self, parameter: Any) -> np.ndarray:
+        return np.broadcast_to(np.asarray(parameter), (len(self.rows),))
+
+    def _measure(self, of_row: Callable[[Row], float]) -> np.ndarray:
+        return np.asarray([0.0 if row.empty else of_row(row) for row in self.rows], np.float64)
+
+    def count(self) -> np.ndarray:
+        return self._measure(lambda row: float(np.count_nonzero(row.values > -np.inf)))
+
+    def log_total(self) -> np.ndarray:
+        return self._measure(lambda row: row.weights.log_total)
+
+    def mean_log_weight(self) -> np.ndarray:
+        return self._measure(lambda row: row.weights.mean_log())
+
+    def entropy(self) -> np.ndarray:
+        return self._measure(lambda row: row.weights.entropy())
+
+    def log_collision(self) -> np.ndarray:
+        return self._measure(lambda row: row.weights.log_collision())
+
+    def std(self) -> np.ndarray:
+        return self._measure(lambda row: row.weights.std())
+
+    def top_log_probs(self, count: int) -> np.ndarray:
+        none = np.full(count, -np.inf)
+        rows = [none if row.empty else row.top_log_probs(count) for row in self.rows]
+        return np.asarray(rows).reshape(-1, count)
+
+    def tolerance(self, log_weight: Any) -> np.ndarray:
+        pairs = zip(self.rows, self.per_row(log_weight).tolist(), strict=True)
+        return np.asarray([row.tolerance(own) for row, own in pairs], np.float64)
+
+    # What keeps some tokens.
+
+    def top(self, k: Any) -> Self:
+        return self._each(Row.top, k)
+
+    def reach(self, p: Any, key: Callable[..., Any] | None = None, *parameters: Any) -> Self:
+        if key is None:
+            return self._each(Row.reach, p)
+
+        def cut(row: Row, p: float, *own: float) -> Row:
+            return row.reach(p, lambda log_weights: key(log_weights, *own))
+
+        return self._each(cut, p, *parameters)
+
+    def prefix(self, wanted: Callable[..., Any], *parameters: Any) -> Self:
+        def cut(row: Row, *own: float) -> Row:
+            if row.empty:
+                return row
+            return row.prefix(lambda *sums: wanted(*sums, *own), with_terms=True)
+
+        return self._each(cut, *parameters)
+
+    def at_least(self, log_weight: Any) -> Self:
+        return self._each(Row.at_least, log_weight)
 
     def within(self, distance: Any) -> Self:
-        """Keep what is at most ``distance``, of logits as they came in, below the greatest."""
         return self._each(Row.within, distance)
 
-    def typical(self, p: Any) -> Self:
-        """Keep the likeliest typical tokens that reach ``p``: by distance from the entropy."""
+    def drop_last(self) -> Self:
+        return self._each(Row.drop_last)
 
-        def cut(row: Row, p: float) -> Row:
-            if p == 1 or row.empty:
+    def without(self, other: Self, where: Any) -> Self:
+        given = zip(self.rows, other.rows, self.per_row(where).tolist(), strict=True)
+        return self._with(tuple(row.without(own) if here else row for row, own, here in given))
+
+    def only(self, token_ids: tuple[int, ...]) -> Self:
+        def cut(row: Row) -> Row:
+            row.look_for_nan()  # also in what is removed
+            ids = np.asarray(sorted({t for t in token_ids if t < self.vocab_size}), np.intp)
+            if row.ids is not None:
+                ids = np.flatnonzero(np.isin(row.ids, ids))
+            if not ids.size:
+                return row.with_values(np.full_like(row.values, -np.inf))
+            return row.keep(ids)
+
+        return self._each(cut)
+
+    def force(self, token_ids: Any) -> Self:
+        def one(row: Row, token: int) -> Row:
+            row.look_for_nan()  # also in what is removed
+            if token < 0:
                 return row
-            if math.isinf(row.peak):  # all of them equally typical
-                return row.top_p(p)
-            # The logit of a token whose surprise is the entropy; of two that are equally far from
-            # it on paper the likelier is first.
-            typical = row.peak + row.temperature * row.masses.mean_log()
-            slack = row.epsilon * max(abs(row.peak), abs(typical))
+            return Row(np.zeros(1, row.values.dtype), np.asarray([token]), 0.0)
 
-            def closeness(values: np.ndarray) -> np.ndarray:
-                key = np.subtract(typical + slack, values, dtype=values.dtype)
-                np.minimum(key, values - values.dtype.type(typical), out=key)
-                return np.minimum(key, 0, out=key)
+        return self._each(one, token_ids)
 
-            kept = row.prefix_of_leaders(p * row.masses.total, 0.0, closeness)
-            return kept or row.prefix(row.short_of(p), closeness)
+    # What changes logits.
 
-        return self._each(cut, p)
+    def scale(self, temperature: Any) -> Self:
+        return self._each(Row.scale, temperature)
 
-    def entropy_prefix(self, bound: Any, renormalize: bool) -> Self:
-        """Keep the longest prefix whose entropy is at most ``bound`` nats (see ``TopH``)."""
+    def map(self, function: Callable[..., Any], *parameters: Any) -> Self:
+        def change(row: Row, *own: float) -> Row:
+            return row.map(lambda log_weights: function(log_weights, *own))
 
-        def cut(row: Row, bound: float) -> Row:
-            if bound == math.inf or row.empty:
-                return row
-            total, log_total = row.masses.total, row.masses.log_total
-            limit = bound * (1 + AT_AN_ENTROPY)
+        return self._each(change, *parameters)
 
-            def wanted(before: Any, terms: Any, mass: Any, term: Any) -> Any:
-                mass, term = before + mass, terms + term
-                if renormalize:
-                    some = np.where(mass > 0, mass, 1.0)  # without a mass there is no term
-                    return np.log(some) - term / some <= limit
-                return (mass * log_total - term) / total <= limit
+    def add(self, amount: Any, chosen: Callable[..., Any], *integers: Any) -> Self:
+        def change(row: Row, amount: float, *own: int) -> Row:
+            return row.add(amount, lambda token_ids: chosen(token_ids, *own))
 
-            return row.prefix(wanted, with_terms=True)
+        return self._each(change, amount, *integers)
 
-        return self._each(cut, bound)
-
-    def drop_top_choices(self, log_threshold: Any, chosen: Any, protected: tuple[int, ...]) -> Self:
-        """Where ``chosen``, remove what has at least that log-mass but the last (see ``XTC``)."""
-
-        def cut(row: Row, log_threshold: float, chosen: bool) -> Row:
-            if row.empty or not chosen or log_threshold > AT_A_COIN:
-                return row
-            over = row.near(-row.temperature * log_threshold)
-            over &= row.values > -math.inf  # a masked token is no choice
-            places = np.flatnonzero(over)
-            values = row.values[places]
-            places = np.delete(places, np.flatnonzero(values == values.min())[-1])
-            if protected:
-                ids = places if row.ids is None else row.ids[places]
-                places = places[np.isin(ids, protected, invert=True)]
-            return row.without(places)
-
-        return self._each(cut, log_threshold, chosen)
-
-    def adjust(self, tokens: Any, change: Callable[[Any], Any]) -> Self:
-        """Change the logits of some tokens only.
-
-        Args:
-            tokens: int [batch, n], each id once in a row; -1 is none, and none are ids beyond the
-                vocabulary.
-            change: gets their logits, the widest float [batch, n] (-inf for none), and returns the
-                new ones; what is finite stays so, at the limit of the logits' dtype.
-        """
-        tokens = np.broadcast_to(np.asarray(tokens), (len(self.rows), np.shape(tokens)[-1]))
+    def adjust(self, token_ids: Any, change: Callable[[Any], Any]) -> Self:
+        tokens = np.broadcast_to(np.asarray(token_ids), (len(self.rows), np.shape(token_ids)[-1]))
         if tokens.size == 0:
             return self
         pairs = list(zip(self.rows, tokens, strict=True))
@@ -122,43 +193,41 @@ class Scores(Batch):
             tuple(row.change(own, n) for (row, own), n in zip(pairs, new, strict=True))
         )
 
-    def lower(self, tokens: Any, levels: Any, amount: Callable, *parameters: Any) -> Self:
-        """Lower the logits of some tokens by what belongs to the greatest of their levels.
-
-        Args:
-            tokens: int [batch, n], -1 for none; an id may occur again.
-            levels: int [batch, n], at least 0.
-            amount: ``amount(level, *parameters)`` is how much, at least 0 and increasing.
-        """
+    def lower(self, token_ids: Any, amounts: Any) -> Self:
         most = np.finfo(np.float64).max
 
-        def cut(row: Row, own: np.ndarray, level: np.ndarray, *given: float) -> Row:
-            listed = np.flatnonzero((own >= 0) & (own < self.vocabulary))
+        def cut(row: Row, own: np.ndarray, amount: np.ndarray) -> Row:
+            listed = np.flatnonzero((own >= 0) & (own < self.vocab_size))
             if not listed.size:
                 return row
-            own, marked = own[listed], np.zeros(self.vocabulary, bool)
-            marked[own] = True
-            ids, greatest = np.flatnonzero(marked), np.empty(self.vocabulary, np.int32)
-            greatest[ids] = 0
-            np.maximum.at(greatest, own, level[listed])
-            amounts = np.minimum(amount(greatest[ids], *given), most)
+            ids, group = np.unique(own[listed], return_inverse=True)
+            greatest = np.zeros(ids.size)
+            np.maximum.at(greatest, group, np.minimum(amount[listed], most))
             logits = row.logits_of(ids)
             # What is finite stays so.
-            return row.change(ids, np.maximum(logits - amounts, np.minimum(logits, -most)))
+            return row.change(ids, np.maximum(logits - greatest, np.minimum(logits, -most)))
 
-        lists = (self.numbers(parameter).tolist() for parameter in parameters)
-        return self._with(tuple(map(cut, self.rows, tokens, levels, *lists)))
+        return self._with(tuple(map(cut, self.rows, token_ids, amounts)))
+
+    # What belongs to a step.
+
+    def toss(self, probability: Any) -> tuple[np.ndarray, Self]:
+        count, tossed = len(self.rows), self.coins_tossed + 1
+        after = type(self)(
+            self.rows, self.vocab_size, self.seeds, self.steps, tossed, self.forced[1:]
+        )
+        if self.forced:
+            return np.full(count, self.forced[0]), after
+        if self.seeds is None:
+            numbers = np.random.default_rng().random(count)
+        else:
+            numbers = np.asarray(uniforms(self.seeds, self.steps, tossed))
+        return numbers < self.per_row(probability), after
 
     def own(self, array: Any) -> np.ndarray:
-        """Return an integer array as one of this engine."""
         return to_numpy(array)
 
     def without_rows(self, lost: np.ndarray) -> Self:
-        """Go on without the distribution of the rows that are ``lost``, bool [batch].
-
-        Raises:
-            ValueError: there are any; in a compiled graph they give the id -1.
-        """
         if lost.any():
             raise ValueError(
                 f"row {np.flatnonzero(lost)[0]} had more tokens in a compiled function than its "
@@ -166,57 +235,59 @@ class Scores(Batch):
             )
         return self
 
-    def only(self, tokens: tuple[int, ...]) -> Self:
-        """Remove all tokens but these."""
+    def replaced(self, logits: Any, source: str) -> Self:
+        array, shape = to_numpy(logits), (len(self.rows), self.vocab_size)
+        check_returned(array, shape, source)
+        dtype = self.rows[0].values.dtype if self.rows else np.float32
+        return self._with(_rows(array.astype(dtype, copy=False)))
 
-        def cut(row: Row) -> Row:
-            row.look_for_nan()  # also in what is removed
-            ids = np.asarray(sorted({t for t in tokens if t < self.vocabulary}), np.intp)
-            if row.ids is not None:
-                ids = np.flatnonzero(np.isin(row.ids, ids))
-            if not ids.size:
-                return row.with_values(np.full_like(row.values, -np.inf))
-            return row.keep(ids)
+    def seeded(self, seeds: Any, steps: Any) -> Self:
+        return type(self)(self.rows, self.vocab_size, seeds, steps)
 
-        return self._with(tuple(map(cut, self.rows)))
+    def fixed(self, coins: tuple[bool, ...]) -> Self:
+        return type(self)(self.rows, self.vocab_size, forced=coins)
 
-    def force(self, tokens: Any) -> Self:
-        """Leave one token, with logit 0, in each row; -1 leaves the row as it is."""
+    # What comes out.
 
-        def one(row: Row, token: int) -> Row:
-            row.look_for_nan()  # also in what is removed
-            if token < 0:
-                return row
-            return Row(np.zeros(1, row.values.dtype), np.asarray([token]), 0.0)
+    def dense(self) -> np.ndarray:
+        for row in self.rows:
+            row.look_for_nan()
+        return self._stack([r.spread(r.scaled(), self.vocab_size, -np.inf) for r in self.rows])
 
-        return self._each(one, tokens)
+    def probabilities(self) -> np.ndarray:
+        self._check_survivors()
+        return self._stack(
+            [r.spread(r.weights.probabilities(), self.vocab_size, 0) for r in self.rows]
+        )
 
-    def mapped(self, function: Callable[..., Any], *parameters: Any) -> Self:
-        """Give each token above -inf the logit ``function(probability, *parameters)``."""
+    def log_prob(self, token_ids: Any) -> np.ndarray:
+        self._check_survivors()
+        ids = self.per_row(token_ids).tolist()
+        for row, token in enumerate(ids):
+            if not 0 <= token < self.vocab_size:
+                raise ValueError(f"id {token} in row {row} is not in [0, {self.vocab_size})")
+        pairs = zip(self.rows, ids, strict=True)
+        return np.asarray([row.log_prob(token) for row, token in pairs]).astype(np.float32)
 
-        def change(row: Row, *own: float) -> Row:
-            if row.empty:
-                return row
-            new = np.empty_like(row.values)
-            for part in row.masses.parts(16):  # a function may hold several arrays
-                probability = row.masses.of(part)
-                probability /= row.masses.total
-                new[part] = function(probability, *own)
-            new[row.values == -np.inf] = -np.inf
-            return row.with_values(new)
+    def draw(self) -> np.ndarray:
+        self._check_survivors()
+        if self.rows and all(row.ids is not None and row.values.size == 1 for row in self.rows):
+            return np.concatenate([row.ids for row in self.rows]).astype(np.int32)
+        drawn = map(Row.draw, self.rows, uniforms(self.seeds, self.steps, 0))
+        return np.asarray(list(drawn), np.int32)
 
-        return self._each(change, *parameters)
+    def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
+        return np.stack(rows) if rows else np.empty((0, self.vocab_size), np.float32)
 
-    def raised(self, chosen: Callable[..., Any], by: Any, *integers: Any) -> Self:
-        """Add ``by`` to the logits of some tokens.
+    def _check_survivors(self) -> None:
+        for index, row in enumerate(self.rows):
+            if row.peak == -math.inf:
+                raise ValueError(
+                    f"every token of row {index} is at -inf: nothing is left to draw from"
+                )
 
-        Args:
-            chosen: ``chosen(ids, *integers)`` tells which, bool; all are uint32.
-            by: at least 0, one number or [batch].
-            *integers: one number or [batch] each.
-        """
 
-        def change(row: Row, by: float, *own: int) -> Row:
-            return row.raised(lambda ids: chosen(ids, *own), by)
-
-        return self._each(change, by, *integers)
+def _rows(logits: np.ndarray) -> tuple[Row, ...]:
+    dtype = np.float64 if logits.dtype == np.float64 else np.float32
+    logits = logits.astype(dtype, copy=False)
+    return tuple([Row(x, None, number=number) for number, x in enumerate(logits)])

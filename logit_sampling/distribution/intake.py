@@ -1,13 +1,11 @@
-"""Where the arithmetic runs.
+"""Taking logits in: which engine serves them, and how results go back to the caller.
 
-``numpy`` serves all arrays that hold numbers: NumPy's, and eager tensors of TensorFlow, JAX and
-torch, whose memory it reads. ``keras`` serves the symbolic tensors of a graph that is being traced.
-Both offer one class, ``Scores``, with the same methods.
+``eager`` serves all arrays that hold numbers: NumPy's, and eager tensors of TensorFlow, JAX and
+torch, whose memory it reads. ``graph`` serves the symbolic tensors of a graph that is being traced.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,41 +18,14 @@ from logit_sampling.distribution.arrays import (
     to_numpy,
 )
 from logit_sampling.distribution.checks import check_dtype, check_shape
+from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.random import row_seeds, row_words
-
-_Code = TypeVar("_Code", bound=Callable)
-
-AUTOGRAPH_SKIPS = "autograph_info__"
-"""TensorFlow's AutoGraph leaves code alone that has this attribute.
-
-The engines trace as they are; converting them makes the first call of a ``tf.function`` slow.
-"""
-
-
-_QUIET = np.errstate(over="ignore", under="ignore", divide="ignore", invalid="warn")
-
-
-def quietly(code: _Code) -> _Code:
-    """Let code compute with logits, whatever a caller has NumPy do about infinities.
-
-    Infinities, and what vanishes beside greater numbers, are meant there; NaN never is.
-    """
-    quiet: Any = _QUIET(code)
-    quiet.__signature__ = inspect.signature(code)
-    del quiet.__wrapped__  # AutoGraph would call that, without the object of a method
-    return quiet
-
-
-def as_written(code: Callable) -> Callable:
-    """Ask AutoGraph to leave a function or method alone."""
-    setattr(code, AUTOGRAPH_SKIPS, {})
-    return code
 
 
 class Intake(NamedTuple):
-    """Logits taken in: the scores of a batch, and how results go back to the caller."""
+    """Logits taken in: the distribution of a batch, and how results go back to the caller."""
 
-    scores: Any
+    distribution: Distribution
     rows: Any  # how many; a tensor where a traced graph leaves it open
     symbolic: bool
     batched: bool  # whether there was a batch axis
@@ -92,11 +63,11 @@ def take_in(logits: Any, *others: Any) -> Intake:
         x = x[None]
     if symbolic:
         rows = tensors.row_count(x)
-        return Intake(graph.Scores.of(x), rows, True, batched, lambda result: result)
+        return Intake(graph.GraphDistribution.of(x), rows, True, batched, lambda result: result)
 
     from logit_sampling.distribution import eager
 
-    return Intake(eager.Scores.of(x), len(x), False, batched, like(logits))
+    return Intake(eager.EagerDistribution.of(x), len(x), False, batched, like(logits))
 
 
 def batch_of(numbers: Any, history: Any) -> Any:
@@ -147,4 +118,4 @@ def seeds_and_steps(seed: Any, step: Any, taken: Intake) -> tuple[Any, Any]:
             return row_seeds(seed, taken.rows), np.broadcast_to(steps, (taken.rows,))
     from logit_sampling.distribution import tensors
 
-    return tensors.seed_words(seed, taken.rows), tensors.per_row(step, taken.rows)
+    return tensors.seed_words(seed, taken.rows), tensors.row_integers(step, taken.rows)

@@ -2,8 +2,8 @@
 
 A row holds its survivors alone, so each cut makes what follows cheaper. Logits keep their precision
 (float32 or float64) and are never rescaled: a row remembers its temperature, which leaves the order
-alone, and applies it where masses are computed. Masses are relative to the greatest, float64, and
-those of a wide row are computed part by part and not kept: see ``numpy_masses``.
+alone, and applies it where weights are computed. Weights are relative to the greatest, float64, and
+those of a wide row are computed part by part and not kept: see ``weights``.
 """
 
 import math
@@ -13,19 +13,19 @@ from collections.abc import Callable
 import numpy as np
 
 from logit_sampling.distribution.checks import warn_if_probabilities
-from logit_sampling.distribution.intake import quietly
+from logit_sampling.distribution.decorators import quietly
 from logit_sampling.distribution.rounding import AT_A_SUM, forgiving
 from logit_sampling.distribution.selection import FEW, leading, leading_or_more, wanted_prefix
-from logit_sampling.distribution.weights import BLOCK, Masses
+from logit_sampling.distribution.weights import BLOCK, Weights
 
 _LEAST = sys.float_info.min  # of temperatures
-Key = Callable[[np.ndarray], np.ndarray]  # from logits to what orders them, the greatest first
+Key = Callable[[np.ndarray], np.ndarray]  # from log weights to what orders them, greatest first
 
 
 class Row:
-    """The survivors of one row; nothing on it changes but what it has found out of itself."""
+    """The survivors of one row: immutable, with lazy caches."""
 
-    __slots__ = ("_masses", "_peak", "ids", "number", "temperature", "values")
+    __slots__ = ("_peak", "_weights", "ids", "number", "temperature", "values")
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Row:
         self.temperature = temperature
         self.number = number  # which row of the input this is, while it is as it came in
         self._peak = peak
-        self._masses: Masses | None = None
+        self._weights: Weights | None = None
 
     @property
     def peak(self) -> float:
@@ -72,11 +72,11 @@ class Row:
         return self.peak == -math.inf
 
     @property
-    def masses(self) -> Masses:
-        """The masses of the survivors."""
-        if self._masses is None:
-            self._masses = Masses(self.values, self.peak, self.temperature)
-        return self._masses
+    def weights(self) -> Weights:
+        """The weights of the survivors."""
+        if self._weights is None:
+            self._weights = Weights(self.values, self.peak, self.temperature)
+        return self._weights
 
     @property
     def epsilon(self) -> float:
@@ -127,7 +127,7 @@ class Row:
         product = min(max(self.temperature * temperature, _LEAST), 1 / _LEAST)
         return Row(self.values, self.ids, self._peak, product, self.number)
 
-    def top_k(self, k: int) -> "Row":
+    def top(self, k: int) -> "Row":
         """Keep the first ``k``."""
         if k >= self.values.size:
             return self
@@ -141,69 +141,73 @@ class Row:
     def prefix(self, wanted: Callable, key: Key | None = None, with_terms: bool = False) -> "Row":
         """Keep the prefix in the order of a key (see ``wanted_prefix``), never nothing."""
         peak = self.peak if key is None else None
-        chosen = wanted_prefix(self._keys(key), self.masses, wanted, with_terms)
+        chosen = wanted_prefix(self._keys(key), self.weights, wanted, with_terms)
         if chosen.dtype == bool:
             return self.keep_where(chosen, peak)
         kept = self.keep(chosen, peak)
         if peak is not None:
-            kept._masses = self.masses.kept(chosen, kept.values)
+            kept._weights = self.weights.kept(chosen, kept.values)
         return kept
 
     def _keys(self, key: Key | None) -> np.ndarray:
         if key is None:
             return self.values
-        keys = np.empty_like(self.values)
-        for part in self.masses.parts():
-            keys[part] = key(self.values[part])
+        keys = np.empty(self.values.size)
+        for part in self.weights.parts():
+            keys[part] = key(self.weights.logs(part))
         return keys
 
-    def top_p(self, p: float) -> "Row":
-        """Keep the shortest prefix whose mass reaches ``p``."""
+    def reach(self, p: float, key: Key | None = None) -> "Row":
+        """Keep the shortest prefix, by logit or by a key, whose probability reaches ``p``."""
         if p == 1 or self.empty:
             return self
-        if self.values.size > FEW and not self.masses.known and not self.masses.flat():
+        kept = None
+        if key is not None:
+            kept = self.prefix_of_few(p * self.weights.total, 0.0, key)
+        elif self.values.size > FEW and not self.weights.known and not self.weights.flat():
             # An estimate of the total nearly always tells.
-            total, error = self.masses.estimate()
-            kept = self.prefix_of_leaders(p * total, p * error)
-            if kept is not None:
-                return kept
-        return self.prefix(self.short_of(p))
+            total, error = self.weights.estimate()
+            kept = self.prefix_of_few(p * total, p * error)
+        return kept or self.prefix(self.short_of(p), key)
 
-    def prefix_of_leaders(self, goal: float, error: float, key: Key | None = None) -> "Row | None":
-        """Keep the shortest prefix whose mass reaches ``goal``, a number known up to ``error``.
-
-        Its order is by logit, or by a ``key`` of it that falls with the logit below its greatest.
+    def prefix_of_few(self, goal: float, error: float, key: Key | None = None) -> "Row | None":
+        """Keep the shortest prefix whose weight reaches ``goal``, a number known up to ``error``.
 
         Returns:
-            None if some leaders, which nearly always hold it, cannot tell.
+            None if the top candidates, which nearly always hold it, cannot tell.
         """
         for count in (FEW, 16 * FEW):
-            if count >= self.values.size or goal > count:  # no mass is greater than 1
+            if count >= self.values.size or goal > count:  # no weight is greater than 1
                 continue
             places = leading_or_more(self.values, count)
             values = self.values[places]
-            keys = values if key is None else key(values)
+            keys = values if key is None else key(self.weights.logs_at(places))
             order = (-keys).argsort(kind="stable")
-            own = self.masses.at(places[order])
+            own = self.weights.at(places[order])
             missing = goal - (own.cumsum() - own) - AT_A_SUM * self.epsilon * own
             wanted = np.count_nonzero(missing + error > 0)
             if wanted == own.size or wanted != np.count_nonzero(missing - error > 0):
                 continue
-            # What is no leader comes after the least of them.
+            # What is no candidate comes after the least of them.
             if key is None or keys[order[wanted]] > keys[values.argmin()]:
                 peak = self.peak if key is None else None
                 return self.keep(np.sort(places[order[: max(wanted, 1)]]), peak)
         return None
 
     def short_of(self, p: float) -> Callable:
-        """Return what tells whether a token is wanted, from the mass before it and its own."""
-        goal = p * self.masses.total
+        """Return what tells whether a token is wanted, from the weight before it and its own."""
+        goal = p * self.weights.total
         slack = AT_A_SUM * self.epsilon
-        return lambda before, terms, mass, term: goal - before > slack * mass
+        return lambda before, terms, weight, term: goal - before > slack * weight
 
-    def above(self, log_ratio: float) -> "Row":
-        """Keep tokens whose log-mass, relative to the greatest, is at least ``log_ratio``."""
-        return self.within(-self.temperature * log_ratio)
+    def at_least(self, log_weight: float) -> "Row":
+        """Keep tokens of at least this log weight."""
+        return self.within(-self.temperature * log_weight)
+
+    def tolerance(self, log_weight: float) -> float:
+        """Return how far rounding may move the log weight of a token that has this one."""
+        logit = self.peak + self.temperature * log_weight
+        return self.epsilon * max(abs(self.peak), abs(logit)) / self.temperature
 
     def within(self, distance: float) -> "Row":
         """Keep tokens whose logit, as it came in, is at most ``distance`` below the greatest."""
@@ -220,8 +224,22 @@ class Row:
             least = forgiving(least - distance, self.epsilon)
         return self.values >= self.values.dtype.type(least)
 
-    def without(self, places: np.ndarray) -> "Row":
+    def drop_last(self) -> "Row":
+        """Remove the last token above -inf; what is left may be empty."""
+        places = np.flatnonzero(self.values > -np.inf)
+        values = self.values[places]
+        return self.remove(places[np.flatnonzero(values == values.min(initial=np.inf))[-1:]])
+
+    def without(self, other: "Row") -> "Row":
+        """Remove the tokens that ``other`` holds above -inf; what is left may be empty."""
+        places = np.flatnonzero(other.values > -np.inf)
+        own, found = self._places(places if other.ids is None else other.ids[places])
+        return self.remove(own[found])
+
+    def remove(self, places: np.ndarray) -> "Row":
         """Remove the tokens at ``places``; what is left may be empty."""
+        if not places.size:
+            return self
         left = np.ones(self.values.size, bool)
         left[places] = False
         if not left.any():
@@ -252,11 +270,21 @@ class Row:
         values[places] = np.where(np.isinf(new), new, np.clip(new, -most, most))
         return self.with_values(values, max(peak, values[places].max()) if untouched else None)
 
-    def raised(self, chosen: Callable[[np.ndarray], np.ndarray], by: float) -> "Row":
-        """Add ``by``, 0 or more, to the logits of the tokens whose ids are ``chosen``."""
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> "Row":
+        """Give each token above -inf the logit that ``function`` makes of its log weight."""
+        if self.empty:
+            return self
+        new = np.empty_like(self.values)
+        for part in self.weights.parts(16):  # a function may hold several arrays
+            new[part] = function(self.weights.logs(part))
+        new[self.values == -np.inf] = -np.inf
+        return self.with_values(new)
+
+    def add(self, amount: float, chosen: Callable[[np.ndarray], np.ndarray]) -> "Row":
+        """Add ``amount``, 0 or more, to the logits of the tokens whose ids are ``chosen``."""
         base = self.scaled()
-        values, step = np.empty_like(base), base.dtype.type(by)
-        for part in self.masses.parts():
+        values, step = np.empty_like(base), base.dtype.type(amount)
+        for part in self.weights.parts():
             ids = np.arange(*part.indices(base.size)) if self.ids is None else self.ids[part]
             np.add(base[part], chosen(ids.astype(np.uint32)) * step, out=values[part])
         return self.with_values(values)
@@ -288,23 +316,25 @@ class Row:
         places, found = self._places(np.asarray([token]))
         if self.values.size == 1 and not self.empty:
             return 0.0 if found else -math.inf
-        return float(self.masses.logs_at(places)[0]) - self.masses.log_total if found else -math.inf
+        return (
+            float(self.weights.logs_at(places)[0]) - self.weights.log_total if found else -math.inf
+        )
 
     @quietly
-    def leaders(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def candidates(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the first ``count`` in order, or all above -inf: ids and log-probabilities."""
         places = leading(self.values, min(count, self.values.size))
         places = places[np.argsort(-self.values[places], kind="stable")]
-        log_probs = self.masses.logs_at(places) - self.masses.log_total
+        log_probs = self.weights.logs_at(places) - self.weights.log_total
         left = log_probs > -math.inf
         return (places if self.ids is None else self.ids[places])[left], log_probs[left]
 
-    def log_probs_in_order(self, count: int) -> np.ndarray:
+    def top_log_probs(self, count: int) -> np.ndarray:
         """Return the log-probabilities of the first ``count`` in order, padded with -inf."""
-        found = self.leaders(count)[1]
+        found = self.candidates(count)[1]
         return np.pad(found, (0, count - found.size), constant_values=-np.inf)
 
     def draw(self, uniform: float) -> int:
         """Return the token at which ``uniform`` of the mass falls."""
-        place = self.masses.place_of(uniform)
+        place = self.weights.place_of(uniform)
         return int(place if self.ids is None else self.ids[place])

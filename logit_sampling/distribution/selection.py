@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from logit_sampling.distribution.weights import Masses
+from logit_sampling.distribution.weights import Weights
 
-FEW = 128  # leaders among which the end of a prefix is looked for first
+FEW = 128  # top candidates among which the end of a prefix is looked for first
 _SHARE = 16  # parts in which a row is counted
 _BINS = 4096  # of keys, in which it is looked for then
 
@@ -71,45 +71,46 @@ def _leading_of_few(x: np.ndarray, k: int) -> np.ndarray:
 
 
 def wanted_prefix(
-    key: np.ndarray, masses: Masses, wanted: Callable, with_terms: bool = False
+    key: np.ndarray, weights: Weights, wanted: Callable, with_terms: bool = False
 ) -> np.ndarray:
     """Return the longest prefix of wanted tokens, the greatest key first; never nothing.
 
-    ``wanted(mass_before, terms_before, mass, term)`` tells from the sums over the tokens before one
-    and from its own whether it is wanted; once it is false it stays false. A term is a mass times
-    its logarithm; unless ``with_terms``, those that it gets are of no use.
+    ``wanted(weight_before, terms_before, weight, term)`` tells from the sums over the
+    tokens before one and from its own whether it is wanted; once it is false it stays
+    false. A term is a weight times its logarithm; unless ``with_terms``, those that it gets are
+    of no use.
 
     Returns:
         the places, ascending, or a mask, bool [n].
     """
 
-    def prefix(places: np.ndarray, mass: float, term: float) -> tuple[np.ndarray, bool]:
+    def prefix(places: np.ndarray, weight: float, term: float) -> tuple[np.ndarray, bool]:
         order = places[(-key[places]).argsort(kind="stable")]
-        own, *rest = masses.with_terms(order, with_terms)
+        own, *rest = weights.with_terms(order, with_terms)
         before = own.cumsum() - own
         own_terms, before_terms = own, before
         if rest:
             own_terms, before_terms = rest[0], rest[0].cumsum() - rest[0]
-        flags = wanted(mass + before, term + before_terms, own, own_terms)
+        flags = wanted(weight + before, term + before_terms, own, own_terms)
         return order[: np.count_nonzero(flags)], not flags.all()
 
-    # A few leaders nearly always hold it, but not if even the greatest mass for each is too little.
+    # A few candidates nearly always hold it, but not if the greatest weight for each is too little.
     if key.size <= FEW or not wanted(float(FEW), 0.0, 0.0, 0.0):
-        leaders = np.arange(key.size) if key.size <= FEW else leading(key, FEW)
-        kept, ended = prefix(leaders, 0.0, 0.0)
+        few = np.arange(key.size) if key.size <= FEW else leading(key, FEW)
+        kept, ended = prefix(few, 0.0, 0.0)
         if ended or key.size <= FEW:
             return np.sort(kept) if kept.size else key.argmax().reshape(1)
     # Bins in the order of the keys: only the one in which the prefix ends is sorted.
     bins = _bins_of(key)
-    weights, buffer = np.zeros((2, _BINS + 1)), masses.buffer(_SHARE)
-    for part in masses.parts(_SHARE):
+    totals, buffer = np.zeros((2, _BINS + 1)), weights.buffer(_SHARE)
+    for part in weights.parts(_SHARE):
         numbers = bins(part)
-        for weight, own in zip(weights, masses.with_terms(part, with_terms, buffer), strict=False):
-            weight[1:] += np.bincount(numbers, weights=own, minlength=_BINS)
-    sums, terms = np.cumsum(weights, axis=1)[:, :_BINS]
+        for total, own in zip(totals, weights.with_terms(part, with_terms, buffer), strict=False):
+            total[1:] += np.bincount(numbers, weights=own, minlength=_BINS)
+    sums, terms = np.cumsum(totals, axis=1)[:, :_BINS]
     last = max(int(np.count_nonzero(wanted(sums, terms, 0.0, 0.0))) - 1, 0)
     chosen, around = np.empty(key.size, bool), []
-    for part in masses.parts(_SHARE):
+    for part in weights.parts(_SHARE):
         numbers = bins(part)
         np.less(numbers, last, out=chosen[part])
         around.append(part.start + np.flatnonzero(numbers == last))

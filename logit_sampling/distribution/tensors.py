@@ -138,7 +138,7 @@ def to_ids(history: Any) -> Any:
     return ops.maximum(to_int32(history), -1)
 
 
-def per_row(numbers: Any, rows: Any) -> Any:
+def row_integers(numbers: Any, rows: Any) -> Any:
     """Return a number or [batch] numbers as int32 [batch]."""
     check_integers("step and ids", to_tensor(numbers))
     return ops.broadcast_to(to_int32(numbers), (rows,))

@@ -1,4 +1,4 @@
-"""Masses of a NumPy row: exponentials of the logits, relative to the greatest.
+"""Weights of a NumPy row: exponentials of the logits, relative to the greatest.
 
 They are float64, so that sums over the vocabulary are exact enough to draw the same token on every
 engine. A wide row is computed part by part in a small buffer: only the sum of each block is kept.
@@ -16,14 +16,14 @@ BLOCK = 1024  # a longer row is searched in two levels
 _MOST = 32  # blocks of a part: it fits the processor's cache
 _ALL = slice(None)
 _USUAL = (1e-30, 1e30)  # temperatures, and so their inverses, within the range of float32
-_ESTIMATE = 5e-6  # of a sum of masses in float32
-_LEAST = -700.0  # a log-mass whose mass vanishes beside the greatest, but is no subnormal number
+_ESTIMATE = 5e-6  # of a sum of weights in float32
+_LEAST = -700.0  # a log weight whose mass vanishes beside the greatest, but is no subnormal number
 _VANISHING = np.exp(np.full(64, _LEAST))[0]  # as exponentials of arrays round
-_FAR = -1e9  # a log-mass that is as good as -inf
+_FAR = -1e9  # a log weight that is as good as -inf
 
 
-class Masses:
-    """The masses of the logits ``values`` [n], whose greatest is ``peak``, at a temperature."""
+class Weights:
+    """The weights of the logits ``values`` [n], whose greatest is ``peak``, at a temperature."""
 
     __slots__ = ("_blocks", "_short", "_total", "peak", "temperature", "values")
 
@@ -31,7 +31,7 @@ class Masses:
         self.values, self.peak, self.temperature = values, peak, temperature
         self._blocks: np.ndarray | None = None
         self._total: float | None = None
-        self._short: np.ndarray | None = None  # all masses, of a short row
+        self._short: np.ndarray | None = None  # all weights, of a short row
 
     @property
     def known(self) -> bool:
@@ -39,7 +39,7 @@ class Masses:
         return self._total is not None
 
     def logs(self, part: slice = _ALL, out: np.ndarray | None = None) -> np.ndarray:
-        """Return log-masses, float64 [n] or those of a part; the greatest is 0."""
+        """Return log-weights, float64 [n] or those of a part; the greatest is 0."""
         return self._logs(self.values[part], out)
 
     def _logs(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -54,49 +54,49 @@ class Masses:
         return logs
 
     def of(self, part: slice = _ALL, out: np.ndarray | None = None) -> np.ndarray:
-        """Return masses, float64 [n] or those of a part; the greatest is 1."""
+        """Return weights, float64 [n] or those of a part; the greatest is 1."""
         logs = self.logs(part, out)
         # Exponentials that underflow take many times as long as others, so a part with holes gets
-        # masses just above 0, and these are taken off again.
+        # weights just above 0, and these are taken off again.
         holes = logs.size > BLOCK and logs[:64].min() < _LEAST
         if holes:
             np.maximum(logs, _LEAST, out=logs)
-        masses = np.exp(logs, out=logs)
+        weights = np.exp(logs, out=logs)
         if holes:
-            masses -= _VANISHING
-        return masses
+            weights -= _VANISHING
+        return weights
 
     def short(self) -> np.ndarray:
-        """Return all masses of a row that is not wide, which are kept; float64 [n]."""
+        """Return all weights of a row that is not wide, which are kept; float64 [n]."""
         if self._short is None:
             self._short = self.of()
         return self._short
 
-    def kept(self, places: np.ndarray, values: np.ndarray) -> "Masses":
-        """Return the masses at ``places``, whose logits are ``values``, relative to the same."""
-        masses = Masses(values, self.peak, self.temperature)
+    def kept(self, places: np.ndarray, values: np.ndarray) -> "Weights":
+        """Return the weights at ``places``, whose logits are ``values``, relative to the same."""
+        weights = Weights(values, self.peak, self.temperature)
         if self._short is not None:
-            masses._short = self._short[places]
-        return masses
+            weights._short = self._short[places]
+        return weights
 
     def logs_at(self, places: np.ndarray) -> np.ndarray:
-        """Return the log-masses at ``places``, float64."""
+        """Return the log-weights at ``places``, float64."""
         return self._logs(self.values[places], None)
 
     def at(self, places: np.ndarray) -> np.ndarray:
-        """Return the masses at ``places``, float64."""
+        """Return the weights at ``places``, float64."""
         return self.with_terms(places, False)[0]
 
     def with_terms(
         self, places: np.ndarray | slice, wanted: bool, buffer: np.ndarray | None = None
     ) -> list[np.ndarray]:
-        """Return the masses at ``places`` and, if wanted, each times its log-mass, float64."""
+        """Return the weights at ``places`` and, if wanted, each times its log weight, float64."""
         if self._short is not None and not wanted:
             return [self._short[places]]
         values = self.values[places]
         logs = self._logs(values, None if buffer is None else buffer[: values.size])
-        masses = np.exp(logs, out=None if wanted else logs)
-        return [masses, masses * np.maximum(logs, _FAR)] if wanted else [masses]
+        weights = np.exp(logs, out=None if wanted else logs)
+        return [weights, weights * np.maximum(logs, _FAR)] if wanted else [weights]
 
     def part(self, share: int = 4) -> int:
         """Return the length of a part: whole blocks, about one of ``share``, or less."""
@@ -113,7 +113,7 @@ class Masses:
 
     @property
     def total(self) -> float:
-        """The sum of the masses."""
+        """The sum of the weights."""
         if self._total is None:
             short = self.values.size <= BLOCK
             self._total = float((self.short() if short else self.blocks()).sum())
@@ -125,7 +125,7 @@ class Masses:
         return math.log(self.total)
 
     def blocks(self) -> np.ndarray:
-        """Return the sum of each block of ``BLOCK`` masses, float64."""
+        """Return the sum of each block of ``BLOCK`` weights, float64."""
         if self._blocks is None:
             buffer = self.buffer()
             sums = [_sums(self.of(part, buffer[: self.values[part].size])) for part in self.parts()]
@@ -133,11 +133,11 @@ class Masses:
         return self._blocks
 
     def _sum_up(self, other: Callable[[np.ndarray, np.ndarray], float]) -> float:
-        """Return the sum of ``other(logs, masses)`` over the parts, and take note of the blocks."""
-        logs, masses, sums, others = self.buffer(), self.buffer(), [], []
+        """Return the sum of ``other(logs, weights)`` over the parts; note the blocks."""
+        logs, weights, sums, others = self.buffer(), self.buffer(), [], []
         for part in self.parts():
             own = self.logs(part, logs[: self.values[part].size])
-            mass = np.exp(own, out=masses[: own.size])
+            mass = np.exp(own, out=weights[: own.size])
             sums.append(_sums(mass))
             others.append(other(own, mass))
         self._blocks = np.concatenate(sums)
@@ -149,27 +149,27 @@ class Masses:
         return self.log_total - mean
 
     def mean_log(self) -> float:
-        """Return the mean of the log-masses under the distribution."""
+        """Return the mean of the log-weights under the distribution."""
 
-        def moment(logs: np.ndarray, masses: np.ndarray) -> float:
+        def moment(logs: np.ndarray, weights: np.ndarray) -> float:
             # A product and a sum, as BLAS would round as its threads happen to share the work.
             # A mass of 0 at -inf counts as 0.
-            return float(np.multiply(np.maximum(logs, _FAR, out=logs), masses, out=logs).sum())
+            return float(np.multiply(np.maximum(logs, _FAR, out=logs), weights, out=logs).sum())
 
         sum_of_moments = self._sum_up(moment)
         return sum_of_moments / self.total
 
-    def collision(self) -> float:
+    def log_collision(self) -> float:
         """Return the log of the sum of the squared probabilities."""
 
-        def squares(logs: np.ndarray, masses: np.ndarray) -> float:
-            return float(np.multiply(masses, masses, out=logs).sum())
+        def squares(logs: np.ndarray, weights: np.ndarray) -> float:
+            return float(np.multiply(weights, weights, out=logs).sum())
 
         sum_of_squares = self._sum_up(squares)
         return math.log(sum_of_squares) - 2 * self.log_total
 
-    def deviation(self) -> float:
-        """Return the population deviation of the logits above -inf, as they came in."""
+    def std(self) -> float:
+        """Return the population standard deviation of the logits above -inf, as they came in."""
         if math.isinf(self.peak):
             return 0.0
         count, total, squares = 0, 0.0, 0.0
@@ -194,10 +194,10 @@ class Masses:
 
     def probabilities(self) -> np.ndarray:
         """Return the distribution, float32 [n]."""
-        masses = np.empty(self.values.size)
+        weights = np.empty(self.values.size)
         for part in self.parts():
-            self.of(part, masses[part])
-        return np.divide(masses, _sums(masses).sum(), dtype=np.float64).astype(np.float32)
+            self.of(part, weights[part])
+        return np.divide(weights, _sums(weights).sum(), dtype=np.float64).astype(np.float32)
 
     def estimate(self) -> tuple[float, float]:
         """Return the total and a bound of its error, from sums in float32."""
@@ -218,8 +218,8 @@ class Masses:
         blocks = np.concatenate(sums).astype(np.float64)
         total = float(blocks.sum())
         # A mass is off by some roundings (2.6 for the exponential, less than 70 for the sum of a
-        # block, which is added up in 16 places or more), and by up to three of its log-mass, whose
-        # mean cannot exceed ln(n / total).
+        # block, which is added up in 16 places or more), and by up to three of its log weight,
+        # whose mean cannot exceed ln(n / total).
         relative = _ESTIMATE + 2.4e-7 * max(math.log(self.values.size / total), 0.0)
         # Twice, as both what is below a token and the total may be off.
         return blocks, 2 * relative * total
@@ -247,23 +247,23 @@ class Masses:
         return block * BLOCK + find(self.of(slice(block * BLOCK, (block + 1) * BLOCK)), part)[0]
 
 
-def _sums(masses: np.ndarray, fast: bool = False) -> np.ndarray:
+def _sums(weights: np.ndarray, fast: bool = False) -> np.ndarray:
     """Return the sum of each block, the last of which may be shorter."""
-    whole = masses.size - masses.size % BLOCK
-    table = masses[:whole].reshape(-1, BLOCK)
+    whole = weights.size - weights.size % BLOCK
+    table = weights[:whole].reshape(-1, BLOCK)
     sums = np.einsum("ij->i", table) if fast else np.add.reduce(table, axis=1)
-    return sums if whole == masses.size else np.append(sums, masses[whole:].sum())
+    return sums if whole == weights.size else np.append(sums, weights[whole:].sum())
 
 
-def _cumulated(masses: np.ndarray, uniform: float) -> tuple[int, float, float]:
+def _cumulated(weights: np.ndarray, uniform: float) -> tuple[int, float, float]:
     """Return where ``uniform`` of the total falls, the mass before it, and the target."""
-    sums = masses.cumsum()
+    sums = weights.cumsum()
     target = uniform * float(sums[-1])  # below the total, since uniform is at most 1 - 2**-53
     place = int(sums.searchsorted(target, "right"))
     return place, float(sums[place - 1]) if place else 0.0, target
 
 
-def find(masses: np.ndarray, uniform: float) -> tuple[int, float]:
+def find(weights: np.ndarray, uniform: float) -> tuple[int, float]:
     """Return where ``uniform`` of the total falls, and which part of that mass lies below it."""
-    place, below, target = _cumulated(masses, uniform)
-    return place, min((target - below) / float(masses[place]), 1 - 2**-53)
+    place, below, target = _cumulated(weights, uniform)
+    return place, min((target - below) / float(weights[place]), 1 - 2**-53)

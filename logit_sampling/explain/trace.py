@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from logit_sampling.distribution.eager import Scores
+from logit_sampling.distribution.eager import EagerDistribution
 from logit_sampling.distribution.row import Row
 from logit_sampling.plain import strict_json
 
@@ -142,7 +142,7 @@ class Explanation:
 
 
 def explain_rows(
-    passed: Sequence[Scores],
+    passed: Sequence[Any],
     transforms: Sequence[Any],
     selector: str,
     seeded: bool,
@@ -168,7 +168,7 @@ def explain_rows(
     for i in range(len(final.rows)):
         if passed[0].rows[i].empty:
             raise ValueError(f"every token of row {i} is at -inf: there is nothing to explain")
-        log_probs = [_log_probs(scores.rows[i], scores.vocabulary) for scores in passed]
+        log_probs = [_log_probs(scores.rows[i], scores.vocab_size) for scores in passed]
         names = [*(name_of(transform.of_row(i)) for transform in transforms), selector]
         names = names[: len(passed) - 1]
         drawn = _drawn(final, i) if seeded and not final.rows[i].empty else None
@@ -253,15 +253,15 @@ def _log_probs(row: Row, vocabulary: int) -> np.ndarray:
     """Return log-probabilities, float64 [vocab], all -inf where nothing is left."""
     if row.empty:
         return np.full(vocabulary, -np.inf)
-    return row.spread(row.masses.logs() - row.masses.log_total, vocabulary, -np.inf)
+    return row.spread(row.weights.logs() - row.weights.log_total, vocabulary, -np.inf)
 
 
-def _drawn(scores: Scores, i: int) -> int:
+def _drawn(scores: EagerDistribution, i: int) -> int:
     """Return the token drawn for one row, whatever the others hold."""
     assert scores.seeds is not None and scores.steps is not None
     part = slice(i, i + 1)
     seeds, steps = scores.seeds[part], scores.steps[part]
-    return int(Scores(scores.rows[part], scores.vocabulary, seeds, steps).draw()[0])
+    return int(EagerDistribution(scores.rows[part], scores.vocab_size, seeds, steps).draw()[0])
 
 
 def _text(decode: Decode | None, token: int) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from logit_sampling.distribution.arrays import in_graph
-from logit_sampling.distribution.intake import AUTOGRAPH_SKIPS, as_written
+from logit_sampling.distribution.decorators import AUTOGRAPH_SKIPS, as_written
 from logit_sampling.distribution.random import check_count, row_seeds
 from logit_sampling.distribution.tensors import next_words_of, row_words_of
 from logit_sampling.interop.lost_rows import NAN, NO_TOKEN, telling

@@ -8,7 +8,8 @@ import numpy as np
 from logit_sampling.distribution.arrays import like, to_numpy
 from logit_sampling.distribution.checks import check_ids
 from logit_sampling.distribution.random import row_seeds
-from logit_sampling.stepping import Pending, State
+from logit_sampling.sampler import Pending, State
+from logit_sampling.strategies.transform import start
 
 try:
     from transformers import LogitsProcessor
@@ -165,7 +166,7 @@ class TransformersProcessor(LogitsProcessor):
         history[:, :length] = generation.prompts
         history[:, length:][np.cumsum(ends, axis=1) > ends] = -1  # what fills up ended rows
         transforms, vocabulary = self.sampler.transforms, generation.vocabulary
-        states = tuple(t.state_of(history, length, vocabulary) for t in transforms)
+        states = tuple(start(t, history, length, vocabulary) for t in transforms)
         return State(generation.words, (history >= 0).sum(axis=1, dtype=np.int32), states)
 
 

@@ -17,7 +17,7 @@ from logit_sampling.models.model import Cache, Model, Output, needed_tokenizer
 from logit_sampling.models.remembered import remembered
 from logit_sampling.models.row_caches import RowSteps
 from logit_sampling.models.tokenizers import token_count
-from logit_sampling.strategies.vocabularies import keras_hub_ends
+from logit_sampling.strategies._vocabularies import keras_hub_ends
 
 _WIDTH = 64  # tokens to multiples of which texts are padded where there is no cache
 

@@ -8,10 +8,20 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.checks import Numbers, number
+from logit_sampling.distribution.intake import engine_of
+from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.rounding import greatest_exponent
-from logit_sampling.strategies.memory import ends_with, hot_columns, per_row, table_of
-from logit_sampling.strategies.penalties import Repeats
-from logit_sampling.strategies.tokens import sequences_of
+from logit_sampling.strategies._memory import (
+    accepted,
+    as_state,
+    ends_with,
+    held,
+    hot_columns,
+    per_row,
+    table_of,
+)
+from logit_sampling.strategies._repeats import Repeats
+from logit_sampling.strategies._tokens import sequences_of
 
 _NEVER = 2**30  # tokens ago, further than any history reaches
 
@@ -59,7 +69,7 @@ class DRY(Repeats):
         super().__post_init__()
         object.__setattr__(self, "breakers", sequences_of(self, "breakers"))
 
-    def _names(self) -> tuple[int, ...]:
+    def token_ids_named(self) -> tuple[int, ...]:
         return tuple(token for breaker in self.breakers for token in breaker)
 
     @property
@@ -107,21 +117,25 @@ class DRY(Repeats):
     def _enough(self) -> Any:
         return per_row(np.add(self.allowed_length, greatest_exponent(self.base)))
 
-    def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any, ...]:
+    def init(
+        self, history: Any, vocab_size: int, capacity: int = 0, prompt_length: Any = None
+    ) -> tuple[Any, ...]:
         """Return the log, what repeats at its columns, and how long ago breakers were."""
-        log, lengths = super().remember(xp, past, generated)
-        return log, lengths, self._since(xp, log)
+        log, lengths = super().init(history, vocab_size, capacity, prompt_length)
+        xp, (log, lengths) = engine_of(log, lengths)
+        return as_state(xp, log, lengths, self._since(xp, log))
 
-    def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any, ...]:
+    def update(self, state: Any, ids: Any) -> tuple[Any, ...]:
         """Append the token; what went on with it repeats one token more."""
         *columns, since = state
-        log, lengths = super().accept(xp, token, *columns)
+        log, lengths = super().update(tuple(columns), ids)
+        xp, token, (log, lengths, since) = accepted(ids, (log, lengths, since))
         since = xp.where(self._just(xp, log), 0, xp.where(token < 0, since, since + 1))
-        return log, lengths, xp.minimum(since, _NEVER)
+        return as_state(xp, log, lengths, xp.minimum(since, _NEVER))
 
-    def narrow(self, scores: Any, *state: Any) -> Any:
-        """Return the scores of an engine, lowered where a passage would be repeated."""
-        xp, (log, lengths, since) = scores.xp, state
+    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+        distribution, (log, lengths, since) = held(distribution, state)
+        xp = distribution.xp
         size, columns = log.shape[1], xp.arange(log.shape[1], dtype="int32")[None]
         hot = (log >= 0) & (lengths >= per_row(self.allowed_length))
         hot, log, lengths, columns = hot_columns(xp, hot, log, lengths, columns)
@@ -139,9 +153,7 @@ class DRY(Repeats):
         excess = repeated - per_row(self.allowed_length)
         hot = hot & (excess >= 0)
 
-        def amount(level: Any, multiplier: Any, base: Any) -> Any:
-            return xp.multiply(multiplier, xp.power(base, level))
-
         levels = xp.minimum(excess, per_row(greatest_exponent(self.base)))
-        levels = xp.where(hot, levels, 0)
-        return scores.lower(xp.where(hot, log, -1), levels, amount, self.multiplier, self.base)
+        multiplier, base = (distribution.per_row(p)[:, None] for p in (self.multiplier, self.base))
+        amounts = xp.multiply(multiplier, xp.power(base, xp.where(hot, levels, 0)))
+        return distribution.lower(xp.where(hot, log, -1), amounts)

@@ -1,4 +1,4 @@
-"""Valid output only: a grammar says which tokens can come next."""
+"""Grammar-constrained sampling: a grammar says which tokens can come next."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, to_numpy
+from logit_sampling.strategies._vocabularies import Vocabulary, as_vocabulary, llguidance
 from logit_sampling.strategies.transform import Transform
-from logit_sampling.strategies.vocabularies import Vocabulary, as_vocabulary, llguidance
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Grammar(Transform):
         """Return the texts of some rows, int [n]."""
         return tuple(state[row] for row in rows)
 
-    def apply(self, logits: Any, state: Any) -> Any:
+    def apply(self, logits: Any, state: Any = ()) -> Any:
         """Return the logits, float [batch, vocab], with -inf for what is not valid."""
         _refuse_graph(logits)
         x = to_numpy(logits)

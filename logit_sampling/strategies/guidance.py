@@ -1,4 +1,4 @@
-"""A second context whose likes are taken away, so that the first one shows more."""
+"""Classifier-free guidance: a second context, which the first one is held against."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, logits_of, to_numpy
 from logit_sampling.distribution.checks import Numbers, check_ids, check_number, number
-from logit_sampling.distribution.intake import quietly, take_in
+from logit_sampling.distribution.decorators import quietly
+from logit_sampling.distribution.intake import take_in
 from logit_sampling.strategies.transform import Transform, within
 
 
@@ -72,7 +73,7 @@ class Guidance(Transform):
         tokens[np.arange(len(tokens)), lengths] = new
         return tokens if (tokens[:, -1] >= 0).any() else tokens[:, :-1]
 
-    def apply(self, logits: Any, state: Any) -> Any:
+    def apply(self, logits: Any, state: Any = ()) -> Any:
         """Return the guided logits, float [batch, vocab], like those given."""
         _refuse_graph(logits, state)
         other = to_numpy(logits_of(self.unconditional(to_numpy(state).copy())))
@@ -118,7 +119,7 @@ def guide(logits: Any, unconditional_logits: Any, scale: Any) -> Any:
     scale = check_number("guide", field, scale)
     taken = within("guide", field, scale, take_in(logits, unconditional_logits, scale))
     other = take_in(unconditional_logits, logits, scale)
-    xp, x, y = taken.scores.xp, taken.scores.dense(), other.scores.dense()
+    xp, x, y = taken.distribution.xp, taken.distribution.dense(), other.distribution.dense()
     if any(a != b for a, b in zip(x.shape, y.shape, strict=True) if None not in (a, b)):
         raise ValueError(
             f"both logits must have the same shape, got {tuple(x.shape)} and {tuple(y.shape)}"
@@ -126,7 +127,7 @@ def guide(logits: Any, unconditional_logits: Any, scale: Any) -> Any:
     if not taken.symbolic and (y.max(axis=-1) == -np.inf).any():
         row = int((y.max(axis=-1) == -np.inf).argmax())
         raise ValueError(f"every token of row {row} is at -inf in the unconditional logits")
-    factor = xp.array(taken.scores.numbers(scale)[:, None], dtype=x.dtype)
+    factor = xp.array(taken.distribution.per_row(scale)[:, None], dtype=x.dtype)
     limit = xp.array(xp.where(factor > 1, np.inf, -np.inf), dtype=x.dtype)  # as u falls to -inf
     with np.errstate(invalid="ignore"):  # a row that has no distribution
         c, u = _log_softmax(xp, x), _log_softmax(xp, y)

@@ -1,8 +1,10 @@
-"""The protocol of a transform, and what all of them share."""
+"""What a transform is: parameters, three methods, and what all of them share."""
 
 import dataclasses
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, ClassVar, Self
 
@@ -10,15 +12,34 @@ import numpy as np
 
 from logit_sampling.distribution.arrays import is_symbolic, to_numpy
 from logit_sampling.distribution.checks import check_number
-from logit_sampling.distribution.intake import (
-    AUTOGRAPH_SKIPS,
-    Intake,
-    quietly,
-    seeds_and_steps,
-    take_in,
-)
+from logit_sampling.distribution.decorators import AUTOGRAPH_SKIPS, as_written, quietly
+from logit_sampling.distribution.intake import Intake, seeds_and_steps, take_in
+from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.symbol import Symbol
-from logit_sampling.strategies.history import as_history, as_prompt_length, replay
+from logit_sampling.strategies._history import as_history, as_prompt_length, check_columns, parted
+
+
+def _both_ways(apply: Callable, on_arrays: bool) -> Callable:
+    """Let ``apply`` take a distribution and arrays, and return the same, whichever it takes."""
+
+    @functools.wraps(apply)
+    def both(self: "Transform", logits: Any, state: Any = ()) -> Any:
+        given_arrays = not hasattr(logits, "log_total")
+        if given_arrays == on_arrays:
+            return apply(self, logits, state)
+        if on_arrays:
+            return logits.replaced(apply(self, logits.dense(), state), type(self).__name__)
+        return _on_distribution(self, logits, state)
+
+    del both.__wrapped__  # AutoGraph would call that
+    return as_written(both)
+
+
+@quietly
+def _on_distribution(transform: "Transform", logits: Any, state: Any) -> Any:
+    held = state if isinstance(state, tuple) else ()
+    taken = transform.admit(take_in(logits, *held, *transform.tensors()))
+    return taken.restore(transform.apply(taken.distribution, state).dense())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +52,8 @@ class Transform:
     arrays in eager code, whatever the caller holds, and tensors in a graph, where AutoGraph leaves
     it as it is written; to serve both it computes with ``keras.ops``.
 
+    A ``Strategy`` is a transform that is written for a ``Distribution`` instead, once for both.
+
     Example:
         >>> import dataclasses, numpy as np, logit_sampling as ls
         >>> @dataclasses.dataclass(frozen=True)
@@ -42,14 +65,17 @@ class Transform:
         array([2., 5.], dtype=float32)
     """
 
-    tosses_coin: ClassVar[bool] = False
-    """Whether it tosses a coin for each row and step, with a chance of `probability`."""
-
     _classes: ClassVar[dict[str, type["Transform"]]] = {}
+    _on_arrays: ClassVar[bool] = True
+    _asked: ClassVar[frozenset[str]] = frozenset()  # by init and update, beyond their first two
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         Transform._classes[cls._name()] = cls
+        if "apply" in vars(cls):
+            cls.apply = _both_ways(cls.apply, cls._on_arrays)  # type: ignore[method-assign]
+        methods = (inspect.signature(method).parameters for method in (cls.init, cls.update))
+        cls._asked = frozenset(name for method in methods for name in [*method][3:])
 
     @classmethod
     def _name(cls) -> str:
@@ -66,38 +92,38 @@ class Transform:
     def init(self, history: Any, vocab_size: int) -> Any:
         """Return the state before the first step.
 
+        It may ask for more by name: for ``capacity``, how many tokens more the state must have room
+        for, since shapes are fixed in a graph; and for ``prompt_length``, how many columns of the
+        history are the prompt, an int or int32 [batch], None for all. Without the latter it gets
+        the prompt alone, and the tokens behind it go through ``update`` one by one.
+
         Args:
             history: int [batch, length], the prompt; -1 pads a shorter row.
             vocab_size: how many tokens there are.
         """
         return ()
 
-    def apply(self, logits: Any, state: Any) -> Any:
-        """Return the transformed logits, float [batch, vocab], like those given."""
+    def apply(self, logits: Any, state: Any = ()) -> Any:
+        """Return the transformed logits, float [batch, vocab], like those given.
+
+        Every transform takes a ``Distribution`` as well, and returns one then.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not write `apply`")
 
     def update(self, state: Any, ids: Any) -> Any:
-        """Return the state after the tokens ``ids``, int [batch], were accepted; -1 is none."""
+        """Return the state after the tokens ``ids``, int [batch], were accepted; -1 is none.
+
+        It may ask for ``distribution``: what ``apply`` was given before they were drawn.
+        """
         return state
 
-    def state_of(self, history: Any, prompt_length: Any, vocab_size: int) -> Any:
-        """Return the state after a whole history, int [batch, length].
-
-        Its first ``prompt_length`` columns, an int or one for each row, int32 [batch], are the
-        prompt; the tokens in the others are accepted one by one.
-        """
-        return replay(self, history, prompt_length, vocab_size)
-
     def chance(self) -> Any:
-        """Return the chance of its coin, a number or one for each row."""
-        raise NotImplementedError(f"{type(self).__name__} tosses no coin")
+        """Return the chance of the coin that it tosses for each row and step; None for no coin."""
+        return None
 
-    def after(self, scores: Any, state: Any, ids: Any) -> Any:
-        """Return the state after ``ids`` were drawn: what a sampler calls.
-
-        ``scores`` are those that ``act`` was given.
-        """
-        return self.update(state, ids)
+    def token_ids_named(self) -> tuple[int, ...]:
+        """Return the token ids among its parameters, which a vocabulary must have."""
+        return ()
 
     def end_tokens(self) -> tuple[int, ...]:
         """Return the tokens with which a text ends for it: what ``generate`` asks for.
@@ -110,10 +136,6 @@ class Transform:
     def is_stateful(cls) -> bool:
         """Tell whether it takes in the tokens that are accepted."""
         return cls.update is not Transform.update
-
-    def act(self, scores: Any, state: Any) -> Any:
-        """Apply to the scores of an engine: what a sampler calls."""
-        return scores.replaced(self.apply(scores.dense(), state), type(self).__name__)
 
     def per_row(self) -> dict[str, tuple[float, ...]]:
         """Return the parameters that have a value for each row."""
@@ -128,10 +150,24 @@ class Transform:
         return tuple(value for value in values if is_symbolic(value))
 
     def admit(self, taken: Intake) -> Intake:
-        """Return what was taken in, if the parameters fit its rows (see ``within``)."""
+        """Return what was taken in, if the parameters fit its rows and its vocabulary.
+
+        Raises:
+            ValueError: they do not.
+        """
+        self.check_vocabulary(taken.distribution.vocab_size)
         for field in dataclasses.fields(self):
             taken = within(type(self).__name__, field, getattr(self, field.name), taken)
         return taken
+
+    def check_vocabulary(self, vocab_size: int) -> None:
+        """Raise ValueError unless a vocabulary has all tokens among the parameters."""
+        greatest = max(self.token_ids_named(), default=-1)
+        if greatest >= vocab_size:
+            raise ValueError(
+                f"{type(self).__name__} names token {greatest}, but the last of a vocabulary of "
+                f"{vocab_size} is {vocab_size - 1}"
+            )
 
     def check_rows(self, rows: Any) -> None:
         """Raise ValueError unless each parameter has one value, or one for each of ``rows``."""
@@ -189,13 +225,14 @@ class Transform:
             ValueError: logits of a wrong rank or dtype, or with NaN; a parameter with one value per
                 row, or a history or prompt_length, for another number of rows.
         """
-        coin = (seed, step) if self.tosses_coin else ()
+        tosses = self.chance() is not None
+        coin = (seed, step) if tosses else ()
         taken = self.admit(take_in(logits, history, prompt_length, *coin, *self.tensors()))
         taken, (state,) = states_of((self,), taken, history, prompt_length)
-        scores = taken.scores
-        if self.tosses_coin:
-            scores = scores.seeded(*seeds_and_steps(seed, step, taken))
-        return taken.restore(self.act(scores, state).dense())
+        distribution = taken.distribution
+        if tosses:
+            distribution = distribution.seeded(*seeds_and_steps(seed, step, taken))
+        return taken.restore(self.apply(distribution, state).dense())
 
     def get_config(self) -> dict[str, Any]:
         """Return name and parameters as JSON has them: null is -inf, and "inf" is +inf.
@@ -245,6 +282,73 @@ class Transform:
         return known[name]
 
 
+setattr(Transform, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up on the object
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy(Transform):
+    """A transform that is written for a ``Distribution``: once, for eager code and for graphs.
+
+    Its ``apply`` takes a distribution and returns one; called with arrays it takes them in and
+    returns arrays.
+
+    Example:
+        >>> import dataclasses, numpy as np, logit_sampling as ls
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class AboveTheMean(ls.Strategy):
+        ...     def apply(self, distribution, state=()):
+        ...         mean = -np.log(distribution.vocab_size)
+        ...         return distribution.at_least(mean + distribution.log_total())
+        >>> AboveTheMean()(np.log([0.5, 0.3, 0.2])).round(2)
+        array([-0.69,  -inf,  -inf])
+    """
+
+    _on_arrays: ClassVar[bool] = False
+
+    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+        """Return what becomes of a distribution."""
+        raise NotImplementedError(f"{type(self).__name__} does not write `apply`")
+
+
+def start(
+    transform: Transform, history: Any, prompt_length: Any, vocab_size: int, capacity: int = 0
+) -> Any:
+    """Return the state of a transform after a whole history, int [batch, length].
+
+    Its first ``prompt_length`` columns (see ``as_prompt_length``) are the prompt; None for all.
+
+    Raises:
+        ValueError: the length of the history is open in a graph and the transform depends on it.
+    """
+    init: Any = transform.init  # of a signature that `_asked` knows
+    asked = {"capacity": capacity} if "capacity" in transform._asked else {}
+    if "prompt_length" in transform._asked:
+        return init(history, vocab_size, prompt_length=prompt_length, **asked)
+    if prompt_length is None:
+        return init(history, vocab_size, **asked)
+    xp, ids, given = parted(history, prompt_length)
+    prompts, generated = xp.where(given, ids, -1), xp.where(given, -1, ids)
+    known = not is_symbolic(prompt_length)
+    prompts = prompts[:, : np.max(prompt_length)] if known else prompts
+    state = init(prompts, vocab_size, **asked)
+    if not transform.is_stateful():
+        return state
+    check_columns(history)
+    for column in range(np.min(prompt_length) if known else 0, history.shape[1]):
+        tokens = generated[:, column]
+        if xp is not np or (tokens >= 0).any():  # padding alone changes nothing
+            state = transform.update(state, tokens)
+    return state
+
+
+def go_on(transform: Transform, state: Any, ids: Any, distribution: Distribution) -> Any:
+    """Return the state after ``ids`` were drawn from what became of a distribution."""
+    update: Any = transform.update
+    if "distribution" in transform._asked:
+        return update(state, ids, distribution=distribution)
+    return update(state, ids)
+
+
 def states_of(
     transforms: Sequence[Transform], taken: Intake, history: Any, prompt_length: Any
 ) -> tuple[Intake, list[Any]]:
@@ -258,8 +362,10 @@ def states_of(
     if is_symbolic(lengths):
         from logit_sampling.distribution.tensors import beyond
 
-        taken = taken._replace(scores=taken.scores.without_rows(beyond(lengths, past)))
-    return taken, [t.state_of(past, lengths, taken.scores.vocabulary) for t in transforms]
+        lost = beyond(lengths, past)
+        taken = taken._replace(distribution=taken.distribution.without_rows(lost))
+    vocab_size = taken.distribution.vocab_size
+    return taken, [start(t, past, lengths, vocab_size) for t in transforms]
 
 
 def within(owner: str, field: dataclasses.Field, value: Any, taken: Intake) -> Intake:
@@ -278,7 +384,7 @@ def within(owner: str, field: dataclasses.Field, value: Any, taken: Intake) -> I
         if value.tensor.ndim and isinstance(row_count(value.tensor), int):
             _check_count(owner, field.name, row_count(value.tensor), taken.rows)
         lost = outside(value, field.metadata, taken.rows)
-        return taken._replace(scores=taken.scores.without_rows(lost))
+        return taken._replace(distribution=taken.distribution.without_rows(lost))
     return taken
 
 
@@ -304,25 +410,3 @@ def _plain(value: Any) -> Any:
 def _frozen(value: Any) -> Any:
     """Return tuples for lists, so that a transform can be hashed."""
     return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
-
-
-setattr(Transform, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up on the object
-
-
-@dataclasses.dataclass(frozen=True)
-class ScoreTransform(Transform):
-    """A stateless transform that looks at the scores alone, of all tokens or of the survivors."""
-
-    def narrow(self, scores: Any) -> Any:
-        """Return the scores of an engine, scaled or cut."""
-        raise NotImplementedError(f"{type(self).__name__} does not write `narrow`")
-
-    def act(self, scores: Any, state: Any) -> Any:
-        """Apply to the scores of an engine: what a sampler calls."""
-        return self.narrow(scores)
-
-    @quietly
-    def apply(self, logits: Any, state: Sequence[Any] = ()) -> Any:
-        """Return the transformed logits, float [batch, vocab], like those given."""
-        taken = self.admit(take_in(logits, *self.tensors()))
-        return taken.restore(self.narrow(taken.scores).dense())

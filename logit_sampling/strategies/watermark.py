@@ -1,4 +1,4 @@
-"""A mark in the text that its reader does not see and that statistics find."""
+"""Watermark: a mark in the text that its reader does not see and that statistics find."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.checks import Numbers, check_count, number
-from logit_sampling.strategies.green import is_green, words_of
-from logit_sampling.strategies.memory import HistoryTransform, appended, log_of
+from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._green import is_green, words_of
+from logit_sampling.strategies._memory import accepted, appended, as_state, held, log_of, past_of
+from logit_sampling.strategies.transform import Strategy
 
 _WORD = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
-class Watermark(HistoryTransform):
+class Watermark(Strategy):
     """Add ``delta`` to the logits of some tokens, the green ones, picked by a keyed hash.
 
     Exactly ``floor(gamma * vocabulary)`` tokens are green; which ones depends on ``key`` and on the
@@ -57,28 +59,33 @@ class Watermark(HistoryTransform):
         if self.key >= 2**64:
             raise ValueError(f"Watermark needs `key` to be below 2**64; got {self.key}")
 
-    def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any, ...]:
+    def init(
+        self, history: Any, vocab_size: int, capacity: int = 0, prompt_length: Any = None
+    ) -> tuple[Any, ...]:
         """Return the latest tokens."""
+        xp, past, _ = past_of(self, history, vocab_size, capacity, prompt_length)
         room = xp.pad(past, ((0, 0), (self.context, 0)), constant_values=-1)
-        return (log_of(xp, room, self.context),)
+        return as_state(xp, log_of(xp, room, self.context))
 
-    def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any, ...]:
+    def update(self, state: Any, ids: Any) -> tuple[Any, ...]:
         """Move the tokens by one."""
-        return (appended(xp, self.context, token, *state),)
+        xp, token, (log,) = accepted(ids, state)
+        return as_state(xp, appended(xp, self.context, token, log))
 
-    def narrow(self, scores: Any, *state: Any) -> Any:
-        """Return the scores of an engine, with the green tokens raised."""
-        xp, (log,) = scores.xp, state
-        count = scores.numbers(green_count(self.gamma, scores.vocabulary))
+    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+        distribution, (log,) = held(distribution, state)
+        xp, vocab_size = distribution.xp, distribution.vocab_size
+        count = distribution.per_row(green_count(self.gamma, vocab_size))
         count = xp.array(xp.where(xp.all(log >= 0, axis=1), count, 0), dtype="int32")
-        chosen = partial(is_green, xp, scores.vocabulary)
-        return scores.raised(chosen, self.delta, count, *self._words(xp, xp.maximum(log, 0)))
+        words = self._words(xp, xp.maximum(log, 0))
+        return distribution.add(self.delta, partial(is_green, xp, vocab_size), count, *words)
 
     def _words(self, xp: Any, log: Any) -> Any:
         """Return four words for each row, uint32 [batch] each."""
         if xp is np:  # Python integers are fastest for a few rows
             rows = [words_of(self.key_words, row) for row in log.tolist()]
             return np.asarray(rows, np.uint32).reshape(-1, 4).T
+
         from logit_sampling.distribution.tensors import left_shift, right_shift
 
         key = np.uint32(self.key_words[0]), np.uint32(self.key_words[1])

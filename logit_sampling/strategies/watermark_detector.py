@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.checks import check_count
-from logit_sampling.strategies.green import is_green, words_of
-from logit_sampling.strategies.history import as_history, has_rows
+from logit_sampling.strategies._green import is_green, words_of
+from logit_sampling.strategies._history import as_history, has_rows
 from logit_sampling.strategies.watermark import Watermark, green_count
 
 

@@ -15,7 +15,7 @@ ENTRIES = {entry.name: entry for entry in entries()}
 STRATEGIES = [
     name
     for name in strategies.__all__
-    if isinstance(getattr(strategies, name), type) and name not in ("Transform", "ScoreTransform")
+    if isinstance(getattr(strategies, name), type) and name not in ("Transform", "Strategy")
 ]
 
 

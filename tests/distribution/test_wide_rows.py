@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import logit_sampling as ls
 from logit_sampling.distribution.row import Row
-from logit_sampling.distribution.weights import Masses
+from logit_sampling.distribution.weights import Weights
 
 VOCABULARY = 5000
 RULES = [
@@ -57,25 +57,25 @@ def test_a_typical_set_among_leaders_is_that_of_the_whole_row(p, monkeypatch):
     x = peaked(40, seed=1, vocabulary=30_000)
     # Surprises far above and below the entropy, so that likelier tokens are not the first.
     x[:, :3] += x.max(axis=1, keepdims=True)
-    found, original = [], Row.prefix_of_leaders
+    found, original = [], Row.prefix_of_few
 
     def noted(*arguments):
         found.append(original(*arguments))
         return found[-1]
 
-    monkeypatch.setattr(Row, "prefix_of_leaders", noted)
+    monkeypatch.setattr(Row, "prefix_of_few", noted)
     among_leaders = ls.Typical(p)(x)
     assert sum(kept is not None for kept in found) > 10
-    monkeypatch.setattr(Row, "prefix_of_leaders", lambda *_: None)
+    monkeypatch.setattr(Row, "prefix_of_few", lambda *_: None)
     np.testing.assert_array_equal(among_leaders, ls.Typical(p)(x))
 
 
-def test_masses_that_vanish_are_zero_and_change_no_other():
+def test_weights_that_vanish_are_zero_and_change_no_other():
     rng = np.random.default_rng(0)
     values = rng.standard_normal(40_000).astype(np.float32)
     values[rng.random(values.size) < 0.3] = -np.inf
     values[rng.random(values.size) < 0.1] = -1000
-    row = Masses(values, float(values.max()), 1.0)
+    row = Weights(values, float(values.max()), 1.0)
     with np.errstate(under="ignore"):
         expected = np.exp(values.astype(np.float64) - row.peak)
     np.testing.assert_array_equal(row.of(), expected)

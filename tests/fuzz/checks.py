@@ -102,7 +102,7 @@ class _Run:
         rows, coins = [row], 0
         last = [ls.Temperature(0)] if type(self.case.sampler) is ls.Greedy else []
         for place, transform in enumerate([*self.transforms[r], *last]):
-            coins += transform.tosses_coin
+            coins += transform.chance() is not None
             shown = np.float64(stages[place + 1][r])
             rows.append(self._stage(r, rows[-1], transform, place, shown, coins))
         return rows

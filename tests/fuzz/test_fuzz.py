@@ -59,7 +59,7 @@ def lost_at_one_step(monkeypatch):
     def counted(xp, token, ids, counts):
         return ids, counts
 
-    monkeypatch.setattr("logit_sampling.strategies.penalties.counted", counted)
+    monkeypatch.setattr("logit_sampling.strategies._count_penalty.counted", counted)
 
 
 def a_zero_below_zero(monkeypatch):
@@ -71,12 +71,7 @@ def a_zero_below_zero(monkeypatch):
 
 
 def the_last_choice_too(monkeypatch):
-    whole = eager.Scores.drop_top_choices
-
-    def drop(scores, log_threshold, chosen, protected):
-        return whole(scores, log_threshold - 1e-3, chosen, protected)
-
-    monkeypatch.setattr(eager.Scores, "drop_top_choices", drop)
+    monkeypatch.setattr(eager.EagerDistribution, "drop_last", lambda top: top)
 
 
 def masks_for_survivors(monkeypatch):
@@ -87,14 +82,14 @@ def masks_for_survivors(monkeypatch):
 
 
 def not_of_nan(monkeypatch):
-    def entropy_prefix(scores, bound, renormalize):
-        def wanted(before, terms, mass, term):
-            mass, term = before + mass, terms + term
-            return ops.logical_not(ops.log(mass) - term / mass > bound[:, None])
+    def prefix(distribution, _, bound):
+        def wanted(before, terms, weight, term):
+            weight, term = before + weight, terms + term
+            return ops.logical_not(ops.log(weight) - term / weight > bound[:, None])
 
-        return scores.prefix(scores.values, wanted, scores._terms())
+        return distribution._prefix(distribution.values, wanted, with_terms=True)
 
-    monkeypatch.setattr(graph.Scores, "entropy_prefix", entropy_prefix)
+    monkeypatch.setattr(graph.GraphDistribution, "prefix", prefix)
 
 
 FAULTS = [  # and a group that finds it, so that others need not be tried

@@ -158,10 +158,10 @@ def our_steps(transform: ls.Mirostat, logits: np.ndarray, drawn: list[int]) -> l
     sampler, kept = ls.Sampler(transform), []
     state = sampler.init([[]], len(logits), seed=0)
     for token in drawn:
-        scores = take_in(logits).scores
+        scores = take_in(logits).distribution
         (own,) = state.transforms
-        kept.append(int((transform.act(scores, own).probabilities() > 0).sum()))
-        own = transform.after(scores, own, np.array([token]))
+        kept.append(int((transform.apply(scores, own).probabilities() > 0).sum()))
+        own = transform.update(own, np.array([token]), scores)
         state = state._replace(transforms=(own,))
     return kept
 

@@ -86,7 +86,7 @@ def test_a_finished_row_leaves_the_state():
     for transform in (ls.Mirostat(3.0), ls.AdaptiveP(0.3)):
         state = transform.init(np.zeros((2, 1), np.int32), 4)
         scores = take_in(np.repeat(ROW, 2, axis=0))
-        after = transform.after(scores.scores, state, np.array([-1, 1]))
+        after = transform.update(state, np.array([-1, 1]), scores.distribution)
         assert all(new[0] == old[0] for old, new in zip(state, after, strict=True))
         assert any(new[1] != old[1] for old, new in zip(state, after, strict=True))
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import logit_sampling as ls
-from logit_sampling.strategies import penalties
-from logit_sampling.strategies.memory import endings
+from logit_sampling.strategies import _repeats
+from logit_sampling.strategies._memory import endings
 
 
 class Counted(np.ndarray):
@@ -76,7 +76,7 @@ OFF = 2**31 - 1
 
 def test_a_row_without_n_grams_is_not_searched(monkeypatch):
     searched = []
-    monkeypatch.setattr(penalties, "endings", lambda x, n: searched.append(n) or endings(x, n))
+    monkeypatch.setattr(_repeats, "endings", lambda x, n: searched.append(n) or endings(x, n))
     ls.NoRepeatNGram([3, OFF, 50])(np.ones((3, 20)), history=np.zeros((3, 400), np.int32))
     assert searched == [2, 0, 49]
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
-from logit_sampling.strategies.vocabularies import Vocabulary
+from logit_sampling.strategies._vocabularies import Vocabulary
 from tests.strategies.grammars import END, TOKENS, VOCABULARY, Tiny, kept, write
 
 llguidance = pytest.importorskip("llguidance")

@@ -7,7 +7,7 @@ import pytest
 import logit_sampling as ls
 from logit_sampling.models.keras_hub import as_model
 from logit_sampling.models.tokenizers import as_tokenizer
-from logit_sampling.strategies.vocabularies import keras_hub_ends
+from logit_sampling.strategies._vocabularies import keras_hub_ends
 from tests.strategies.grammars import kept, write
 
 llguidance = pytest.importorskip("llguidance")
@@ -110,7 +110,7 @@ def test_bytes_of_keras_hub():
 
 
 def test_pieces_of_sentence_piece():
-    from logit_sampling.strategies.vocabularies import _of_sentence_piece
+    from logit_sampling.strategies._vocabularies import _of_sentence_piece
 
     pieces = ["\u2581the", "<0x0A>", "<0xe9>", "é", "<s>"]
     expected = [b" the", b"\n", b"\xe9", "é".encode(), b"<s>"]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from scipy import stats
 
 import logit_sampling as ls
-from logit_sampling.strategies.green import is_green, words_of
+from logit_sampling.strategies._green import is_green, words_of
 
 KEY = (123, 0)
 SIZES = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 50, 100, 257, 1000, 1023, 1024, 1025]

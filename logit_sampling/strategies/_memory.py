@@ -5,91 +5,59 @@ free columns at the left. Eager code doubles the capacity of an array that is fu
 where shapes are fixed, ``LOST`` fills the row instead, and it has no distribution from then on.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from logit_sampling.distribution.intake import engine_of, quietly, take_in
+from logit_sampling.distribution.intake import engine_of
+from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.symbol import Symbol
-from logit_sampling.strategies.history import check_columns, parted, with_room
-from logit_sampling.strategies.tokens import check_vocabulary
-from logit_sampling.strategies.transform import Transform
+from logit_sampling.strategies._history import check_columns, parted, with_room
 
 LOST = -2
 """In place of a token id: the row had more tokens than the state has room for."""
 
 
-@dataclass(frozen=True)
-class HistoryTransform(Transform):
-    """A transform that depends on the tokens so far; its state is a tuple of int32 arrays.
+def past_of(
+    strategy: Any, history: Any, vocab_size: int, capacity: int, prompt_length: Any
+) -> tuple[Any, Any, Any]:
+    """Return where to compute, and a history as the state of a strategy takes it in.
 
-    A subclass writes ``remember``, ``accept`` and ``narrow``, each once for all engines: ``xp`` is
-    ``numpy`` in eager code and ``keras.ops`` in a graph.
+    Both are int32 [batch, length + capacity], -1 where a token does not count: all tokens, and
+    those behind the prompt. Every array has a column.
     """
-
-    def remember(self, xp: Any, past: Any, generated: Any) -> tuple[Any, ...]:
-        """Return the state after a whole history.
-
-        Args:
-            xp: functions on the arrays.
-            past: int32 [batch, length], -1 where a token does not count.
-            generated: the same without the prompt.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not write `remember`")
-
-    def accept(self, xp: Any, token: Any, *state: Any) -> tuple[Any, ...]:
-        """Return the state after one token more in each row, int32 [batch, 1]; -1 is none."""
-        raise NotImplementedError(f"{type(self).__name__} does not write `accept`")
-
-    def narrow(self, scores: Any, *state: Any) -> Any:
-        """Return the scores of an engine, changed or cut."""
-        raise NotImplementedError(f"{type(self).__name__} does not write `narrow`")
-
-    def _names(self) -> tuple[int, ...]:
-        """Return the token ids among the parameters."""
-        return ()
-
-    def init(self, history: Any, vocab_size: int) -> Any:
-        """Return the state before the first step (see ``Transform.init``)."""
-        return self.state_of(history, history.shape[1], vocab_size)
-
-    def state_of(self, history: Any, prompt_length: Any, vocab_size: int) -> Any:
-        """Return the state after a whole history (see ``Transform.state_of``), built at once."""
-        check_columns(history)
-        check_vocabulary(self, self._names(), vocab_size)
-        if not history.shape[1]:  # every array has a column
-            history = with_room(history, 1)
-        xp, ids, prompt = parted(history, prompt_length, self.tensors())
-        past = xp.where((ids >= 0) & (ids < vocab_size), ids, -1)
-        return _int32(xp, self.remember(xp, past, xp.where(prompt, -1, past)))
-
-    def update(self, state: Any, ids: Any) -> Any:
-        """Return the state after tokens of the vocabulary, int [batch], were accepted."""
-        xp, (token, *arrays) = engine_of(ids, *state)
-        return _int32(xp, self.accept(xp, token[:, None], *arrays))
-
-    def act(self, scores: Any, state: Any) -> Any:
-        """Apply to the scores of an engine: what a sampler calls."""
-        arrays = [scores.own(array) for array in state]
-        for array in arrays:
-            if len(array.shape) == 2 and array.shape[1]:
-                scores = scores.without_rows(array[:, 0] == LOST)
-        return self.narrow(scores, *arrays)
-
-    @quietly
-    def apply(self, logits: Any, state: Any) -> Any:
-        """Return the transformed logits, float [batch, vocab], like those given."""
-        taken = self.admit(take_in(logits, *state, *self.tensors()))
-        return taken.restore(self.act(taken.scores, state).dense())
+    check_columns(history)
+    prompt_length = history.shape[1] if prompt_length is None else prompt_length
+    history = with_room(history, capacity)
+    if not history.shape[1]:
+        history = with_room(history, 1)
+    xp, ids, prompt = parted(history, prompt_length, strategy.tensors())
+    past = xp.where((ids >= 0) & (ids < vocab_size), ids, -1)
+    return xp, past, xp.where(prompt, -1, past)
 
 
-def _int32(xp: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+def accepted(ids: Any, state: tuple[Any, ...]) -> tuple[Any, Any, list[Any]]:
+    """Return where to compute, the tokens that were accepted, int32 [batch, 1], and the state."""
+    xp, (token, *arrays) = engine_of(ids, *state)
+    return xp, token[:, None], arrays
+
+
+def as_state(xp: Any, *arrays: Any) -> tuple[Any, ...]:
+    """Return a state of int32 arrays."""
     if xp is np:
-        return tuple(array.astype(np.int32, copy=False) for array in state)
-    return tuple(xp.cast(array, "int32") for array in state)
+        return tuple(array.astype(np.int32, copy=False) for array in arrays)
+    return tuple(xp.cast(array, "int32") for array in arrays)
+
+
+def held(distribution: Distribution, state: tuple[Any, ...]) -> tuple[Distribution, list[Any]]:
+    """Return a state as arrays of the distribution, which loses the rows that outgrew it."""
+    arrays = [distribution.own(array) for array in state]
+    for array in arrays:
+        if len(array.shape) == 2 and array.shape[1]:
+            distribution = distribution.without_rows(array[:, 0] == LOST)
+    return distribution, arrays
 
 
 def per_row(parameter: Any) -> Any:

@@ -1,0 +1,41 @@
+"""Only some tokens."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from logit_sampling.distribution.checks import check_ids
+from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies.transform import Strategy
+
+
+@dataclass(frozen=True)
+class AllowTokens(Strategy):
+    """Remove all tokens but some.
+
+    Where all of them are at -inf already, they stay so.
+
+    Args:
+        token_ids: at least one.
+
+    Raises:
+        ValueError: no token ids, or the vocabulary lacks one of them.
+
+    Source:
+        De Cao et al., Autoregressive Entity Retrieval, 2020, arXiv 2010.00904.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.AllowTokens([0, 2])(np.array([3.0, 1.0, -1.0]))
+        array([  3., -inf,  -1.])
+    """
+
+    token_ids: Any
+
+    def __post_init__(self) -> None:
+        check_ids(self, "token_ids", empty=False)
+
+    def token_ids_named(self) -> tuple[int, ...]:
+        return self.token_ids
+
+    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+        return distribution.only(self.token_ids)

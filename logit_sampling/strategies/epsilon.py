@@ -1,0 +1,36 @@
+"""Epsilon cutoff."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from logit_sampling.distribution.checks import Numbers, number
+from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies.transform import Strategy
+
+
+@dataclass(frozen=True)
+class Epsilon(Strategy):
+    """Keep tokens with a probability of at least ``epsilon``.
+
+    Args:
+        epsilon: a number in [0, 1), or one for each row; 0 keeps all.
+
+    Raises:
+        ValueError: ``epsilon`` is outside [0, 1).
+
+    Source:
+        Hewitt et al., Truncation Sampling as Language Model Desmoothing, 2022, arXiv 2210.15191.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.Epsilon(0.2)(np.log([0.15, 0.5, 0.05, 0.3])).round(2)
+        array([ -inf, -0.69,  -inf, -1.2 ])
+    """
+
+    epsilon: Numbers = number(ge=0, lt=1)
+
+    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+        with np.errstate(divide="ignore"):
+            return distribution.at_least(np.log(self.epsilon) + distribution.log_total())

@@ -1,0 +1,40 @@
+"""Repetition penalty."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from logit_sampling.distribution.checks import Numbers, number
+from logit_sampling.strategies._count_penalty import CountPenalty
+
+
+@dataclass(frozen=True)
+class RepetitionPenalty(CountPenalty):
+    """Divide the logits above 0 of tokens seen by ``penalty``, and multiply the others by it.
+
+    Once for each distinct token; infinite logits stay. A constant added to a row changes what it
+    does: apply it to raw logits, before all else.
+
+    Args:
+        penalty: above 0, or one for each row; above 1 discourages, 1 changes nothing.
+        window: how many of the latest tokens count, or None for all, or one for each row.
+        prompt: whether those of the prompt count.
+
+    Raises:
+        ValueError: a value is out of range.
+
+    Source:
+        Keskar et al., CTRL: A Conditional Transformer Language Model for Controllable Generation,
+        2019, arXiv 1909.05858; the rule for the sign from Hugging Face transformers, 2020.
+
+    Example:
+        >>> import numpy as np, logit_sampling as ls
+        >>> ls.RepetitionPenalty(2.0)(np.array([3.0, 1.0, -1.0]), history=[0, 2, 2])
+        array([ 1.5,  1. , -2. ])
+    """
+
+    penalty: Numbers = number(gt=0)
+    prompt: bool = True
+
+    def penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
+        """Return logits divided or multiplied by the penalty."""
+        return xp.where(x > 0, xp.divide(x, penalty), xp.multiply(x, penalty))
