@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from strategies import STRATEGIES, Strategy
+from strategies import SETTINGS, Strategy
 
 import logit_sampling as ls
 from logit_sampling.models.keras_hub import LanguageModel
@@ -28,8 +28,8 @@ CHAIN = Strategy(
         hf.TopPLogitsWarper(0.95),
     ],
 )
-SAMPLERS = {s.name.split()[0]: s for s in STRATEGIES if s.name in ("greedy", "top-k 50")}
-SAMPLERS |= {"top-p": next(s for s in STRATEGIES if s.name == "top-p 0.9"), "chain": CHAIN}
+SAMPLERS = {s.name.split()[0]: s for s in SETTINGS if s.name in ("greedy", "top-k 50")}
+SAMPLERS |= {"top-p": next(s for s in SETTINGS if s.name == "top-p 0.9"), "chain": CHAIN}
 
 
 @dataclass(frozen=True)

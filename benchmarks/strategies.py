@@ -49,7 +49,7 @@ def _llama(*calls: tuple[Any, ...], draw: bool = True) -> Callable[[Any, int], A
     return build
 
 
-STRATEGIES = (
+SETTINGS = (
     Strategy(
         "greedy",
         (),
@@ -177,7 +177,7 @@ def named(patterns: Sequence[str]) -> list[Strategy]:
         ValueError: a pattern fits no strategy.
     """
     for pattern in patterns:
-        if not any(pattern in strategy.name for strategy in STRATEGIES):
-            names = "; ".join(strategy.name for strategy in STRATEGIES)
+        if not any(pattern in strategy.name for strategy in SETTINGS):
+            names = "; ".join(strategy.name for strategy in SETTINGS)
             raise ValueError(f"no strategy is called {pattern!r}; there are: {names}")
-    return [s for s in STRATEGIES if not patterns or any(p in s.name for p in patterns)]
+    return [s for s in SETTINGS if not patterns or any(p in s.name for p in patterns)]

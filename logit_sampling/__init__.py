@@ -8,121 +8,35 @@ with its module: the import of the package takes no time, and the command line i
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from logit_sampling import strategies
+
 if TYPE_CHECKING:
-    from logit_sampling.decoding.beam import BeamSearch
-    from logit_sampling.decoding.contrastive import ContrastiveSearch
-    from logit_sampling.diagnostics import (
-        LogitsReport,
-        check_logits,
-        logits_from,
-    )
-    from logit_sampling.diagnostics.guard import LogitsGuard
-    from logit_sampling.distribution.checks import ProbabilitiesWarning
-    from logit_sampling.evaluation import compare
-    from logit_sampling.generation.generate import generate
-    from logit_sampling.generation.result import Interrupted, RowError
-    from logit_sampling.generation.score import score
-    from logit_sampling.generation.stream import stream
-    from logit_sampling.models.loading import load_model
-    from logit_sampling.sampler import Greedy, Sampler, State
-    from logit_sampling.strategies import (
-        DRY,
-        XTC,
-        AdaptiveP,
-        AllowTokens,
-        BadWords,
-        DynamicTemperature,
-        Epsilon,
-        Eta,
-        ForcedTokens,
-        FrequencyPenalty,
-        Grammar,
-        Guidance,
-        LengthDecay,
-        LogitBias,
-        MinNewTokens,
-        MinP,
-        Mirostat,
-        NoRepeatNGram,
-        PLess,
-        PresencePenalty,
-        RepetitionPenalty,
-        SequenceBias,
-        SuppressTokens,
-        Temperature,
-        TopA,
-        TopH,
-        TopK,
-        TopNSigma,
-        TopP,
-        Transform,
-        Typical,
-        Watermark,
-        guide,
-    )
-    from logit_sampling.strategies.watermark_detector import Detection, WatermarkDetector
-    from logit_sampling.training import train
-    from logit_sampling.training.metrics import BitsPerCharacter, Perplexity
+    from logit_sampling.decoding.beam import BeamSearch as BeamSearch
+    from logit_sampling.decoding.contrastive import ContrastiveSearch as ContrastiveSearch
+    from logit_sampling.diagnostics import LogitsReport as LogitsReport
+    from logit_sampling.diagnostics import check_logits as check_logits
+    from logit_sampling.diagnostics import logits_from as logits_from
+    from logit_sampling.diagnostics.guard import LogitsGuard as LogitsGuard
+    from logit_sampling.distribution.checks import ProbabilitiesWarning as ProbabilitiesWarning
+    from logit_sampling.evaluation import compare as compare
+    from logit_sampling.generation.generate import generate as generate
+    from logit_sampling.generation.result import Interrupted as Interrupted
+    from logit_sampling.generation.result import RowError as RowError
+    from logit_sampling.generation.score import score as score
+    from logit_sampling.generation.stream import stream as stream
+    from logit_sampling.models.loading import load_model as load_model
+    from logit_sampling.sampler import Greedy as Greedy
+    from logit_sampling.sampler import Sampler as Sampler
+    from logit_sampling.sampler import State as State
+    from logit_sampling.strategies import *
+    from logit_sampling.strategies.watermark_detector import Detection as Detection
+    from logit_sampling.strategies.watermark_detector import WatermarkDetector as WatermarkDetector
+    from logit_sampling.training import train as train
+    from logit_sampling.training.metrics import BitsPerCharacter as BitsPerCharacter
+    from logit_sampling.training.metrics import Perplexity as Perplexity
+
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "DRY",
-    "XTC",
-    "AdaptiveP",
-    "AllowTokens",
-    "BadWords",
-    "BeamSearch",
-    "BitsPerCharacter",
-    "ContrastiveSearch",
-    "Detection",
-    "DynamicTemperature",
-    "Epsilon",
-    "Eta",
-    "ForcedTokens",
-    "FrequencyPenalty",
-    "Grammar",
-    "Greedy",
-    "Guidance",
-    "Interrupted",
-    "LengthDecay",
-    "LogitBias",
-    "LogitsGuard",
-    "LogitsReport",
-    "MinNewTokens",
-    "MinP",
-    "Mirostat",
-    "NoRepeatNGram",
-    "PLess",
-    "Perplexity",
-    "PresencePenalty",
-    "ProbabilitiesWarning",
-    "RepetitionPenalty",
-    "RowError",
-    "Sampler",
-    "SequenceBias",
-    "State",
-    "SuppressTokens",
-    "Temperature",
-    "TopA",
-    "TopH",
-    "TopK",
-    "TopNSigma",
-    "TopP",
-    "Transform",
-    "Typical",
-    "Watermark",
-    "WatermarkDetector",
-    "check_logits",
-    "compare",
-    "generate",
-    "guide",
-    "load_model",
-    "logits_from",
-    "score",
-    "stream",
-    "train",
-]
 
 _LAZY = {
     "BeamSearch": "logit_sampling.decoding.beam",
@@ -149,14 +63,16 @@ _LAZY = {
     "train": "logit_sampling.training",
 }
 
+if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others
+    __all__ = sorted([*_LAZY, *strategies.__all__])
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_LAZY.get(name, "logit_sampling.strategies")), name)
-    globals()[name] = value  # from now on it is found without asking here
-    return value
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_LAZY.get(name, "logit_sampling.strategies")), name)
+        globals()[name] = value  # from now on it is found without asking here
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(globals()["__all__"])

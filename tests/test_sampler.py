@@ -212,7 +212,7 @@ def test_the_import_brings_neither_tensorflow_nor_keras():
 
 def test_the_import_brings_a_part_when_it_is_used():
     printed = in_a_fresh_process(
-        "parts = ('settings', 'explain', 'strategies', 'diagnostics')\n"
+        "parts = ('settings', 'explain', 'distribution', 'diagnostics')\n"
         "print([m for part in parts for m in ours('logit_sampling.' + part)])\n"
         "ls.TopK(2)\n"
         "print(ours('logit_sampling.strategies.'))\n"
@@ -220,7 +220,8 @@ def test_the_import_brings_a_part_when_it_is_used():
     )
     assert printed.splitlines() == [
         "[]",
-        "['logit_sampling.strategies._history', 'logit_sampling.strategies.top_k', "
+        "['logit_sampling.strategies._history', 'logit_sampling.strategies._settings', "
+        "'logit_sampling.strategies.table', 'logit_sampling.strategies.top_k', "
         "'logit_sampling.strategies.transform']",
         "True",
     ]

@@ -8,6 +8,7 @@ import dataclasses
 import inspect
 import math
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ import numpy as np
 from logit_sampling.distribution.arrays import holds_symbolic, to_list, to_numpy
 from logit_sampling.distribution.symbol import Symbol
 
-Numbers = float | tuple[float, ...] | Symbol
-"""A parameter as a transform keeps it: one number for all rows, one for each row, or a tensor."""
+Numbers = float | Sequence[float] | np.ndarray | Symbol
+"""A parameter: one number for all rows, one for each row (kept as a tuple), or a tensor."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 

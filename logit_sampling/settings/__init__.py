@@ -40,19 +40,19 @@ one that is off there, such as num_beams=1, min_keep=0 or tfs=1, and None, may b
 """
 
 from logit_sampling.settings.chain import chain_of
-from logit_sampling.settings.parameters import Bound, Parameter, Strategy
-from logit_sampling.settings.strategies import BY_SWITCH, NAMES, PARAMETERS, STRATEGIES
+from logit_sampling.settings.names import BY_SWITCH, NAMES, PARAMETERS, SETTINGS
 from logit_sampling.settings.systems import SYSTEMS, System
+from logit_sampling.strategies._settings import Bound, Parameter, Settings
 
 __all__ = [
     "BY_SWITCH",
     "NAMES",
     "PARAMETERS",
-    "STRATEGIES",
+    "SETTINGS",
     "SYSTEMS",
     "Bound",
     "Parameter",
-    "Strategy",
+    "Settings",
     "System",
     "chain_of",
 ]

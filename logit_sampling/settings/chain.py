@@ -7,9 +7,9 @@ import numpy as np
 
 from logit_sampling.distribution.arrays import holds_symbolic, is_symbolic, to_numpy
 from logit_sampling.settings.elsewhere import ELSEWHERE, ORDERS, closest, does_nothing, explained
-from logit_sampling.settings.parameters import Bound, Parameter, Strategy
-from logit_sampling.settings.strategies import BY_SWITCH, NAMES, PARAMETERS
+from logit_sampling.settings.names import BY_SWITCH, NAMES, PARAMETERS
 from logit_sampling.settings.systems import SYSTEMS, System
+from logit_sampling.strategies._settings import Bound, Parameter, Settings
 from logit_sampling.strategies.transform import Transform
 
 
@@ -167,7 +167,7 @@ def _offs(name: str, value: Any, system: System) -> list[bool]:
 
 
 def _arguments(
-    strategy: Strategy, values: Mapping[str, Any], system: System
+    strategy: Settings, values: Mapping[str, Any], system: System
 ) -> dict[str, Any] | None:
     """Return the arguments of a constructor, or None if the strategy is off in all rows.
 
@@ -229,7 +229,7 @@ def _acting(on: Mapping[str, Any], system: System) -> tuple[list[str], dict[str,
     return acting, idle
 
 
-def _build(strategy: Strategy, arguments: dict[str, Any], system: System) -> Transform:
+def _build(strategy: Settings, arguments: dict[str, Any], system: System) -> Transform:
     for argument in strategy.needs:
         if argument not in arguments:
             needed = _names(strategy.takes[argument])

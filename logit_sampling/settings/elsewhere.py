@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from logit_sampling.settings.parameters import Bound
+from logit_sampling.strategies._settings import Bound
 
 
 def _each(names: str, value: Any) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from logit_sampling.settings.parameters import Bound
-from logit_sampling.settings.strategies import BY_SWITCH
+from logit_sampling.settings.names import BY_SWITCH
+from logit_sampling.strategies._settings import Bound
+from logit_sampling.strategies.table import TABLE
 
 
 @dataclass(frozen=True)
@@ -45,35 +46,15 @@ class System:
         )
 
 
+def _switches(*groups: str) -> tuple[str, ...]:
+    """Return what switches the strategies of some groups on, in the order of the table."""
+    rows = (row for row in TABLE if row.group in groups)
+    switches = (settings.switch.name for row in rows for settings in row.settings)
+    return tuple(name for name in switches if name != "do_sample")
+
+
 _PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
-_CONSTRAINTS = (
-    "bad_words_ids",
-    "min_length",
-    "min_new_tokens",
-    "exponential_decay_length_penalty",
-    "allowed_token_ids",
-    "suppress_tokens",
-    "begin_suppress_tokens",
-    "forced_bos_token_id",
-    "forced_eos_token_id",
-)
-_SAMPLING = (
-    "dynatemp_range",
-    "temperature",
-    "top_h",
-    "top_n_sigma",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "epsilon_cutoff",
-    "eta_cutoff",
-    "top_a",
-    "p_less",
-    "xtc_probability",
-    "mirostat",
-    "adaptive_target",
-)
+_SAMPLING = _switches("scaling", "truncation", "adaptive")
 
 _HF_SAMPLING = (
     "temperature",
@@ -102,18 +83,7 @@ _AT_MOST_0, _AT_LEAST_1, _NO_FRACTION = Bound("<=", 0), Bound(">=", 1), Bound("o
 
 SYSTEMS = {
     "default": System(
-        chain=(
-            "guidance_scale",
-            "sequence_bias",
-            "logit_bias",
-            *_PENALTIES,
-            "no_repeat_ngram_size",
-            "dry_multiplier",
-            *_CONSTRAINTS,
-            "watermarking_config",
-            *_SAMPLING,
-            "do_sample",
-        ),
+        chain=(*_switches(*{row.group for row in TABLE}), "do_sample"),
         replaces={
             "dynatemp_range": ("temperature",),
             "mirostat": ("adaptive_target",),

@@ -137,6 +137,11 @@ class Transform:
         """Tell whether it takes in the tokens that are accepted."""
         return cls.update is not Transform.update
 
+    @classmethod
+    def reads_history(cls) -> bool:
+        """Tell whether its state is made of the tokens so far, all at once."""
+        return "prompt_length" in cls._asked
+
     def per_row(self) -> dict[str, tuple[float, ...]]:
         """Return the parameters that have a value for each row."""
         numbers = (f.name for f in dataclasses.fields(self) if "ge" in f.metadata)
@@ -322,7 +327,7 @@ def start(
     """
     init: Any = transform.init  # of a signature that `_asked` knows
     asked = {"capacity": capacity} if "capacity" in transform._asked else {}
-    if "prompt_length" in transform._asked:
+    if transform.reads_history():
         return init(history, vocab_size, prompt_length=prompt_length, **asked)
     if prompt_length is None:
         return init(history, vocab_size, **asked)

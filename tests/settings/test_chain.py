@@ -7,8 +7,8 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling import settings
-from logit_sampling.settings import BY_SWITCH, PARAMETERS, STRATEGIES, SYSTEMS
-from logit_sampling.settings.strategies import NAMES
+from logit_sampling.settings import BY_SWITCH, PARAMETERS, SETTINGS, SYSTEMS
+from logit_sampling.settings.names import NAMES
 
 T, K, P, M = ls.Temperature(0.8), ls.TopK(40), ls.TopP(0.9), ls.MinP(0.05)
 FOUR = {"temperature": 0.8, "top_k": 40, "top_p": 0.9, "min_p": 0.05}
@@ -260,8 +260,8 @@ def test_settings_given_to_the_class_are_sent_to_from_params():
 
 
 def test_the_table_is_whole():
-    assert set(SYSTEMS["default"].chain) == {s.switch.name for s in STRATEGIES}
-    assert len(BY_SWITCH) == len(STRATEGIES)
+    assert set(SYSTEMS["default"].chain) == {s.switch.name for s in SETTINGS}
+    assert len(BY_SWITCH) == len(SETTINGS)
     assert 'help("logit_sampling.settings")' in ls.Sampler.from_params.__doc__
     for name in NAMES:
         assert re.search(rf"\b{name}\b", settings.__doc__), name

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import logit_sampling as ls
 from logit_sampling import strategies
-from logit_sampling.catalogue.examples import EXAMPLES
+from logit_sampling.strategies.table import TABLE
 
 PROMPTS = [[1, 2, 0], [2], [0, 1, 2, 1]]
 WRITTEN = [[2, 0], [1, 3, 1], []]
@@ -132,7 +132,7 @@ def test_a_sampler_in_steps_equals_its_call(transform):
 
 
 def test_every_strategy_of_the_catalogue_is_here():
-    classes = [getattr(strategies, name) for name in strategies.__all__ if name in EXAMPLES]
+    classes = [getattr(strategies, row.name) for row in TABLE]
     own = {c for c in classes if c.is_stateful()}
     feedback = {ls.Mirostat, ls.AdaptiveP}
     assert own - {type(t) for t in ALL} == feedback | {ls.Grammar}
@@ -140,7 +140,7 @@ def test_every_strategy_of_the_catalogue_is_here():
 
 def test_grammar():
     pytest.importorskip("llguidance")
-    grammar = EXAMPLES["Grammar"][0]()  # a text begins with b or d, then come as
+    grammar = ls.Grammar(**TABLE[-1].arguments())  # a text begins with b or d, then come as
     history = [[2, 2, 1, 0], [3, -1, -1, -1], [0, 0, 0, 0]]
     new = grammar(np.zeros((3, 5), np.float32), history=history, prompt_length=[2, 0, 4])
     assert [np.flatnonzero(row > -np.inf).tolist() for row in new] == [[0, 4], [0, 4], [1, 3]]

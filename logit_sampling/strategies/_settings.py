@@ -1,4 +1,4 @@
-"""What a parameter is, and the strategy that it belongs to."""
+"""Settings: the parameters of other systems that a strategy answers to."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -61,17 +61,18 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Strategy:
-    """A transform and the parameters that its constructor takes; the first switches it on.
+class Settings:
+    """The parameters that make one transform; the first switches it on.
 
+    ``takes`` maps arguments of the constructor of ``transform`` to them;
     ``needs`` are arguments that have to be given with the first, ``presets`` those for when nothing
     else is said, and ``make`` turns arguments into those of the constructor, where they are others.
     ``keeps_best`` says that the likeliest token stays the likeliest, so that it changes nothing
     before a greedy choice.
     """
 
-    transform: str
     takes: Mapping[str, Parameter]
+    transform: str = ""
     needs: tuple[str, ...] = ()
     presets: Mapping[str, Any] = field(default_factory=dict)
     make: Callable[[dict[str, Any]], dict[str, Any]] = dict

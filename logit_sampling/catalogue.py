@@ -1,4 +1,4 @@
-"""What a strategy is, read from its class: fields, bounds and docstring."""
+"""The catalogue of strategies, from the table and what their classes say of themselves."""
 
 import dataclasses
 import difflib
@@ -7,22 +7,16 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from logit_sampling import strategies
 from logit_sampling.distribution.checks import interval
-from logit_sampling.sampler import Greedy
-from logit_sampling.settings import STRATEGIES, SYSTEMS
+from logit_sampling.explain import Explanation, name_of
+from logit_sampling.sampler import Greedy, Sampler
+from logit_sampling.settings import SETTINGS, SYSTEMS
+from logit_sampling.strategies.table import TABLE
 
 _HEADING = re.compile(r"^(Args|Returns|Raises|Source|Example|Attributes):$", re.MULTILINE)
-_GROUPS = {
-    "choice": "Greedy",
-    "scaling": "DynamicTemperature Temperature",
-    "truncation": "Epsilon Eta MinP PLess TopA TopH TopK TopNSigma TopP Typical XTC",
-    "penalties": "DRY FrequencyPenalty NoRepeatNGram PresencePenalty RepetitionPenalty",
-    "constraints": "AllowTokens BadWords ForcedTokens LengthDecay LogitBias MinNewTokens "
-    "SequenceBias SuppressTokens",
-    "adaptive": "AdaptiveP Mirostat",
-}
-_GROUP_OF = {name: group for group, names in _GROUPS.items() for name in names.split()}
 _ORDER = (
     "choice",
     "scaling",
@@ -34,7 +28,6 @@ _ORDER = (
     "watermark",
     "grammar",
 )
-_BASES = ("Transform", "Strategy")
 _UNBOUNDED = 2**30  # a bound that only keeps a count in its integer type
 
 
@@ -90,9 +83,8 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Return every public strategy, by group."""
-    public = (getattr(strategies, name) for name in strategies.__all__ if name not in _BASES)
-    classes: list[type] = [Greedy, *(cls for cls in public if inspect.isclass(cls))]
-    found = [_entry(cls) for cls in classes]
+    found = [_entry(Greedy, "choice")]
+    found += [_entry(getattr(strategies, row.name), row.group) for row in TABLE]
     groups = [*_ORDER, *sorted({entry.group for entry in found} - {*_ORDER})]
     return sorted(found, key=lambda entry: (groups.index(entry.group), entry.name))
 
@@ -119,13 +111,12 @@ def _folded(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
 
-def _entry(cls: type) -> Entry:
+def _entry(cls: type, group: str) -> Entry:
     sections = _sections(inspect.getdoc(cls) or "")
     summary, _, details = sections[""].partition("\n\n")
-    group = _GROUP_OF.get(cls.__name__, cls.__name__.lower())
     texts = _arguments(sections.get("Args", ""))
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-    takes = [strategy for strategy in STRATEGIES if strategy.transform == cls.__name__]
+    takes = [strategy for strategy in SETTINGS if strategy.transform == cls.__name__]
     return Entry(
         name=cls.__name__,
         group=group,
@@ -197,3 +188,28 @@ def _default(field: dataclasses.Field) -> str | None:
         return repr(field.default)
     made = field.default_factory
     return None if made is dataclasses.MISSING else repr(made())
+
+
+ROW = (0.5, 0.3, 0.15, 0.05)
+"""The distribution that all worked examples start from."""
+
+_HISTORY = (0, 1, 2, 0, 1)
+
+
+def worked(name: str) -> tuple[str, tuple[int, ...], Explanation]:
+    """Return the strategy with its parameters, the tokens before, and what it makes of ``ROW``.
+
+    Raises:
+        ValueError: it needs a package that is not installed.
+    """
+    if name == "Greedy":
+        return name_of(Greedy()), (), Greedy().explain(np.log(ROW))
+    (row,) = (row for row in TABLE if row.name == name)
+    made = getattr(strategies, name)(**row.arguments())
+    sampler, without = Sampler(made), Sampler(made).explain(np.log(ROW))
+    if not made.reads_history():
+        return name_of(made), (), without
+    explained = sampler.explain(np.log(ROW), history=list(_HISTORY))
+    if explained.final_log_probs == without.final_log_probs:  # the history tells nothing
+        return name_of(made), (), without
+    return name_of(made), _HISTORY, explained
