@@ -210,6 +210,6 @@ def worked(name: str) -> tuple[str, tuple[int, ...], Explanation]:
     if not made.reads_history():
         return name_of(made), (), without
     explained = sampler.explain(np.log(ROW), history=list(_HISTORY))
-    if explained.final_log_probs == without.final_log_probs:  # the history tells nothing
+    if np.array_equal(explained.final_log_probs, without.final_log_probs):  # it tells nothing
         return name_of(made), (), without
     return name_of(made), _HISTORY, explained

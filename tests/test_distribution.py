@@ -18,17 +18,6 @@ CHAINS = [
     [("TopP", 0.8)],
     [("MinP", 0.2)],
     [("Temperature", 1.2), ("TopK", 8), ("TopP", 0.9)],
-    [("DynamicTemperature", 1.0, 0.5, 1.0)],
-    [("Typical", 0.7)],
-    [("Epsilon", 0.05)],
-    [("Eta", 0.1)],
-    [("TopA", 0.5)],
-    [("TopNSigma", 1.0)],
-    [("TopH", 0.8)],
-    [("PLess",)],
-    [("XTC", 1, 0.1)],
-    [("Mirostat", 1.6)],
-    [("AdaptiveP", 0.1)],
 ]
 
 

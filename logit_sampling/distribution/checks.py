@@ -9,15 +9,26 @@ import inspect
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from logit_sampling.distribution.arrays import holds_symbolic, to_list, to_numpy
 from logit_sampling.distribution.symbol import Symbol
 
-Numbers = float | Sequence[float] | np.ndarray | Symbol
-"""A parameter: one number for all rows, one for each row (kept as a tuple), or a tensor."""
+if TYPE_CHECKING:
+
+    class Numbers:
+        """A parameter: one number for all rows, one for each row (kept as a tuple), or a tensor."""
+
+        def __get__(self, owner: Any, kind: Any = None) -> Any: ...
+
+        def __set__(
+            self, owner: Any, value: float | Sequence[float] | np.ndarray | Symbol
+        ) -> None: ...
+
+else:
+    Numbers = float | tuple[float, ...] | Symbol
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -56,7 +67,7 @@ def interval(ge: float, gt: float, le: float, lt: float) -> str:
     return f"{low}, {high}"
 
 
-def check_number(owner: str, field: dataclasses.Field, value: Any) -> Numbers | None:
+def check_number(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """Return ``value`` as a number or a tuple of numbers; raise ValueError if out of range.
 
     None is accepted where it is the default, and a tensor of a graph where the field may be one.

@@ -1,5 +1,6 @@
 """Adaptive-p sampling."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.intake import batch_of
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._feedback import drawn
+from logit_sampling.strategies._formula import Row, softmax
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -39,6 +41,14 @@ class AdaptiveP(Strategy):
 
     target: Numbers = number(ge=0, le=1)
     decay: Numbers = number(ge=0, le=0.99, default=0.9)
+
+    def formula(self, x: Row, aim: float | None = None) -> Row:
+        aim = self.target if aim is None else aim  # at the first step
+        d = [abs(p - aim) / 0.3 for p in softmax(x)]
+        return [
+            -math.inf if v == -math.inf else 5 - 10 * e * e / (1 + e)
+            for v, e in zip(x, d, strict=True)
+        ]
 
     def init(self, history: Any, vocab_size: int) -> tuple[Any, Any]:
         """Return the weighted sum of probabilities and that of weights, float64 [batch] each."""

@@ -1,10 +1,12 @@
 """Only some tokens."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from logit_sampling.distribution.checks import check_ids
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -33,6 +35,9 @@ class AllowTokens(Strategy):
 
     def __post_init__(self) -> None:
         check_ids(self, "token_ids", empty=False)
+
+    def formula(self, x: Row) -> Row:
+        return [v if i in self.token_ids else -math.inf for i, v in enumerate(x)]
 
     def token_ids_named(self) -> tuple[int, ...]:
         return self.token_ids

@@ -1,11 +1,13 @@
 """Sequences of tokens that are banned."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from logit_sampling.distribution.checks import check_flag
+from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._sequence_rule import SequenceRule
 from logit_sampling.strategies._tokens import sequences_of
 
@@ -38,6 +40,13 @@ class BadWords(SequenceRule):
     def __post_init__(self) -> None:
         object.__setattr__(self, "sequences", sequences_of(self, "sequences"))
         check_flag(self, "prompt")
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        tokens = past if self.prompt else generated
+        ends = [
+            s for s in map(list, self.sequences) if len(s) < 2 or tokens[1 - len(s) :] == s[:-1]
+        ]
+        return [-math.inf if i in {s[-1] for s in ends} else v for i, v in enumerate(x)]
 
     def _sequences(self) -> tuple[tuple[int, ...], ...]:
         return self.sequences

@@ -1,5 +1,6 @@
 """DRY: a penalty on going on as before."""
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -11,6 +12,7 @@ from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.intake import engine_of
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.rounding import greatest_exponent
+from logit_sampling.strategies._formula import Row, latest
 from logit_sampling.strategies._memory import (
     accepted,
     as_state,
@@ -68,6 +70,28 @@ class DRY(Repeats):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "breakers", sequences_of(self, "breakers"))
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        tokens = latest(past, self.window)
+        usable = len(tokens)  # how many of the latest tokens come after every breaker
+        for b in map(list, self.breakers):
+            for i in range(len(tokens) - len(b) + 1):
+                if tokens[i : i + len(b)] == b:
+                    usable = min(usable, len(tokens) - i - len(b))
+        longest: dict[int, int] = {}
+        for i, token in enumerate(tokens):
+            for m in range(min(i, usable) + 1):
+                if tokens[i - m : i] == tokens[len(tokens) - m :]:
+                    longest[token] = max(longest.get(token, 0), m)
+
+        def penalized(token: int, v: float) -> float:
+            excess = longest.get(token, -1) - self.allowed_length
+            if excess < 0 or (token,) in self.breakers:
+                return v
+            most = math.log(3.4028234663852886e38) / math.log(self.base) if self.base > 1 else 0
+            return v - self.multiplier * self.base ** min(excess, math.floor(most))
+
+        return [penalized(token, v) for token, v in enumerate(x)]
 
     def token_ids_named(self) -> tuple[int, ...]:
         return tuple(token for breaker in self.breakers for token in breaker)

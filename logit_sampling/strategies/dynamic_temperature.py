@@ -1,5 +1,6 @@
 """Dynamic (entropy-based) temperature."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, entropy
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -38,6 +40,15 @@ class DynamicTemperature(Strategy):
     temperature: Numbers = number(ge=0)
     range: Numbers = number(ge=0)
     exponent: Numbers = number(gt=0, default=1.0)
+
+    def formula(self, x: Row) -> Row:
+        finite = sum(v > -math.inf for v in x)
+        if finite <= 1:
+            return x
+        low, high = max(0.0, self.temperature - self.range), self.temperature + self.range
+        share = entropy(x) / math.log(finite)
+        temperature = low + (high - low) * share**self.exponent
+        return [v / temperature for v in x]
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         xp = distribution.xp

@@ -1,5 +1,6 @@
 """Eta cutoff."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, at_least, entropy
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -30,6 +32,9 @@ class Eta(Strategy):
     """
 
     epsilon: Numbers = number(ge=0, lt=1)
+
+    def formula(self, x: Row) -> Row:
+        return at_least(x, min(self.epsilon, math.sqrt(self.epsilon) * math.exp(-entropy(x))))
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         with np.errstate(divide="ignore"):

@@ -1,5 +1,6 @@
 """Tokens that are forced at some steps."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from logit_sampling.distribution.checks import check_flag
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held
 from logit_sampling.strategies._token_count import TokenCount
 from logit_sampling.strategies._tokens import steps_of
@@ -42,6 +44,12 @@ class ForcedTokens(TokenCount):
     def __post_init__(self) -> None:
         object.__setattr__(self, "tokens", steps_of(self, "tokens"))
         check_flag(self, "prompt")
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        token = dict(self.tokens).get(len(past if self.prompt else generated))
+        if token is None:
+            return x
+        return [0.0 if i == token else -math.inf for i in range(len(x))]
 
     def token_ids_named(self) -> tuple[int, ...]:
         return tuple(token for _, token in self.tokens)

@@ -1,11 +1,13 @@
 """An exponential decay of the length."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, check_ids, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.rounding import greatest_exponent
+from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held, per_row
 from logit_sampling.strategies._token_count import TokenCount
 from logit_sampling.strategies._tokens import needed, steady
@@ -42,6 +44,14 @@ class LengthDecay(TokenCount):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ids(self, "end_id", empty=False)
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        late = max(len(generated) - self.start, 0)
+
+        def raised(v: float) -> float:
+            return v if math.isinf(v) else v + abs(v) * (self.factor**late - 1)
+
+        return [raised(v) if i in self.end_id else v for i, v in enumerate(x)]
 
     def token_ids_named(self) -> tuple[int, ...]:
         return self.end_id

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, plus
 from logit_sampling.strategies._tokens import biased, biases_of
 from logit_sampling.strategies.transform import Strategy
 
@@ -34,6 +35,10 @@ class LogitBias(Strategy):
     def __post_init__(self) -> None:
         pairs = biases_of(self, "bias", single=True)
         object.__setattr__(self, "bias", tuple((ids[0], bias) for ids, bias in pairs))
+
+    def formula(self, x: Row) -> Row:
+        bias = dict(self.bias)
+        return [plus(v, bias.get(i, 0.0)) for i, v in enumerate(x)]
 
     def token_ids_named(self) -> tuple[int, ...]:
         return tuple(token for token, _ in self.bias)

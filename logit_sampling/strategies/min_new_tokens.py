@@ -1,10 +1,12 @@
 """A minimal number of new tokens."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from logit_sampling.distribution.checks import check_flag, check_ids, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held, per_row
 from logit_sampling.strategies._token_count import TokenCount, without_tokens
 from logit_sampling.strategies._tokens import needed
@@ -42,6 +44,10 @@ class MinNewTokens(TokenCount):
         super().__post_init__()
         check_ids(self, "end_ids", empty=False)
         check_flag(self, "prompt")
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        early = len(past if self.prompt else generated) < self.n
+        return [-math.inf if early and i in self.end_ids else v for i, v in enumerate(x)]
 
     def token_ids_named(self) -> tuple[int, ...]:
         return self.end_ids

@@ -1,5 +1,6 @@
 """Min-p sampling."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, keep
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -32,6 +34,11 @@ class MinP(Strategy):
     """
 
     p: Numbers = number(ge=0, le=1)
+
+    def formula(self, x: Row) -> Row:
+        if self.p == 0:
+            return x
+        return keep(x, [i for i, v in enumerate(x) if v >= max(x) + math.log(self.p)])
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         with np.errstate(divide="ignore"):

@@ -1,5 +1,6 @@
 """Mirostat sampling, versions 1 and 2."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from logit_sampling.distribution.checks import (
 from logit_sampling.distribution.intake import batch_of
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._feedback import drawn
+from logit_sampling.strategies._formula import Row, in_order, keep, softmax
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -60,6 +62,24 @@ class Mirostat(Strategy):
         check_choice(self, "version", (1, 2))
         check_count(self, "m", least=2)
         check_flag(self, "after_cut")
+
+    def formula(self, x: Row, mu: float | None = None) -> Row:
+        mu = 2 * self.tau if mu is None else mu  # at the first step
+        p, ids = softmax(x), in_order(x)
+        if self.version == 2:
+            kept = [i for i in ids if p[i] > 0 and -math.log2(p[i]) <= mu]
+            return keep(x, kept or ids[:1])
+        first = [i for i in ids if x[i] > -math.inf][: self.m]
+        if len(first) < 2:
+            return x
+        t = [math.log((i + 2) / (i + 1)) for i in range(len(first) - 1)]
+        b = [x[i] - x[j] for i, j in itertools.pairwise(first)]  # ln of p_i / p_j
+        s = math.fsum(u * v for u, v in zip(t, b, strict=True)) / math.fsum(u * u for u in t)
+        e = s - 1
+        log_k = math.log((e * 2**mu) / (1 - len(x) ** -e)) / s
+        if log_k > math.log(len(x)):
+            return x
+        return keep(x, ids[: max(1, math.floor(math.exp(log_k)))])
 
     def init(self, history: Any, vocab_size: int) -> tuple[Any]:
         """Return the limit mu, bits, float64 [batch]."""

@@ -1,5 +1,6 @@
 """No n-gram twice."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from logit_sampling.distribution.checks import number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held, hot_columns, per_row
 from logit_sampling.strategies._repeats import Repeats
 
@@ -34,6 +36,11 @@ class NoRepeatNGram(Repeats):
     """
 
     n: Any = number(ge=1, le=2**31 - 1, integer=True)
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        grams = [past[i : i + self.n] for i in range(len(past) - self.n + 1)]
+        start = past[len(past) - self.n + 1 :] if self.n > 1 else []
+        return [-math.inf if [*start, i] in grams else v for i, v in enumerate(x)]
 
     def _enough(self) -> Any:
         possible = np.less(self.n, 2**31 - 1)  # no history has as many

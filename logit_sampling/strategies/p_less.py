@@ -1,9 +1,11 @@
 """P-less sampling."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, at_least, softmax
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -21,6 +23,9 @@ class PLess(Strategy):
         >>> ls.PLess()(np.log([0.15, 0.5, 0.05, 0.3])).round(2)
         array([ -inf, -0.69,  -inf,  -inf])
     """
+
+    def formula(self, x: Row) -> Row:
+        return at_least(x, math.fsum(p * p for p in softmax(x)))
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         return distribution.at_least(distribution.log_collision() + distribution.log_total())

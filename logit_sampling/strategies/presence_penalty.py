@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.strategies._count_penalty import CountPenalty
+from logit_sampling.strategies._formula import Row, latest
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class PresencePenalty(CountPenalty):
         >>> ls.PresencePenalty(0.5)(np.array([3.0, 1.0, -1.0]), history=[0, 2, 2])
         array([ 2.5,  1. , -1.5])
     """
+
+    penalty: Numbers = number()
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        seen = latest(past if self.prompt else generated, self.window)
+        return [v - self.penalty if i in seen else v for i, v in enumerate(x)]
 
     def penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
         """Return logits minus the penalty."""

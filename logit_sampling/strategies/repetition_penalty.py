@@ -1,10 +1,12 @@
 """Repetition penalty."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.strategies._count_penalty import CountPenalty
+from logit_sampling.strategies._formula import Row, latest
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,14 @@ class RepetitionPenalty(CountPenalty):
 
     penalty: Numbers = number(gt=0)
     prompt: bool = True
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        seen = latest(past if self.prompt else generated, self.window)
+
+        def penalized(v: float) -> float:
+            return v if math.isinf(v) else v / self.penalty if v > 0 else v * self.penalty
+
+        return [penalized(v) if i in seen else v for i, v in enumerate(x)]
 
     def penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
         """Return logits divided or multiplied by the penalty."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.strategies._formula import Row, plus
 from logit_sampling.strategies._sequence_rule import SequenceRule
 from logit_sampling.strategies._tokens import biases_of
 
@@ -35,6 +36,13 @@ class SequenceBias(SequenceRule):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", biases_of(self, "bias"))
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        for sequence, bias in self.bias:
+            head = list(sequence[:-1])
+            if not head or past[-len(head) :] == head:
+                x = [plus(v, bias) if i == sequence[-1] else v for i, v in enumerate(x)]
+        return x
 
     def _sequences(self) -> tuple[tuple[int, ...], ...]:
         return tuple(ids for ids, _ in self.bias)

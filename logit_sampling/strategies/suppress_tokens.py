@@ -1,10 +1,12 @@
 """Tokens that are suppressed, always or at the beginning."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from logit_sampling.distribution.checks import check_ids, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held, per_row
 from logit_sampling.strategies._token_count import TokenCount, without_tokens
 
@@ -35,6 +37,10 @@ class SuppressTokens(TokenCount):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ids(self, "token_ids")
+
+    def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
+        early = self.steps is None or len(generated) < self.steps
+        return [-math.inf if early and i in self.token_ids else v for i, v in enumerate(x)]
 
     def token_ids_named(self) -> tuple[int, ...]:
         return self.token_ids

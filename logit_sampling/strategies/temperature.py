@@ -5,6 +5,7 @@ from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, in_order, keep
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -30,6 +31,11 @@ class Temperature(Strategy):
     """
 
     temperature: Numbers = number(ge=0)
+
+    def formula(self, x: Row) -> Row:
+        if self.temperature == 0:
+            return keep(x, in_order(x)[:1])
+        return [v / self.temperature for v in x]
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         return distribution.scale(self.temperature)

@@ -7,6 +7,7 @@ import numpy as np
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, at_least, softmax
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -30,6 +31,9 @@ class TopA(Strategy):
     """
 
     a: Numbers = number(ge=0, le=1)
+
+    def formula(self, x: Row) -> Row:
+        return at_least(x, self.a * max(softmax(x)) ** 2)
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         with np.errstate(divide="ignore"):

@@ -1,5 +1,6 @@
 """Top-H sampling."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from logit_sampling.distribution.checks import Numbers, check_count, check_flag,
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.rounding import AT_AN_ENTROPY
 from logit_sampling.distribution.symbol import is_everywhere
+from logit_sampling.strategies._formula import Row, entropy, in_order, keep, softmax
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -45,6 +47,22 @@ class TopH(Strategy):
         super().__post_init__()
         check_flag(self, "renormalize")
         check_count(self, "first", least=1, optional=True)
+
+    def formula(self, x: Row) -> Row:
+        x = x if self.first is None else keep(x, in_order(x)[: self.first])
+        if self.h == 1 and self.renormalize:
+            return x
+        p, bound = softmax(x), self.h * entropy(x) * (1 + 1e-12)  # equal on paper is equal here
+        kept: list[int] = []
+        for i in in_order(x):
+            prefix = [*kept, i]
+            own = [p[j] for j in prefix if p[j] > 0]
+            h = -math.fsum(q * math.log(q) for q in own)
+            h = entropy(keep(x, prefix)) if self.renormalize else h
+            if kept and h > bound:
+                break
+            kept = prefix
+        return keep(x, kept)
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         distribution = distribution if self.first is None else distribution.top(self.first)

@@ -5,6 +5,7 @@ from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, in_order, keep
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -28,6 +29,9 @@ class TopK(Strategy):
     """
 
     k: Numbers = number(ge=1, integer=True)
+
+    def formula(self, x: Row) -> Row:
+        return keep(x, in_order(x)[: self.k])
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         return distribution.top(self.k)

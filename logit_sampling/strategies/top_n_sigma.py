@@ -1,10 +1,12 @@
 """Top-n-sigma sampling."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, keep
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -31,6 +33,12 @@ class TopNSigma(Strategy):
     """
 
     n: Numbers = number(gt=0)
+
+    def formula(self, x: Row) -> Row:
+        finite = [v for v in x if v > -math.inf]
+        mean = math.fsum(finite) / len(finite)
+        sigma = math.sqrt(math.fsum((v - mean) ** 2 for v in finite) / len(finite))
+        return keep(x, [i for i, v in enumerate(x) if v >= max(x) - self.n * sigma])
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         return distribution.within(distribution.per_row(self.n) * distribution.std())

@@ -5,6 +5,7 @@ from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
+from logit_sampling.strategies._formula import Row, in_order, keep, softmax
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -32,6 +33,16 @@ class TopP(Strategy):
     """
 
     p: Numbers = number(gt=0, le=1)
+
+    def formula(self, x: Row) -> Row:
+        p, before = softmax(x), 0.0
+        kept: list[int] = []
+        for i in in_order(x):
+            if kept and before >= self.p:
+                break
+            kept.append(i)
+            before += p[i]
+        return x if self.p == 1 else keep(x, kept)
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         return distribution.reach(self.p)

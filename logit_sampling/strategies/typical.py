@@ -1,11 +1,13 @@
 """Locally typical sampling."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.symbol import is_everywhere
+from logit_sampling.strategies._formula import Row, entropy, in_order, keep, softmax
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -32,6 +34,16 @@ class Typical(Strategy):
     """
 
     p: Numbers = number(gt=0, le=1)
+
+    def formula(self, x: Row) -> Row:
+        p, kept, mass, h = softmax(x), [], 0.0, entropy(x)
+        able = [i for i in in_order(x) if p[i] > 0]
+        for i in sorted(able, key=lambda i: abs(-math.log(p[i]) - h)):
+            if mass >= self.p:
+                break
+            kept.append(i)
+            mass += p[i]
+        return x if self.p == 1 else keep(x, kept)
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         if is_everywhere(1, self.p):

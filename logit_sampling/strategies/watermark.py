@@ -98,7 +98,7 @@ class Watermark(Strategy):
         return self.key & _WORD, self.key >> 32
 
 
-def green_count(gamma: Numbers, vocabulary: int) -> Any:
+def green_count(gamma: Any, vocabulary: int) -> Any:
     """Return floor(gamma * vocabulary) as a float, for a number, each of several, or a tensor."""
     # What is an integer on paper may round to just below it.
     return np.floor(np.multiply(gamma, vocabulary) * (1 + 1e-12))

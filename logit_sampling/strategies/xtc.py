@@ -1,5 +1,6 @@
 """XTC: exclude top choices."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 from logit_sampling.distribution.checks import Numbers, check_ids, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.rounding import AT_A_COIN
+from logit_sampling.strategies._formula import Row, in_order, keep, softmax
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -43,6 +45,12 @@ class XTC(Strategy):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_ids(self, "protected")
+
+    def formula(self, x: Row, heads: bool) -> Row:
+        p = softmax(x)
+        top = [i for i in in_order(x) if p[i] >= self.threshold and x[i] > -math.inf]
+        gone = {i for i in top[:-1] if i not in self.protected} if heads else set()
+        return keep(x, [i for i in range(len(x)) if i not in gone])
 
     def chance(self) -> Any:
         return self.probability

@@ -53,7 +53,9 @@ class _Run:
         self.case, self.mode, self.counts = case, mode, counts
         self.precision = mode.precision(case.logits.dtype)
         self.transforms = [[t.of_row(r) for t in case.sampler.transforms] for r in range(ROWS)]
-        self.feedback = any(hasattr(t, "learn") for t in case.sampler.transforms)
+        self.feedback = any(
+            isinstance(t, ls.Mirostat | ls.AdaptiveP) for t in case.sampler.transforms
+        )
         self.history = np.pad(case.prompts, ((0, 0), (0, STEPS)), constant_values=-1)
         self.state = case.sampler.init(
             case.prompts, case.logits.shape[-1], seed=case.seeds, max_new_tokens=STEPS
