@@ -11,6 +11,7 @@ from scipy.stats import chisquare
 import logit_sampling as ls
 from logit_sampling.decoding import speculative
 from logit_sampling.decoding.search import Step, TextReader
+from logit_sampling.models.function import CallableModel
 from tests.models.test_known_tokens import Few
 
 VOCABULARY, LENGTH = 4, 3
@@ -393,7 +394,7 @@ def test_refusals(tiny_gpt2: Any, tiny_llama: Any) -> None:
         with pytest.raises(ValueError, match=message):
             ls.generate(model, [[0], [3]], **{"max_new_tokens": 3, "seed": 0, **options})
 
-    other = ls.generation.CallableModel(uniform)
+    other = CallableModel(uniform)
     other.tokenizer = Few()
     generate(
         "tokenizer of the draft model has 40 tokens and that of the target 261",

@@ -11,6 +11,7 @@ from logit_sampling.decoding.drawing import select_rows
 from logit_sampling.decoding.log_probs import LogProbs
 from logit_sampling.decoding.reading import Reader
 from logit_sampling.decoding.text_row import Row
+from logit_sampling.models.keras_hub import LanguageModel
 from tests.generation.models import Windowed, counter
 
 PROMPTS = [[7], [3, 1, 4, 1, 5], [20, 21], [7], [2, 2, 2]]
@@ -219,7 +220,7 @@ def test_the_likeliest_are_those_of_the_model(tiny_llama: Any) -> None:
         top_log_probs=3,
     )  # fmt: skip
     assert result.top_log_probs is not None
-    model = ls.generation.LanguageModel(tiny_llama)
+    model = LanguageModel(tiny_llama)
     for prompt, ids, log_probs, tops in zip(
         PROMPTS, result.token_ids, result.log_probs, result.top_log_probs, strict=True
     ):
