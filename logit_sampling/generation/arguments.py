@@ -1,11 +1,11 @@
 """Arguments of `generate`, checked."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from logit_sampling.decoding.plan import Group
 from logit_sampling.models.model import Model
 from logit_sampling.sampler import Sampler
 from logit_sampling.strategies import MinNewTokens
@@ -26,15 +26,6 @@ def check_on_error(on_error: str) -> None:
     """Raise ValueError unless it says what to do about rows that cannot go on."""
     if on_error not in ("raise", "return"):
         raise ValueError(f'on_error must be "raise" or "return", got {on_error!r}')
-
-
-@dataclass(frozen=True)
-class Group:
-    """The rows that one sampler draws for, and the tokens that end them."""
-
-    sampler: Sampler
-    rows: list[int]
-    end_ids: frozenset[int]
 
 
 def groups_of(

@@ -4,9 +4,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from logit_sampling.decoding.plan import Search
 from logit_sampling.generation.arguments import Samplers
 from logit_sampling.generation.prompts import Prompt
-from logit_sampling.generation.request import Request, Search
+from logit_sampling.generation.request import Request
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.stream import Stream, TextEvent
 
