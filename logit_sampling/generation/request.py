@@ -1,22 +1,23 @@
 """A checked call of `generate`: what the loop and the searches run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from logit_sampling.decoding.plan import Plan, Search
 from logit_sampling.decoding.row import Row
 from logit_sampling.decoding.speculative import Speculation
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.generation.arguments import (
-    Samplers,
+    Options,
     check_at_least,
     check_on_error,
     end_ids,
     groups_of,
     seconds,
     stop_strings,
+    with_defaults,
 )
 from logit_sampling.generation.prompts import Prompt, encode_prompt, listed
 from logit_sampling.generation.result import GenerationResult
@@ -43,15 +44,17 @@ def _search(search: Any, draft: Any, num_draft: int | None) -> Search | None:
     return Speculation(as_model(draft), num_draft)
 
 
-def _check_search(search: Search, tokenizer: Any, longest: int, new: int, **given: bool) -> None:
+def _check_search(
+    search: Search, given: Mapping[str, Any], tokenizer: Any, longest: int, new: int
+) -> None:
     """Raise ValueError if a search cannot follow a call.
 
     Args:
         search: how to decode.
+        given: arguments that it may refuse.
         tokenizer: of the model.
         longest: tokens of the longest prompt.
         new: how many a text gets at most.
-        **given: arguments, and whether they ask for something.
     """
     name = "draft=" if isinstance(search, Speculation) else type(search).__name__
     for argument in search.refuses:
@@ -119,84 +122,63 @@ class Request:
 
     @classmethod
     def of(
-        cls,
-        model: Any,
-        prompts: Prompt | Sequence[Prompt],
-        *,
-        sampler: Samplers = None,
-        max_new_tokens: int = 100,
-        min_new_tokens: int = 0,
-        seed: int | Sequence[int] | None = None,
-        n: int = 1,
-        stop_at_end: bool | Sequence[int] = True,
-        stop_token_ids: Sequence[int] = (),
-        stop: str | Sequence[str] = (),
-        should_stop: Callable[[int, list[int]], bool] | None = None,
-        deadline: float | None = None,
-        overflow: str = "error",
-        top_log_probs: int = 0,
-        echo: bool = False,
-        tokenizer: Any = None,
-        search: Search | None = None,
-        draft: Any = None,
-        num_draft: int | None = None,
-        on_error: str = "raise",
+        cls, model: Any, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]
     ) -> "Request":
-        """Check the arguments of `generate`; raise ValueError for what is wrong."""
-        started = time.perf_counter()
-        runner, tokenizer = model_and_tokenizer(model, tokenizer)
-        check_at_least(1, max_new_tokens=max_new_tokens, n=n)
-        check_at_least(0, min_new_tokens=min_new_tokens, top_log_probs=top_log_probs)
-        if min_new_tokens > max_new_tokens:
-            raise ValueError(
-                f"min_new_tokens is {min_new_tokens}, more than max_new_tokens, {max_new_tokens}"
-            )
+        """Check a call of `generate`; raise ValueError for what is wrong."""
+        started, asked = time.perf_counter(), with_defaults(options)
+        runner, tokenizer = model_and_tokenizer(model, asked["tokenizer"])
+        n, new, least = asked["n"], asked["max_new_tokens"], asked["min_new_tokens"]
+        check_at_least(1, max_new_tokens=new, n=n)
+        check_at_least(0, min_new_tokens=least, top_log_probs=asked["top_log_probs"])
+        if least > new:
+            raise ValueError(f"min_new_tokens is {least}, more than max_new_tokens, {new}")
+        overflow, should_stop = asked["overflow"], asked["should_stop"]
         if overflow not in ("error", "slide"):
             raise ValueError(f'overflow must be "error" or "slide", got {overflow!r}')
-        check_on_error(on_error)
+        check_on_error(asked["on_error"])
         if should_stop is not None and not callable(should_stop):
             raise ValueError(f"should_stop must be a function of row and ids, got {should_stop!r}")
-        stops, slide = stop_strings(stop), overflow == "slide"
+        stops, slide = stop_strings(asked["stop"]), overflow == "slide"
         if stops:
             needed_tokenizer(tokenizer, runner.name)
         given = listed(prompts)
         encoded = [
-            encode_prompt(i, prompt, runner, tokenizer, max_new_tokens, slide)
+            encode_prompt(i, prompt, runner, tokenizer, new, slide)
             for i, prompt in enumerate(given)
         ]
         read = [
             log_probs_or_error(f"prompt {i}", runner, ids, slide)
-            for i, ids in enumerate(encoded if echo else ())
+            for i, ids in enumerate(encoded if asked["echo"] else ())
         ]
-        way = _search(search, draft, num_draft)
-        if way is not None:
-            _check_search(
-                way, tokenizer, max(map(len, encoded)), max_new_tokens,
-                stop=bool(stops), should_stop=should_stop is not None, overflow=slide,
-            )  # fmt: skip
-        ends = end_ids(stop_at_end, stop_token_ids, runner)
+        search = _search(asked["search"], asked["draft"], asked["num_draft"])
+        if search is not None:
+            refusable = {"stop": stops, "should_stop": should_stop, "overflow": slide}
+            _check_search(search, refusable, tokenizer, max(map(len, encoded)), new)
+        ends, deadline = end_ids(asked["stop_at_end"], asked["stop_token_ids"], runner), None
+        if asked["deadline"] is not None:
+            deadline = started + seconds(asked["deadline"])
         plan = Plan(
             model=runner,
-            groups=groups_of(sampler, len(given), int(n), int(min_new_tokens), ends),
+            groups=groups_of(asked["sampler"], len(given), int(n), int(least), ends),
             n=int(n),
-            max_new_tokens=int(max_new_tokens),
-            top_log_probs=int(top_log_probs),
+            max_new_tokens=int(new),
+            top_log_probs=int(asked["top_log_probs"]),
             slide=slide,
-            deadline=None if deadline is None else started + seconds(deadline),
+            deadline=deadline,
         )
         return cls(
             plan=plan,
-            search=way,
+            search=search,
             tokenizer=tokenizer,
             given=given,
             prompts=encoded,
-            seeds=row_integers(seed, n * len(given)),
-            min_new_tokens=int(min_new_tokens),
+            seeds=row_integers(asked["seed"], n * len(given)),
+            min_new_tokens=int(least),
             stop=stops,
             should_stop=should_stop,
             started=started,
             prompt_log_probs=read or None,
-            on_error=on_error,
+            on_error=asked["on_error"],
         )
 
     def rows(self) -> list[Row]:

@@ -4,10 +4,11 @@ import contextlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from logit_sampling.decoding.row import Alternatives
 from logit_sampling.decoding.sampling import decode
+from logit_sampling.generation.arguments import Options, shows_options
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request, undecodable
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
@@ -179,13 +180,14 @@ class Stream(Iterator[TextEvent]):
         return piece
 
 
-def stream(model: Any, prompts: Prompt | Sequence[Prompt], **options: Any) -> Stream:
+@shows_options
+def stream(model: Any, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]) -> Stream:
     """Continue prompts, and give the text while it grows.
 
     Args:
         model: as for :func:`generate`, but it needs a tokenizer.
         prompts: the same.
-        **options: those of :func:`generate` that tell how to draw and when to stop.
+        **options: those of :func:`generate`, all but `on_text`.
 
     Returns:
         an iterator of :class:`TextEvent`, one for each new token of each row; its `result` is that
