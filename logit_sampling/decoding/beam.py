@@ -1,31 +1,18 @@
-"""Beam search, plain and diverse: the likeliest texts that a few hypotheses side by side find."""
+"""Beam search: the likeliest texts that a few hypotheses find side by side."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
-from logit_sampling.decoding.search import (
-    EndedBy,
-    TextReader,
-    check_request,
-    check_several,
-    most_likely,
-    past_deadline,
-    sampler_of_prompt,
-)
-from logit_sampling.decoding.text_row import Row
+from logit_sampling.decoding.batch import Batch, Step
+from logit_sampling.decoding.plan import EndedBy, Group, Plan
+from logit_sampling.decoding.reader import Reader
+from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.checks import check_count, check_flag, check_real
-from logit_sampling.distribution.row import Row as Scores
-from logit_sampling.sampler import State
-
-if TYPE_CHECKING:
-    from logit_sampling.generation.request import Request
+from logit_sampling.sampler import Sampler
 
 
 @dataclass(frozen=True)
@@ -69,6 +56,7 @@ class BeamSearch:
     """
 
     streams: ClassVar[bool] = False
+    refuses: ClassVar[tuple[str, ...]] = ("stop", "should_stop", "overflow")
 
     num_beams: int = 4
     length_penalty: float = 1.0
@@ -88,60 +76,49 @@ class BeamSearch:
                 f"{self.num_groups}"
             )
 
-    def grow(self, request: "Request", rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
         """Write the ``n`` best texts of each prompt, with falling scores.
 
         Yields:
             the number of each row, when all are written, or when the deadline has passed.
 
         Raises:
-            ValueError: ``n`` above ``num_beams``; arguments that need texts written one after the
-                other; ``Greedy``; a parameter whose values differ between the rows of a prompt.
+            ValueError: ``n`` above ``num_beams``; ``Greedy``; a parameter whose values differ
+                between the rows of a prompt.
         """
-        if request.n > self.num_beams:
+        if plan.n > self.num_beams:
             raise ValueError(
-                f"n is {request.n}, but BeamSearch keeps {self.num_beams} texts of each prompt: "
+                f"n is {plan.n}, but BeamSearch keeps {self.num_beams} texts of each prompt: "
                 "set num_beams to n or more"
             )
-        check_request(
-            request,
-            "BeamSearch",
-            stop=bool(request.stop),
-            should_stop=request.should_stop is not None,
-        )
-        check_several(request, "BeamSearch")
-        hunts = [_Hunt(self, request, number) for number in range(len(request.prompts))]
-        for hunt, row in zip(hunts, rows[:: request.n], strict=True):
-            hunt.problem = row.error or ""
-        stopped = "interrupted"  # if something comes between
+        plan.check_several("BeamSearch")
+        prompts = [_Prompt(self, plan, rows, number) for number in range(len(rows) // plan.n)]
         try:
-            for _ in _steps(request, hunts):
-                if past_deadline(request):
-                    stopped = "deadline"
-                    break
-            else:
-                stopped = ""
-        finally:
-            for i, hunt in enumerate(hunts):
-                hunt.tell(rows[i * request.n :][: request.n], stopped)
+            self._search(plan, prompts)
+        finally:  # also if something comes between
+            for prompt in prompts:
+                prompt.tell()
         yield from range(len(rows))
 
-
-def _steps(request: "Request", hunts: "list[_Hunt]") -> Iterator[None]:
-    """Give all beams of all prompts a token at a time, and yield between."""
-    reader = TextReader(request.model, request.prompts)
-    logits = reader.output.logits[:, -1]
-    while True:
-        for hunt in hunts:
-            hunt.step(logits)
-        yield
-        beams = [beam for hunt in hunts for beam in hunt.beams()]
-        if not beams:
-            return
-        reader.select([beam.place for beam in beams])
-        for place, beam in enumerate(beams):
-            beam.place = place
-        logits = reader.read([beam.row.prompt + beam.row.ids for beam in beams]).logits[:, -1]
+    def _search(self, plan: Plan, prompts: "Sequence[_Prompt]") -> None:
+        """Give all beams of all prompts a token at a time: each is a row of one batch."""
+        beams = [beam for prompt in prompts for beam in prompt.live()]
+        groups = [Group(beam.sampler, [i], beam.row.end_ids) for i, beam in enumerate(beams)]
+        batch = Batch(replace(plan, groups=groups), [beam.row for beam in beams])
+        reader = Reader(plan.model)
+        while active := batch.active():
+            for place, beam in enumerate(beams):
+                beam.place = place
+            logits = reader.read({i: batch.rows[i].tokens for i in active}).logits[:, -1]
+            step = batch.begin(logits, active)
+            for prompt in prompts:
+                if prompt.live():
+                    prompt.step(batch, step)
+            beams = [beam for prompt in prompts for beam in prompt.live()]
+            if not beams:
+                return
+            batch.follow(step, [beam.row for beam in beams], [beam.place for beam in beams])
+            reader.select({i: beam.place for i, beam in enumerate(beams)})
 
 
 @dataclass
@@ -149,8 +126,9 @@ class _Beam:
     """One beginning of a text, or a whole one."""
 
     row: Row
-    place: int  # where in the batch the logits are that follow it
+    sampler: Sampler
     total: float = 0.0  # the sum of the sampler's log-probabilities
+    place: int = 0  # its row in the batch, or that of the beam it has grown from
 
     @property
     def score(self) -> float:
@@ -164,103 +142,76 @@ class _Group:
     """Beams that are compared with each other."""
 
     live: list[_Beam]  # those that go on
-    state: State  # of the sampler, a row for each of them
     ended: list[_Beam] = field(default_factory=list)  # whole texts, the best first
 
 
-class _Hunt:
-    """The search for the texts of one prompt."""
+class _Prompt:
+    """The hypotheses of one prompt."""
 
-    def __init__(self, search: BeamSearch, request: "Request", number: int) -> None:
-        self.search, self.request, self.number = search, request, number
-        self.sampler, self.end_ids = sampler_of_prompt(request, number)
+    def __init__(self, search: BeamSearch, plan: Plan, rows: Sequence[Row], number: int) -> None:
+        self.search, self.plan, self.number = search, plan, number
+        self.rows = rows[number * plan.n :][: plan.n]
         self.width = search.num_beams // search.num_groups
         self.length = 0
-        self.groups: list[_Group] = []
-        self.problem = ""  # why it cannot go on
+        first, sampler = self.rows[0], _sampler_of_prompt(plan, number)
+        self.end_ids = first.end_ids
+        self.problem = first.error or ""  # why it cannot go on
+        start = Row(first.prompt, first.seed, first.end_ids, score=-math.inf)
+        self.groups = [_Group([_Beam(start, sampler)]) for _ in range(search.num_groups)]
 
-    def beams(self) -> list[_Beam]:
+    def live(self) -> list[_Beam]:
         """Return the beams that go on."""
         return [beam for group in self.groups for beam in group.live if not self.problem]
 
-    def step(self, logits: np.ndarray) -> None:
-        """Give each beam a token; logits [places, vocab]."""
-        if self.problem:
+    def step(self, batch: Batch, step: Step) -> None:
+        """Give each beam a token."""
+        problems = [p for beam in self.live() if (p := step.problems.get(beam.place))]
+        if problems:
+            problem = problems[0].replace("this row", "this beam")
+            self.problem = f"prompt {self.number}, new token {self.length}: {problem}"
             return
-        if not self.groups:
-            seed = self.request.seeds[self.number * self.request.n]
-            first = Row(self.request.prompts[self.number], seed, self.end_ids, score=-math.inf)
-            state = self.sampler.init([first.prompt], logits.shape[-1], seed=[first.seed])
-            for _ in range(self.search.num_groups):
-                self.groups.append(_Group([_Beam(first, self.number)], state))
         self.length += 1
         taken: Counter[int] = Counter()
         for group in self.groups:
             if group.live:
-                try:
-                    chosen = self._choose(group, logits, taken)
-                except ValueError as error:
-                    problem = re.sub(r"\brow \d+\b", "this beam", str(error))
-                    where = f"prompt {self.number}, new token {self.length - 1}"
-                    self.problem = f"{where}: {problem}"
-                    return
+                chosen = self._choose(group, batch, step, taken)
                 taken.update(beam.row.ids[-1] for beam in chosen)
                 self._sort_out(group, chosen)
 
-    def _choose(self, group: _Group, logits: np.ndarray, taken: Counter[int]) -> list[_Beam]:
+    def _choose(self, group: _Group, batch: Batch, step: Step, taken: Counter[int]) -> list[_Beam]:
         """Return the best continuations: those that end the text, and as many that do not."""
-        ends, penalty = self.end_ids, self.search.diversity_penalty
+        penalty = self.search.diversity_penalty
         # Of each beam no more can be chosen: all that end or are penalised may come first.
-        enough = self.width + len(ends) + (len(taken) if penalty else 0)
-        pending = self.sampler.begin_step(logits[[b.place for b in group.live]], group.state)
+        enough = self.width + len(self.end_ids) + (len(taken) if penalty else 0)
         candidates = []
-        for place, (beam, left) in enumerate(zip(group.live, pending.stages[-1].rows, strict=True)):
+        for number, beam in enumerate(group.live):
+            left = step.sampler(beam.place)
             if left.empty:  # nothing can follow this beam
                 continue
             for token, log_prob in zip(*(a.tolist() for a in left.candidates(enough)), strict=True):
                 total = beam.total + log_prob
-                order = (penalty * taken[token] - total, place, token)
-                candidates.append((order, total, log_prob))
+                candidates.append((penalty * taken[token] - total, number, token, total))
         candidates.sort()
         chosen: list[_Beam] = []
-        parents: list[int] = []  # of those that go on
-        tokens: list[int] = []
-        for rank, ((_, place, token), total, log_prob) in enumerate(candidates):
-            if len(parents) == self.width:
+        going = 0
+        for rank, (_, number, token, total) in enumerate(candidates):
+            if going == self.width:
                 break
-            if token not in ends:
-                parents.append(place)
-                tokens.append(token)
-            elif rank >= self.width:
+            if token in self.end_ids and rank >= self.width:
                 continue
-            beam, model = group.live[place], pending.stages[0].rows[place]
-            row = self._longer(beam.row, token, model, log_prob, total)
-            chosen.append(_Beam(row, beam.place, total))
-        if parents:
-            group.state = pending.select(parents).accept(np.array(tokens, np.int32))
+            beam = group.live[number]
+            row = batch.branch(step, beam.place, token)
+            row.score = total / self.length**self.search.length_penalty
+            chosen.append(replace(beam, row=row, total=total))
+            going += not row.finish_reason
         return chosen
-
-    def _longer(self, row: Row, token: int, model: Scores, log_prob: float, total: float) -> Row:
-        """Return a text with a token more."""
-        longer = replace(
-            row,
-            ids=[*row.ids],
-            log_probs=[*row.log_probs],
-            sampler_log_probs=[*row.sampler_log_probs],
-            top_log_probs=[*row.top_log_probs],
-        )
-        top = most_likely(model, self.request.top_log_probs)
-        longer.take(token, model.log_prob(token), log_prob, top)
-        longer.score = total / self.length**self.search.length_penalty
-        return longer
 
     def _sort_out(self, group: _Group, chosen: list[_Beam]) -> None:
         """Part what has ended from what goes on, and end the group if it is done."""
-        last = self.length == self.request.max_new_tokens
         group.live, ended = [], group.ended
         for beam in chosen:
-            end = beam.row.ids[-1] in self.end_ids
-            beam.row.finish_reason = "end_token" if end else "length" if last else ""
+            if not beam.row.finish_reason and self.length == self.plan.max_new_tokens:
+                beam.row.finish_reason = "length"
             (ended if beam.row.finish_reason else group.live).append(beam)
         ended.sort(key=lambda beam: -beam.score)
         del ended[self.width :]
@@ -271,28 +222,41 @@ class _Hunt:
     def _bound(self, group: _Group) -> float:
         """Return what no text can exceed that a group may still find: one that loses no more."""
         power = self.search.length_penalty
-        length = self.request.max_new_tokens if power > 0 else self.length + 1
+        length = self.plan.max_new_tokens if power > 0 else self.length + 1
         return max((beam.total / length**power for beam in group.live), default=-math.inf)
 
-    def tell(self, rows: Sequence[Row], stopped: str) -> None:
-        """Write the best texts into rows: whole ones, and others if the search was ``stopped``.
+    def tell(self) -> None:
+        """Write the best texts into the rows of the prompt: whole ones, and those that went on.
 
         What cannot go on, and a row for which the sampler allows no text, ends as an error.
         """
-        texts = [beam for group in self.groups for beam in group.ended]
+        live = [beam for group in self.groups for beam in group.live]
+        texts = [beam for group in self.groups for beam in group.ended] + live
         problem = self.problem
-        if problem or stopped:
-            texts += [beam for group in self.groups for beam in group.live]
-        elif len(texts) < len(rows):
+        if not live and len(texts) < len(self.rows):
             problem = (
-                f"prompt {self.number}: n is {len(rows)}, but the search found {len(texts)} texts "
-                "that the sampler allows: ask for fewer, or loosen its transforms"
+                f"prompt {self.number}: n is {len(self.rows)}, but the search found {len(texts)} "
+                "texts that the sampler allows: ask for fewer, or loosen its transforms"
             )
         texts.sort(key=lambda beam: -beam.score)
-        for row, beam in zip_longest(rows, texts[: len(rows)]):
-            if beam is not None:
+        for row, beam in zip_longest(self.rows, texts[: len(self.rows)]):
+            if beam is not None and beam.row.ids:
                 vars(row).update(vars(beam.row))
             if not row.finish_reason and problem:
                 row.fail(problem)
-            elif not row.finish_reason:
-                row.end(stopped)
+
+
+def _sampler_of_prompt(plan: Plan, number: int) -> Sampler:
+    """Return the sampler of a prompt; raise ValueError if its rows have different ones."""
+    group = next(group for group in plan.groups if number * plan.n in group.rows)
+    sampler, first = group.sampler, group.rows.index(number * plan.n)
+    own = [
+        type(sampler)(*(transform.of_row(place) for transform in sampler.transforms))
+        for place in range(first, first + plan.n)
+    ]
+    if any(other != own[0] for other in own):
+        raise ValueError(
+            f"the rows of prompt {number} have different parameters, but one search finds them "
+            "all: give them the same"
+        )
+    return own[0]

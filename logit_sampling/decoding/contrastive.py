@@ -1,24 +1,17 @@
 """Contrastive search: likely tokens that do not say again what the text has said."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from logit_sampling.decoding.search import (
-    EndedBy,
-    TextReader,
-    Writer,
-    check_request,
-    check_several,
-)
-from logit_sampling.decoding.text_row import Row
+from logit_sampling.decoding.batch import Batch
+from logit_sampling.decoding.plan import EndedBy, Plan
+from logit_sampling.decoding.reader import Reader
+from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.checks import check_count, check_real
 from logit_sampling.models.model import Output
-
-if TYPE_CHECKING:
-    from logit_sampling.generation.request import Request
 
 _TOKENS = 256  # of the prompts that are read at once: the logits of each take memory
 
@@ -54,6 +47,7 @@ class ContrastiveSearch:
     """
 
     streams: ClassVar[bool] = True
+    refuses: ClassVar[tuple[str, ...]] = ("overflow",)
 
     k: int = 5
     alpha: float = 0.6
@@ -62,90 +56,76 @@ class ContrastiveSearch:
         check_count(self, "k", least=1)
         check_real(self, "alpha", ge=0, le=1)
 
-    def grow(self, request: "Request", rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
-        """Write all rows to their ends, or to the deadline.
+    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+        """Write all rows to their ends, or until the deadline.
 
         Yields:
-            the number of a row whenever it has got a token.
+            the number of a row whenever it has got a token, or cannot go on.
 
         Raises:
             ValueError: several texts a prompt, which would be equal; ``Greedy``; a model that tells
-                no hidden states; ``overflow="slide"``; logits with NaN or with nothing left.
+                no hidden states.
         """
-        check_request(request, "ContrastiveSearch")
-        check_several(request, "ContrastiveSearch")
-        if request.n != 1:
+        plan.check_several("ContrastiveSearch")
+        if plan.n != 1:
             raise ValueError(
-                f"n is {request.n}, but ContrastiveSearch finds one text of each prompt: leave n "
-                "at 1"
+                f"n is {plan.n}, but ContrastiveSearch finds one text of each prompt: leave n at 1"
             )
-        writer, active = Writer(request, rows, ended_by), list(range(len(rows)))
-        reader, logits, seen = _read_prompts(request)
-        tries = min(self.k, logits.shape[-1])
-        reader.select(np.repeat(active, tries).tolist())  # a text for each token to be tried
-        states, columns = writer.states(logits.shape[-1]), 1
-
-        def keep(going: list[int]) -> None:
-            """Read on for these of the active rows alone."""
-            nonlocal active
-            if len(going) < len(active):
-                reader.select([active.index(i) * tries + k for i in going for k in range(tries)])
-                active = going
-
-        keep(writer.unfinished())
-        logits = logits[active]
+        batch, reader, columns = Batch(plan, rows, ended_by), Reader(plan.model), 1
+        active = batch.active()
+        if not active:
+            return
+        prompts = {i: rows[i].prompt for i in active}
+        following, seen = _prefill(reader, prompts, plan.max_new_tokens)
+        tries = min(self.k, len(following[active[0]]))
+        # A text for each token to be tried.
+        reader.select({i * tries + k: i for i in active for k in range(tries)})
         while active:
-            step = writer.begin(logits, active, states)
-            keep((yield from writer.able(step, active)))
-            if not active:
-                return
-            leaders = [step.sampler(i).candidates(tries) for i in active]
+            step = batch.begin(np.stack([following[i] for i in active]), active)
+            leaders = {i: step.sampler(i).candidates(tries) for i in step.able}
             # Where fewer are left, the first are read twice.
-            texts = [
-                [*rows[i].prompt, *rows[i].ids, token]
-                for i, (ids, _) in zip(active, leaders, strict=True)
-                for token in np.resize(ids, tries).tolist()
-            ]
-            output = reader.read(texts, columns)
-            columns = 2  # from now on what was tried and not taken is to be forgotten
-            hidden = _directions(output)[:, -1].reshape(len(active), tries, -1)
-            best = []
-            for place, (ids, log_probs) in enumerate(leaders):
-                i = active[place]
-                length = len(rows[i].prompt) + len(rows[i].ids)
-                likeness = (hidden[place, : len(ids)] @ seen[i, :length].T).max(axis=1)
-                worth = (1 - self.alpha) * np.exp(log_probs) - self.alpha * likeness
-                best.append(int(worth.argmax()))
-                seen[i, length] = hidden[place, best[-1]]
-            tokens = {i: int(leaders[place][0][best[place]]) for place, i in enumerate(active)}
-            states = step.accept(tokens)
-            yield from writer.write(step, tokens)
-            yield from writer.stop_in_time()
-            places = [place for place, i in enumerate(active) if not rows[i].finish_reason]
-            logits = output.logits[[place * tries + best[place] for place in places], -1]
-            keep([active[place] for place in places])
+            texts = {
+                i * tries + k: [*rows[i].tokens, token]
+                for i, (ids, _) in leaders.items()
+                for k, token in enumerate(np.resize(ids, tries).tolist())
+            }
+            tokens: dict[int, int] = {}
+            if texts:
+                output = reader.read(texts, columns)
+                columns = 2  # from now on what was tried and not taken is to be forgotten
+                logits = output.logits[:, -1].reshape(len(leaders), tries, -1)
+                hidden = _directions(output)[:, -1].reshape(len(leaders), tries, -1)
+            for place, (i, (ids, log_probs)) in enumerate(leaders.items()):
+                length = len(rows[i].tokens)
+                likeness = (hidden[place, : len(ids)] @ seen[i][:length].T).max(axis=1)
+                best = int(((1 - self.alpha) * np.exp(log_probs) - self.alpha * likeness).argmax())
+                tokens[i], following[i] = int(ids[best]), logits[place, best]
+                seen[i][length] = hidden[place, best]
+            yield from batch.write(step, tokens)
+            active = batch.active()
 
 
-def _read_prompts(request: "Request") -> tuple[TextReader, np.ndarray, np.ndarray]:
-    """Read the prompts, and tell the direction of the hidden state behind each of their tokens.
+def _prefill(
+    reader: Reader, prompts: Mapping[int, list[int]], room: int
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Read prompts, which have numbers.
 
     Returns:
-        the reader, the logits of what follows each prompt, [rows, vocab], and the directions,
-        [rows, places, width], with a place for each token that a row may get.
+        for each the logits of what follows it, [vocab], and the directions of the hidden states
+        behind its tokens, [tokens, width], with room for more.
     """
-    prompts = request.prompts
-    longest, width = max(map(len, prompts)), max(1, _TOKENS // len(prompts))
-    reader = TextReader(request.model, [prompt[:1] for prompt in prompts])
-    output, first = reader.output, _directions(reader.output)
-    seen = np.zeros((len(prompts), longest + request.max_new_tokens, first.shape[-1]), np.float32)
+    longest, width = max(map(len, prompts.values())), max(1, _TOKENS // len(prompts))
+    output = reader.read({i: prompt[:1] for i, prompt in prompts.items()})
+    first = _directions(output)
+    seen = np.zeros((len(prompts), longest + room, first.shape[-1]), np.float32)
     seen[:, :1] = first
     for start in range(1, longest, width):
-        output = reader.read([prompt[: start + width] for prompt in prompts])
-        directions = _directions(output)
-        for own, new, prompt in zip(seen, directions, prompts, strict=True):
+        output = reader.read({i: prompt[: start + width] for i, prompt in prompts.items()})
+        for own, new, prompt in zip(seen, _directions(output), prompts.values(), strict=True):
             count = len(prompt[start : start + width])
             own[start : start + count] = new[len(new) - count :]
-    return reader, output.logits[:, -1], seen
+    logits = output.logits[:, -1]
+    return dict(zip(prompts, logits, strict=True)), dict(zip(prompts, seen, strict=True))
 
 
 def _directions(output: Output) -> np.ndarray:

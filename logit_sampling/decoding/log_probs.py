@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from logit_sampling.decoding.text_row import Alternatives
+from logit_sampling.decoding.row import Alternatives
 from logit_sampling.distribution.checks import check_dtype
 from logit_sampling.distribution.selection import leading
 
@@ -42,6 +42,10 @@ class LogProbs:
     def of(self, ids: np.ndarray) -> np.ndarray:
         """Return the log-probability of a token of each row, int [rows], as float64 [rows]."""
         return self._logits[np.arange(len(ids)), ids] - self._totals
+
+    def log_prob(self, row: int, token: int) -> float:
+        """Return the log-probability of a token of one row."""
+        return float(self._logits[row, token] - self._totals[row])
 
     def likeliest(self, row: int, count: int) -> Alternatives:
         """Return the first possible tokens of a row, of equals the lower id first."""

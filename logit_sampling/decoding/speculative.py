@@ -1,27 +1,23 @@
 """Speculative decoding: a small model drafts, the target checks several tokens in one call."""
 
 import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from logit_sampling.decoding.search import EndedBy, Step, TextReader, Writer, check_request
-from logit_sampling.decoding.text_row import Row
-from logit_sampling.distribution.row import Row as Scores
+from logit_sampling.decoding.batch import Batch, Step
+from logit_sampling.decoding.plan import EndedBy, Plan
+from logit_sampling.decoding.reader import Reader
+from logit_sampling.decoding.row import Row
+from logit_sampling.distribution.row import Row as Distribution
 from logit_sampling.distribution.weights import find
-from logit_sampling.generation.arguments import check_at_least
-from logit_sampling.models.keras_hub import as_model
-from logit_sampling.models.tokenizers import token_count
-from logit_sampling.sampler import State
-
-if TYPE_CHECKING:
-    from logit_sampling.generation.request import Request
+from logit_sampling.models.model import Model
 
 # Streams of random numbers for a seed and a position: the sampler draws from 0 and its coins count
 # up from 1; these count down.
-_DRAW, _CHECK, _REPLACE = 0, 2**32 - 1, 2**32 - 2
+_CHECK, _REPLACE = 2**32 - 1, 2**32 - 2
 
 
 @dataclass(frozen=True)
@@ -45,182 +41,127 @@ class Speculation:
         draft: a model with the tokens of the target.
         num_draft: how many tokens it drafts in a round, at least 1.
 
-    Raises:
-        ValueError: ``num_draft`` below 1, or no model.
-
     Source:
         Leviathan et al., Fast Inference from Transformers via Speculative Decoding, 2022, arXiv
         2211.17192.
     """
 
     streams: ClassVar[bool] = True
+    refuses: ClassVar[tuple[str, ...]] = ("overflow",)
 
-    draft: Any
+    draft: Model
     num_draft: int = 4
 
-    def __post_init__(self) -> None:
-        check_at_least(1, num_draft=self.num_draft)
-        object.__setattr__(self, "draft", as_model(self.draft))
-
-    def grow(self, request: "Request", rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
-        """Write all rows to their ends, or to the deadline.
+    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+        """Write all rows to their ends, or until the deadline.
 
         Yields:
-            the number of a row whenever it has got a token.
-
-        Raises:
-            ValueError: tokenizers with different numbers of tokens; a context of the draft model
-                that is too short; ``overflow="slide"``.
+            the number of a row whenever it has got a token, or cannot go on.
         """
-        self._check_models(request)
-        writer = Writer(request, rows, ended_by)
-        active = writer.unfinished()
-        prompts = [rows[i].prompt for i in active]
-        target = TextReader(request.model, prompts)
-        logits = target.output.logits[:, -1]
-        drafter = TextReader(self.draft, _readable(prompts, self.draft.vocab_size))
-
-        step = writer.begin(logits, active, writer.states(logits.shape[-1]))
-        able = yield from writer.able(step, active)
-        # The first tokens need no draft.
-        tokens = {i: step.sampler(i).draw(step.uniform(i, _DRAW)) for i in able}
-        states = step.accept(tokens)
-        yield from writer.write(step, tokens)
-        yield from writer.stop_in_time()
-        while left := writer.unfinished():
-            places = [place for place, i in enumerate(active) if not rows[i].finish_reason]
-            target.select(places)
-            drafter.select(places)
-            drafts, guesses = yield from self._draft(
-                writer, drafter, left, states, logits.shape[-1]
-            )
-            states = yield from _verify(writer, target, left, states, drafts, guesses)
-            yield from writer.stop_in_time()
-            active = left
+        batch, target, drafter = Batch(plan, rows, ended_by), Reader(plan.model), Reader(self.draft)
+        active = batch.active()
+        if active:
+            prompts = {i: rows[i].prompt for i in active}
+            output = drafter.read(_readable(prompts, self.draft.vocab_size))
+            known = output.logits.shape[-1]  # tokens of the draft model
+        while active:
+            drafts, guesses = self._draft(batch, drafter, active, known)
+            yield from (i for i in active if rows[i].finish_reason)
+            yield from _verify(batch, target, drafts, guesses)
+            active = batch.active()
 
     def _draft(
-        self,
-        writer: Writer,
-        drafter: TextReader,
-        active: list[int],
-        states: list[State],
-        vocabulary: int,
-    ) -> Generator[int, None, tuple[dict[int, list[int]], list[Step]]]:
+        self, batch: Batch, drafter: Reader, active: list[int], known: int
+    ) -> tuple[dict[int, list[int]], list[Step]]:
         """Return what is drafted for each row, and the distributions it was drawn from.
 
         The draft begins with the states of the samplers after the tokens that are kept. Rows for
-        which the draft model gives NaN fail, and their numbers are yielded.
+        which the draft model gives NaN fail.
         """
-        rows, drafts, guesses = writer.rows, {i: list[int]() for i in active}, list[Step]()
-        own = drafter.output.logits.shape[-1]
+        rows, states, guesses = batch.rows, batch.states, list[Step]()
+        drafts: dict[int, list[int]] = {i: [] for i in active}
         place_of = {i: place for place, i in enumerate(active)}
-        drafting = active
+        drafting = [i for i in active if rows[i].ids]  # the first tokens need no draft
         for size in range(self.num_draft):
             # No more than a text may get; one that may get more has the same beginning.
-            drafting = [i for i in drafting if size < _room(writer, i)]
+            drafting = [i for i in drafting if size < _room(batch, i)]
             if not drafting:
                 break
-            texts = [rows[i].prompt + rows[i].ids + drafts[i] for i in active]
-            logits = drafter.read(_readable(texts, own)).logits[:, -1]
-            logits = _widened(logits[[place_of[i] for i in drafting]], vocabulary)
-            step = writer.begin(logits, drafting, states)
+            texts = {i: rows[i].tokens + drafts[i] for i in active}
+            logits = drafter.read(_readable(texts, known)).logits[:, -1]
+            logits = _widened(logits[[place_of[i] for i in drafting]], batch.vocabulary)
+            step = batch.begin(logits, drafting, states)
             for i, problem in step.problems.items():
-                writer.fail(i, f"draft model: {problem}")
-                yield i
-            drafting = [i for i in drafting if i not in step.problems]
+                batch.fail(i, f"draft model: {problem}")
             # Where the chain leaves nothing, the target goes on alone.
-            drafting = [i for i in drafting if not step.sampler(i).empty]
-            tokens = {i: step.sampler(i).draw(step.uniform(i, _DRAW)) for i in drafting}
+            tokens = {i: step.draw(i) for i in step.able}
             states = step.accept(tokens)
             guesses.append(step)
             for i, token in tokens.items():
                 drafts[i].append(token)
-            drafting = [i for i in drafting if tokens[i] not in rows[i].end_ids]
-        return drafts, guesses
-
-    def _check_models(self, request: "Request") -> None:
-        check_request(request, "draft=")
-        draft = self.draft
-        own, its = (token_count(t) for t in (request.tokenizer, draft.tokenizer))
-        if own is not None and its is not None and own != its:
-            raise ValueError(
-                f"the tokenizer of the draft model has {its} tokens and that of the target {own}: "
-                "speculative decoding needs two models with the same tokens"
-            )
-        longest, new = max(map(len, request.prompts)), request.max_new_tokens
-        if draft.context_length is not None and longest + new > draft.context_length:
-            raise ValueError(
-                f"a prompt has {longest} tokens and max_new_tokens is {new}, together more than "
-                f"the context of the draft model {draft.name!r}, {draft.context_length}: ask for "
-                "fewer tokens, or shorten the prompt"
-            )
+            drafting = [i for i, token in tokens.items() if token not in rows[i].end_ids]
+        return {i: drafted for i, drafted in drafts.items() if not rows[i].finish_reason}, guesses
 
 
 def _verify(
-    writer: Writer,
-    target: TextReader,
-    active: list[int],
-    states: list[State],
-    drafts: dict[int, list[int]],
-    guesses: list[Step],
-) -> Generator[int, None, list[State]]:
-    """Keep or replace what was drafted, and yield the row of each token; return the states then."""
-    rows = writer.rows
+    batch: Batch, target: Reader, drafts: Mapping[int, list[int]], guesses: Sequence[Step]
+) -> Iterator[int]:
+    """Keep or replace what was drafted, and yield the row of each token."""
+    if not drafts:
+        return
+    rows = batch.rows
     # What follows the last token that a text may get is not asked for.
-    read = {i: drafts[i][: _room(writer, i) - 1] for i in active}
-    texts = [rows[i].prompt + rows[i].ids + read[i] for i in active]
+    read = {i: drafted[: _room(batch, i) - 1] for i, drafted in drafts.items()}
+    texts = {i: rows[i].tokens + read[i] for i in drafts}
     logits = target.read(texts, 1 + max(map(len, read.values()))).logits
-    place_of = {i: place for place, i in enumerate(active)}
-    for i in active:
-        rows[i].rounds += 1
-    checked = [i for i in active if not rows[i].finish_reason]
+    place_of = {i: place for place, i in enumerate(drafts)}
+    for i in drafts:
+        rows[i].rounds += bool(rows[i].ids)  # the first token is no round
+    checked = list(drafts)
     for size in range(len(guesses) + 1):
         columns = [size - len(read[i]) - 1 for i in checked]  # from the end
-        own = logits[[place_of[i] for i in checked], columns]
-        step = writer.begin(own, checked, states)
+        step = batch.begin(logits[[place_of[i] for i in checked], columns], checked)
         tokens, kept = {}, []
-        for i in (yield from writer.able(step, checked)):
-            p = step.sampler(i)
+        for i in step.able:
             if size == len(drafts[i]):
-                tokens[i] = p.draw(step.uniform(i, _DRAW))
+                tokens[i] = step.draw(i)
                 continue
-            token, q = drafts[i][size], guesses[size].sampler(i)
+            p, q, token = step.sampler(i), guesses[size].sampler(i), drafts[i][size]
             if step.uniform(i, _CHECK) * _chance(q, token) < _chance(p, token):
                 tokens[i] = token
-                rows[i].accepted += 1
                 kept.append(i)
             else:
                 tokens[i] = _replacement(p, q, logits.shape[-1], step.uniform(i, _REPLACE))
-        states = step.accept(tokens)
-        yield from writer.write(step, tokens)
+        for i in kept:
+            rows[i].accepted += 1
+        yield from batch.write(step, tokens)
         checked = [i for i in kept if not rows[i].finish_reason]
         if not checked:
             break
-    return states
 
 
-def _room(writer: Writer, i: int) -> int:
+def _room(batch: Batch, i: int) -> int:
     """Return how many tokens a row may still get."""
-    return writer.request.max_new_tokens - len(writer.rows[i].ids)
+    return batch.plan.max_new_tokens - len(batch.rows[i].ids)
 
 
-def _chance(scores: Scores, token: int) -> float:
-    return math.exp(scores.log_prob(token))
+def _chance(distribution: Distribution, token: int) -> float:
+    return math.exp(distribution.log_prob(token))
 
 
-def _replacement(p: Scores, q: Scores, vocabulary: int, uniform: float) -> int:
+def _replacement(p: Distribution, q: Distribution, vocabulary: int, uniform: float) -> int:
     """Draw from what ``p`` has more than ``q``."""
     ids = np.arange(vocabulary) if p.ids is None else p.ids
-    own, other = (scores.weights.of() / scores.weights.total for scores in (p, q))
+    own, other = (left.weights.of() / left.weights.total for left in (p, q))
     excess = np.maximum(own - q.spread(other, vocabulary, 0.0)[ids], 0.0)
     return int(ids[find(excess if excess.any() else own, uniform)[0]])
 
 
-def _readable(texts: Sequence[list[int]], vocabulary: int | None) -> list[list[int]]:
+def _readable(texts: Mapping[int, list[int]], vocabulary: int | None) -> dict[int, list[int]]:
     """Return texts with the last of the tokens that a model has for those that it lacks."""
-    if vocabulary is None or all(max(text) < vocabulary for text in texts):
-        return list(texts)
-    return [[min(token, vocabulary - 1) for token in text] for text in texts]
+    if vocabulary is None or all(max(text) < vocabulary for text in texts.values()):
+        return dict(texts)
+    return {i: [min(token, vocabulary - 1) for token in text] for i, text in texts.items()}
 
 
 def _widened(logits: np.ndarray, vocabulary: int) -> np.ndarray:

@@ -1,17 +1,89 @@
 """Arguments of `generate`, checked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
+from logit_sampling.decoding.plan import Group, Search
 from logit_sampling.models.model import Model
 from logit_sampling.sampler import Sampler
 from logit_sampling.strategies import MinNewTokens
 
 Samplers = Sampler | Sequence[Sampler] | None
 """One for all rows, or one for each prompt; None draws from the model's own distribution."""
+
+
+_Code = TypeVar("_Code", bound=Callable)
+
+
+class Options(TypedDict, total=False):
+    """What `generate` and `stream` can be told; :func:`generate` explains each."""
+
+    sampler: Samplers
+    max_new_tokens: int
+    min_new_tokens: int
+    seed: int | Sequence[int] | None
+    n: int
+    stop_at_end: bool | Sequence[int]
+    stop_token_ids: Sequence[int]
+    stop: str | Sequence[str]
+    should_stop: Callable[[int, list[int]], bool] | None
+    deadline: float | None
+    overflow: str
+    top_log_probs: int
+    echo: bool
+    tokenizer: Any
+    search: Search | None
+    draft: Any
+    num_draft: int | None
+    on_error: str
+
+
+DEFAULTS: Options = {
+    "sampler": None,
+    "max_new_tokens": 100,
+    "min_new_tokens": 0,
+    "seed": None,
+    "n": 1,
+    "stop_at_end": True,
+    "stop_token_ids": (),
+    "stop": (),
+    "should_stop": None,
+    "deadline": None,
+    "overflow": "error",
+    "top_log_probs": 0,
+    "echo": False,
+    "tokenizer": None,
+    "search": None,
+    "draft": None,
+    "num_draft": None,
+    "on_error": "raise",
+}
+
+
+def shows_options(code: _Code) -> _Code:
+    """Let `help` and `inspect.signature` list each of a function's `Options` with its default."""
+    signature = inspect.signature(code)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for (name, default), kind in zip(
+            DEFAULTS.items(), Options.__annotations__.values(), strict=True
+        )
+    ]
+    shown: Any = code
+    shown.__signature__ = signature.replace(parameters=[*own, *options])
+    return code
+
+
+def with_defaults(options: Options) -> Options:
+    """Return all options; raise TypeError for one that there is not."""
+    for name in options:
+        if name not in DEFAULTS:
+            raise TypeError(f"generate() got an unexpected keyword argument {name!r}")
+    return DEFAULTS | options
 
 
 def check_at_least(least: int, **numbers: Any) -> None:
@@ -26,15 +98,6 @@ def check_on_error(on_error: str) -> None:
     """Raise ValueError unless it says what to do about rows that cannot go on."""
     if on_error not in ("raise", "return"):
         raise ValueError(f'on_error must be "raise" or "return", got {on_error!r}')
-
-
-@dataclass(frozen=True)
-class Group:
-    """The rows that one sampler draws for, and the tokens that end them."""
-
-    sampler: Sampler
-    rows: list[int]
-    end_ids: frozenset[int]
 
 
 def groups_of(

@@ -2,38 +2,22 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from logit_sampling.generation.arguments import Samplers
+from logit_sampling.generation.arguments import Options, shows_options
 from logit_sampling.generation.prompts import Prompt
-from logit_sampling.generation.request import Request, Search
+from logit_sampling.generation.request import Request
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.stream import Stream, TextEvent
 
 
+@shows_options
 def generate(
     model: Any,
     prompts: Prompt | Sequence[Prompt],
     *,
-    sampler: Samplers = None,
-    max_new_tokens: int = 100,
-    min_new_tokens: int = 0,
-    seed: int | Sequence[int] | None = None,
-    n: int = 1,
-    stop_at_end: bool | Sequence[int] = True,
-    stop_token_ids: Sequence[int] = (),
-    stop: str | Sequence[str] = (),
-    should_stop: Callable[[int, list[int]], bool] | None = None,
-    deadline: float | None = None,
-    overflow: str = "error",
-    top_log_probs: int = 0,
-    echo: bool = False,
-    tokenizer: Any = None,
     on_text: Callable[[int, str], None] | None = None,
-    search: Search | None = None,
-    draft: Any = None,
-    num_draft: int | None = None,
-    on_error: str = "raise",
+    **options: Unpack[Options],
 ) -> GenerationResult:
     """Continue prompts.
 
@@ -115,28 +99,7 @@ def generate(
     >>> result.token_ids
     [[1, 2, 3], [3, 4, 0]]
     """
-    request = Request.of(
-        model,
-        prompts,
-        sampler=sampler,
-        max_new_tokens=max_new_tokens,
-        min_new_tokens=min_new_tokens,
-        seed=seed,
-        n=n,
-        stop_at_end=stop_at_end,
-        stop_token_ids=stop_token_ids,
-        stop=stop,
-        should_stop=should_stop,
-        deadline=deadline,
-        overflow=overflow,
-        top_log_probs=top_log_probs,
-        echo=echo,
-        tokenizer=tokenizer,
-        search=search,
-        draft=draft,
-        num_draft=num_draft,
-        on_error=on_error,
-    )
+    request = Request.of(model, prompts, **options)
     stream = Stream(request, with_text=on_text is not None)
     if on_text is None:
         deque(stream, maxlen=0)

@@ -1,59 +1,80 @@
 """A checked call of `generate`: what the loop and the searches run."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Unpack
 
-from logit_sampling.decoding.text_row import Row
+from logit_sampling.decoding.plan import Plan, Search
+from logit_sampling.decoding.row import Row
+from logit_sampling.decoding.speculative import Speculation
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.generation.arguments import (
-    Group,
-    Samplers,
+    Options,
     check_at_least,
     check_on_error,
     end_ids,
     groups_of,
     seconds,
     stop_strings,
+    with_defaults,
 )
 from logit_sampling.generation.prompts import Prompt, encode_prompt, listed
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.score import log_probs_or_error
 from logit_sampling.generation.text import continuation
+from logit_sampling.models.keras_hub import as_model
 from logit_sampling.models.known_tokens import model_and_tokenizer
-from logit_sampling.models.model import Model, Tokenizer, needed_tokenizer
+from logit_sampling.models.model import Tokenizer, needed_tokenizer
+from logit_sampling.models.tokenizers import token_count
 
 
-class Search(Protocol):
-    """Another way to write texts than drawing token by token."""
-
-    streams: ClassVar[bool]
-    """Whether a row gets its tokens one after the other."""
-
-    def grow(
-        self, request: "Request", rows: Sequence[Row], ended_by: Callable[[int], str]
-    ) -> Iterator[int]:
-        """Write all rows to their ends; see `loop.grow`.
-
-        Raises:
-            ValueError: the request asks for something that the search cannot do.
-        """
-
-
-def search_of(search: Any, draft: Any, num_draft: int | None) -> Search | None:
-    """Return how to write texts; raise ValueError for what does not go together."""
+def _search(search: Any, draft: Any, num_draft: int | None) -> Search | None:
+    """Return how to decode, if not token by token; raise ValueError for what does not fit."""
     if draft is None:
         if num_draft is not None:
             raise ValueError(f"num_draft is {num_draft!r}, but there is no draft=, which it is for")
-        if search is not None and not hasattr(search, "grow"):
+        if search is not None and not hasattr(search, "decode"):
             raise ValueError(f"search must be a BeamSearch or a ContrastiveSearch, got {search!r}")
         return search
     if search is not None:
         raise ValueError(f"draft= speeds up drawing, and {search!r} draws nothing: leave one out")
-    from logit_sampling.decoding.speculative import Speculation
+    num_draft = 4 if num_draft is None else num_draft
+    check_at_least(1, num_draft=num_draft)
+    return Speculation(as_model(draft), num_draft)
 
-    return Speculation(draft) if num_draft is None else Speculation(draft, num_draft)
+
+def _check_search(
+    search: Search, given: Mapping[str, Any], tokenizer: Any, longest: int, new: int
+) -> None:
+    """Raise ValueError if a search cannot follow a call.
+
+    Args:
+        search: how to decode.
+        given: arguments that it may refuse.
+        tokenizer: of the model.
+        longest: tokens of the longest prompt.
+        new: how many a text gets at most.
+    """
+    name = "draft=" if isinstance(search, Speculation) else type(search).__name__
+    for argument in search.refuses:
+        if given[argument]:
+            raise ValueError(f"{name} does not go together with {argument}=: leave one of them out")
+    if not isinstance(search, Speculation):
+        return
+    draft = search.draft
+    own, its = token_count(tokenizer), token_count(draft.tokenizer)
+    if own is not None and its is not None and own != its:
+        raise ValueError(
+            f"the tokenizer of the draft model has {its} tokens and that of the target {own}: "
+            "speculative decoding needs two models with the same tokens"
+        )
+    if draft.context_length is not None and longest + new > draft.context_length:
+        raise ValueError(
+            f"a prompt has {longest} tokens and max_new_tokens is {new}, together more than "
+            f"the context of the draft model {draft.name!r}, {draft.context_length}: ask for "
+            "fewer tokens, or shorten the prompt"
+        )
 
 
 def undecodable(error: Exception) -> str:
@@ -66,41 +87,31 @@ class Request:
     """A checked call of `generate`.
 
     Attributes:
-        model, tokenizer: as the loop needs them.
+        plan: what decoding follows.
+        search: how to decode, if not token by token.
+        tokenizer: as the texts need it; None if there is none.
         given: the prompts as they were given.
         prompts: the token ids of each.
-        n: rows for each prompt.
         seeds: of each row.
-        groups: samplers, each with the numbers of its rows and the tokens that end them.
-        max_new_tokens, min_new_tokens: of a row.
+        min_new_tokens: of a row.
         stop: strings that end a text.
         should_stop: `should_stop(row, ids)` ends a text.
         started: when the call began, in seconds of `time.perf_counter`.
-        deadline: at which of these seconds it ends, or None.
-        slide: whether texts may outgrow the context.
-        top_log_probs: how many alternatives to tell for each token.
-        search: how to write texts, if not token by token.
         prompt_log_probs: with `echo`, for each prompt the log-probability of each of its tokens,
             and why it has none.
         on_error: whether to `"raise"` for rows that could not go on, or to `"return"` them.
     """
 
-    model: Model
+    plan: Plan
+    search: Search | None
     tokenizer: Tokenizer | None
     given: list[Prompt]
     prompts: list[list[int]]
-    n: int
     seeds: list[int]
-    groups: list[Group]
-    max_new_tokens: int
     min_new_tokens: int
     stop: tuple[str, ...]
     should_stop: Callable[[int, list[int]], bool] | None
     started: float
-    deadline: float | None
-    slide: bool
-    top_log_probs: int
-    search: Search | None
     prompt_log_probs: list[tuple[list[float | None], str | None]] | None
     on_error: str
 
@@ -111,83 +122,73 @@ class Request:
 
     @classmethod
     def of(
-        cls,
-        model: Any,
-        prompts: Prompt | Sequence[Prompt],
-        *,
-        sampler: Samplers = None,
-        max_new_tokens: int = 100,
-        min_new_tokens: int = 0,
-        seed: int | Sequence[int] | None = None,
-        n: int = 1,
-        stop_at_end: bool | Sequence[int] = True,
-        stop_token_ids: Sequence[int] = (),
-        stop: str | Sequence[str] = (),
-        should_stop: Callable[[int, list[int]], bool] | None = None,
-        deadline: float | None = None,
-        overflow: str = "error",
-        top_log_probs: int = 0,
-        echo: bool = False,
-        tokenizer: Any = None,
-        search: Search | None = None,
-        draft: Any = None,
-        num_draft: int | None = None,
-        on_error: str = "raise",
+        cls, model: Any, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]
     ) -> "Request":
-        """Check the arguments of `generate`; raise ValueError for what is wrong."""
-        started = time.perf_counter()
-        runner, tokenizer = model_and_tokenizer(model, tokenizer)
-        check_at_least(1, max_new_tokens=max_new_tokens, n=n)
-        check_at_least(0, min_new_tokens=min_new_tokens, top_log_probs=top_log_probs)
-        if min_new_tokens > max_new_tokens:
-            raise ValueError(
-                f"min_new_tokens is {min_new_tokens}, more than max_new_tokens, {max_new_tokens}"
-            )
+        """Check a call of `generate`; raise ValueError for what is wrong."""
+        started, asked = time.perf_counter(), with_defaults(options)
+        runner, tokenizer = model_and_tokenizer(model, asked["tokenizer"])
+        n, new, least = asked["n"], asked["max_new_tokens"], asked["min_new_tokens"]
+        check_at_least(1, max_new_tokens=new, n=n)
+        check_at_least(0, min_new_tokens=least, top_log_probs=asked["top_log_probs"])
+        if least > new:
+            raise ValueError(f"min_new_tokens is {least}, more than max_new_tokens, {new}")
+        overflow, should_stop = asked["overflow"], asked["should_stop"]
         if overflow not in ("error", "slide"):
             raise ValueError(f'overflow must be "error" or "slide", got {overflow!r}')
-        check_on_error(on_error)
+        check_on_error(asked["on_error"])
         if should_stop is not None and not callable(should_stop):
             raise ValueError(f"should_stop must be a function of row and ids, got {should_stop!r}")
-        stops, slide = stop_strings(stop), overflow == "slide"
+        stops, slide = stop_strings(asked["stop"]), overflow == "slide"
         if stops:
             needed_tokenizer(tokenizer, runner.name)
         given = listed(prompts)
         encoded = [
-            encode_prompt(i, prompt, runner, tokenizer, max_new_tokens, slide)
+            encode_prompt(i, prompt, runner, tokenizer, new, slide)
             for i, prompt in enumerate(given)
         ]
         read = [
             log_probs_or_error(f"prompt {i}", runner, ids, slide)
-            for i, ids in enumerate(encoded if echo else ())
+            for i, ids in enumerate(encoded if asked["echo"] else ())
         ]
-        ends = end_ids(stop_at_end, stop_token_ids, runner)
-        return cls(
+        search = _search(asked["search"], asked["draft"], asked["num_draft"])
+        if search is not None:
+            refusable = {"stop": stops, "should_stop": should_stop, "overflow": slide}
+            _check_search(search, refusable, tokenizer, max(map(len, encoded)), new)
+        ends, deadline = end_ids(asked["stop_at_end"], asked["stop_token_ids"], runner), None
+        if asked["deadline"] is not None:
+            deadline = started + seconds(asked["deadline"])
+        plan = Plan(
             model=runner,
+            groups=groups_of(asked["sampler"], len(given), int(n), int(least), ends),
+            n=int(n),
+            max_new_tokens=int(new),
+            top_log_probs=int(asked["top_log_probs"]),
+            slide=slide,
+            deadline=deadline,
+        )
+        return cls(
+            plan=plan,
+            search=search,
             tokenizer=tokenizer,
             given=given,
             prompts=encoded,
-            n=int(n),
-            seeds=row_integers(seed, n * len(given)),
-            groups=groups_of(sampler, len(given), int(n), int(min_new_tokens), ends),
-            max_new_tokens=int(max_new_tokens),
-            min_new_tokens=int(min_new_tokens),
+            seeds=row_integers(asked["seed"], n * len(given)),
+            min_new_tokens=int(least),
             stop=stops,
             should_stop=should_stop,
             started=started,
-            deadline=None if deadline is None else started + seconds(deadline),
-            slide=slide,
-            top_log_probs=int(top_log_probs),
-            search=search_of(search, draft, num_draft),
             prompt_log_probs=read or None,
-            on_error=on_error,
+            on_error=asked["on_error"],
         )
 
     def rows(self) -> list[Row]:
         """Return the rows, with nothing written yet."""
-        ends = {i: group.end_ids for group in self.groups for i in group.rows}
-        rows = [Row(self.prompts[i // self.n], seed, ends[i]) for i, seed in enumerate(self.seeds)]
+        ends = {i: group.end_ids for group in self.plan.groups for i in group.rows}
+        rows = [
+            Row(self.prompts[i // self.plan.n], seed, ends[i]) for i, seed in enumerate(self.seeds)
+        ]
         for prompt, (_, problem) in enumerate(self.prompt_log_probs or ()):
-            for row in rows[prompt * self.n :][: self.n]:
+            for row in rows[prompt * self.plan.n :][: self.plan.n]:
                 if problem is not None:
                     row.fail(problem)
         return rows
@@ -199,7 +200,7 @@ class Request:
         """
         if row.text is not None:
             return row.text
-        decode = needed_tokenizer(self.tokenizer, self.model.name).decode
+        decode = needed_tokenizer(self.tokenizer, self.plan.model.name).decode
         try:
             return continuation(decode, row.prompt, row.shown)
         except Exception as error:  # whatever a tokenizer raises
@@ -208,15 +209,15 @@ class Request:
 
     def prompt_text(self, row: int) -> str:
         """Return the text of a row's prompt."""
-        prompt = self.given[row // self.n]
+        prompt = self.given[row // self.plan.n]
         if isinstance(prompt, str):
             return prompt
-        decode = needed_tokenizer(self.tokenizer, self.model.name).decode
-        return decode(self.prompts[row // self.n])
+        decode = needed_tokenizer(self.tokenizer, self.plan.model.name).decode
+        return decode(self.prompts[row // self.plan.n])
 
     def result(self, rows: Sequence[Row]) -> GenerationResult:
         """Return what finished rows say."""
-        owners = [i // self.n for i in range(len(rows))]
+        owners = [i // self.plan.n for i in range(len(rows))]
         texts = []
         if self.tokenizer is not None:
             for i, row in enumerate(rows):
@@ -236,7 +237,7 @@ class Request:
             seeds=self.seeds,
             seconds=time.perf_counter() - self.started,
             stop_strings=[row.stop_string for row in rows] if self.stop else None,
-            top_log_probs=[row.top_log_probs for row in rows] if self.top_log_probs else None,
+            top_log_probs=[row.top_log_probs for row in rows] if self.plan.top_log_probs else None,
             prompt_ids=[self.prompts[i] for i in owners] if echoed else None,
             prompt_log_probs=[echoed[i][0] for i in owners] if echoed else None,
             scores=scores or None,

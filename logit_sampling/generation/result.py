@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from logit_sampling.decoding.text_row import Alternatives
+from logit_sampling.decoding.row import Alternatives
 from logit_sampling.plain import strict_json
 
 

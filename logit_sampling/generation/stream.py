@@ -4,10 +4,11 @@ import contextlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
-from logit_sampling.decoding.sampling import grow
-from logit_sampling.decoding.text_row import Alternatives
+from logit_sampling.decoding.row import Alternatives
+from logit_sampling.decoding.sampling import decode
+from logit_sampling.generation.arguments import Options, shows_options
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request, undecodable
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
@@ -69,9 +70,11 @@ class Stream(Iterator[TextEvent]):
         self._pieces = [""] * len(self._rows)  # text that is known but not told
         self._texts: list[GrowingText] = []
         if with_text or request.stop:
-            decode = needed_tokenizer(request.tokenizer, request.model.name).decode
+            tokenizer = needed_tokenizer(request.tokenizer, request.plan.model.name)
             stops = StopStrings(request.stop)
-            self._texts = [GrowingText(decode, row.prompt, stops.another()) for row in self._rows]
+            self._texts = [
+                GrowingText(tokenizer.decode, row.prompt, stops.another()) for row in self._rows
+            ]
         self._result: GenerationResult | None = None
         self._events = self._run()
 
@@ -94,33 +97,35 @@ class Stream(Iterator[TextEvent]):
     def close(self) -> list[TextEvent]:
         """End the rows that still grow as interrupted, and return the events that tell so."""
         self._events.close()
-        return list(self._interrupted())
+        return list(self._end("interrupted"))
 
     def _run(self) -> Generator[TextEvent, None, None]:
-        search = self._request.search
+        request = self._request
+        way = request.search.decode if request.search else decode
         yield from (self._event(i) for i, row in enumerate(self._rows) if row.finish_reason)
         try:
-            for i in (search.grow if search else grow)(self._request, self._rows, self._ended_by):
+            for i in way(request.plan, self._rows, self._ended_by):
                 yield self._event(i)
         except KeyboardInterrupt as error:
-            yield from self._interrupted()
+            yield from self._end("interrupted")
             raise Interrupted(self.result) from error
         except Exception as error:
             self.tell(error)
             raise
-        if self._request.on_error == "raise" and self.result.errors:
+        yield from self._end("deadline")  # of those that it left unfinished
+        if request.on_error == "raise" and self.result.errors:
             raise RowError(self.result)
 
     def tell(self, error: Exception) -> None:
         """Let an exception that ends the rows have what was written, as its attribute `result`."""
-        deque(self._interrupted(), maxlen=0)
+        deque(self._end("interrupted"), maxlen=0)
         with contextlib.suppress(AttributeError):  # of a class with slots
             error.result = self.result  # type: ignore[attr-defined]
 
-    def _interrupted(self) -> Iterator[TextEvent]:
+    def _end(self, reason: str) -> Iterator[TextEvent]:
         for i, row in enumerate(self._rows):
             if not row.finish_reason:
-                row.end("interrupted")
+                row.end(reason)
                 yield self._event(i)
 
     def _ended_by(self, i: int) -> str:
@@ -135,7 +140,7 @@ class Stream(Iterator[TextEvent]):
                 return "error"
             if text.found is not None:
                 return "stop_string"
-        if len(row.ids) == request.max_new_tokens:
+        if len(row.ids) == request.plan.max_new_tokens:
             return "length"
         if request.should_stop is not None and request.should_stop(i, list(row.ids)):
             return "callback"
@@ -156,7 +161,7 @@ class Stream(Iterator[TextEvent]):
             token_id=row.ids[-1] if new else None,
             log_prob=row.log_probs[-1] if new else None,
             sampler_log_prob=row.sampler_log_probs[-1] if new else None,
-            top_log_probs=row.top_log_probs[-1] if new and request.top_log_probs else None,
+            top_log_probs=row.top_log_probs[-1] if new and request.plan.top_log_probs else None,
             finish_reason=row.finish_reason or None,
             error=row.error,
         )
@@ -175,13 +180,14 @@ class Stream(Iterator[TextEvent]):
         return piece
 
 
-def stream(model: Any, prompts: Prompt | Sequence[Prompt], **options: Any) -> Stream:
+@shows_options
+def stream(model: Any, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]) -> Stream:
     """Continue prompts, and give the text while it grows.
 
     Args:
         model: as for :func:`generate`, but it needs a tokenizer.
         prompts: the same.
-        **options: those of :func:`generate` that tell how to draw and when to stop.
+        **options: those of :func:`generate`, all but `on_text`.
 
     Returns:
         an iterator of :class:`TextEvent`, one for each new token of each row; its `result` is that

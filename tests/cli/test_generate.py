@@ -128,17 +128,17 @@ def test_ctrl_c_prints_what_there_is(
     import sys
 
     module = sys.modules["logit_sampling.generation.stream"]
-    grow = module.grow  # type: ignore[attr-defined]
+    decode = module.decode  # type: ignore[attr-defined]
 
     def interrupted(*arguments: Any) -> Any:
-        for count, row in enumerate(grow(*arguments)):
+        for count, row in enumerate(decode(*arguments)):
             yield row
             if count == 11:  # six tokens of each of two rows
                 raise KeyboardInterrupt
 
     result = ls.generate(tiny_gpt2, ["the", "a"], max_new_tokens=6, seed=3)
     texts, seeds = result.texts, result.seeds
-    monkeypatch.setattr(module, "grow", interrupted)
+    monkeypatch.setattr(module, "decode", interrupted)
     options = ["--json"] if as_json else []
     out, err, status = run(capsys, "the", "a", *model, "--seed", "3", *options)
     assert (err, status) == ("", 130)

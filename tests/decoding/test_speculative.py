@@ -10,7 +10,9 @@ from scipy.stats import chisquare
 
 import logit_sampling as ls
 from logit_sampling.decoding import speculative
-from logit_sampling.decoding.search import Step, TextReader
+from logit_sampling.decoding.batch import Step
+from logit_sampling.decoding.reader import Reader
+from logit_sampling.models.function import CallableModel
 from tests.models.test_known_tokens import Few
 
 VOCABULARY, LENGTH = 4, 3
@@ -146,28 +148,28 @@ def ignore_the_chain_in_q(patch: pytest.MonkeyPatch) -> None:
     draft = speculative.Speculation._draft
 
     def raw(self: Any, *arguments: Any) -> Any:
-        drafts, guesses = yield from draft(self, *arguments)
+        drafts, guesses = draft(self, *arguments)
         for guess in guesses:
-            guess.sampler = guess.model
+            guess.sampler = guess.model  # type: ignore[method-assign]
         return drafts, guesses
 
     patch.setattr(speculative.Speculation, "_draft", raw)
 
 
 def draw_the_bonus_from_q(patch: pytest.MonkeyPatch) -> None:
-    read = TextReader.read
+    read = Reader.read
 
-    def swapped(self: Any, texts: list[list[int]], columns: int = 1) -> Any:
+    def swapped(self: Any, texts: dict[int, list[int]], columns: int = 1) -> Any:
         output = read(self, texts, columns)
         if output.logits.shape[1] == 2:  # the target, for one drafted token
-            output.logits[:, -1] = [uniform(np.array([text]))[0, -1] for text in texts]
+            output.logits[:, -1] = [uniform(np.array([text]))[0, -1] for text in texts.values()]
         return output
 
-    patch.setattr(TextReader, "read", swapped)
+    patch.setattr(Reader, "read", swapped)
 
 
 def forget_the_drafted_tokens(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Step, "accept", lambda self, tokens: self._states)
+    patch.setattr(Step, "accept", lambda self, tokens: [part._state for part in self._parts])
 
 
 FAULTS = [
@@ -393,7 +395,7 @@ def test_refusals(tiny_gpt2: Any, tiny_llama: Any) -> None:
         with pytest.raises(ValueError, match=message):
             ls.generate(model, [[0], [3]], **{"max_new_tokens": 3, "seed": 0, **options})
 
-    other = ls.generation.CallableModel(uniform)
+    other = CallableModel(uniform)
     other.tokenizer = Few()
     generate(
         "tokenizer of the draft model has 40 tokens and that of the target 261",

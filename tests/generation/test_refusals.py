@@ -1,6 +1,8 @@
 """Arguments that `generate` refuses, and a Hugging Face folder, which needs safetensors."""
 
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.cli import main
+from logit_sampling.generation.arguments import DEFAULTS, Options
 
 
 def counter(ids: np.ndarray) -> np.ndarray:
@@ -107,3 +110,20 @@ def test_a_hugging_face_folder_loads(tmp_path: Path):
     embedding = model.causal_lm.backbone.token_embedding.embeddings.numpy()
     np.testing.assert_array_equal(embedding, weights["model.embed_tokens.weight"])
     assert len(ls.generate(model, "ab", max_new_tokens=5, seed=0).token_ids[0]) in range(1, 6)
+
+
+def test_every_option_is_listed_with_its_default_and_explained():
+    for function, own in ((ls.generate, {"on_text"}), (ls.stream, set())):
+        parameters = inspect.signature(function).parameters
+        assert set(parameters) == {"model", "prompts", *own, *DEFAULTS}
+        assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
+    for name in ("on_text", *DEFAULTS):
+        assert re.search(rf"^        {name}: ", ls.generate.__doc__ or "", re.MULTILINE)
+    assert set(Options.__annotations__) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("function", [ls.generate, ls.stream])
+def test_an_option_that_there_is_not(function: Any):
+    message = r"generate\(\) got an unexpected keyword argument 'temperature'"
+    with pytest.raises(TypeError, match=message):
+        function(counter, [[0]], temperature=0.5)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.decoding.drawing import select_rows
+from logit_sampling.decoding.batch import select_rows
 from logit_sampling.decoding.log_probs import LogProbs
-from logit_sampling.decoding.reading import Reader
-from logit_sampling.decoding.text_row import Row
+from logit_sampling.decoding.reader import Reader
+from logit_sampling.decoding.row import Row
+from logit_sampling.models.keras_hub import LanguageModel
 from tests.generation.models import Windowed, counter
 
 PROMPTS = [[7], [3, 1, 4, 1, 5], [20, 21], [7], [2, 2, 2]]
@@ -123,10 +124,10 @@ def test_samples_share_the_reading_of_their_prompt() -> None:
 def test_rows_that_ended_leave_the_cache_by_halves() -> None:
     model = Windowed(40)
     rows = [Row([i], seed=0) for i in range(5)]
-    reader = Reader(model, rows, slide=False)
+    reader = Reader(model)
     plain = [Row([i], seed=0) for i in range(5)]
     for active in ([0, 1, 2, 3, 4], [0, 1, 2, 4], [1, 2, 4], [2, 4], [2, 4], [4]):
-        logits = reader.logits(active)
+        logits = reader.read({i: rows[i].tokens for i in active}).logits[:, -1]
         expected = [model.row(plain[i].prompt + plain[i].ids) for i in active]
         np.testing.assert_array_equal(logits, expected)
         for i in active:
@@ -219,7 +220,7 @@ def test_the_likeliest_are_those_of_the_model(tiny_llama: Any) -> None:
         top_log_probs=3,
     )  # fmt: skip
     assert result.top_log_probs is not None
-    model = ls.generation.LanguageModel(tiny_llama)
+    model = LanguageModel(tiny_llama)
     for prompt, ids, log_probs, tops in zip(
         PROMPTS, result.token_ids, result.log_probs, result.top_log_probs, strict=True
     ):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
+from logit_sampling.models.keras_hub import LanguageModel
 
 
 def small() -> Any:
@@ -97,7 +98,7 @@ def test_nothing_is_compiled_again_for_a_model_that_is_the_same(tiny_gpt2: Any) 
     written(model)
     ls.score(model, [[1, 2]])
     assert len(calls) == traced
-    wrapped = ls.generation.LanguageModel(tiny_gpt2)
+    wrapped = LanguageModel(tiny_gpt2)
     ls.generate(tiny_gpt2, "a", max_new_tokens=2, seed=0)
     graphs = wrapped.traces
     ls.generate(tiny_gpt2, "b", max_new_tokens=2, seed=0)
@@ -118,7 +119,7 @@ def test_a_model_is_not_kept_alive() -> None:
 def test_another_preprocessor_is_seen(tiny_gpt2: Any) -> None:
     import keras_hub
 
-    model, own = ls.generation.LanguageModel(tiny_gpt2), tiny_gpt2.preprocessor
+    model, own = LanguageModel(tiny_gpt2), tiny_gpt2.preprocessor
     options: dict[str, Any] = {"sampler": ls.Greedy(), "max_new_tokens": 1, "echo": True}
     assert ls.generate(model, "the cat", **options).prompt_ids[0][0] == 260
     try:

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import logit_sampling as ls
+from logit_sampling.models.keras_hub import LanguageModel
 from tests.generation.models import Bytes, counter
 
 
@@ -68,7 +69,7 @@ def test_a_tokenizer_of_hugging_face_whose_ids_have_gaps() -> None:
 
 
 def test_stop_tokens_add_to_those_of_the_model(tiny_gpt2: Any) -> None:
-    (end,) = ls.generation.LanguageModel(tiny_gpt2).end_ids
+    (end,) = LanguageModel(tiny_gpt2).end_ids
     ending = ls.Sampler(ls.LogitBias({end: 100.0}))
     options: dict[str, Any] = {"max_new_tokens": 5, "seed": 0}
     for stops in ({"stop_token_ids": [7]}, {"stop_at_end": [7]}):

@@ -1,6 +1,7 @@
 """One text in the making."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 Alternatives = list[tuple[int, float]]
 """Token ids and their log-probabilities, the likeliest first."""
@@ -43,6 +44,11 @@ class Row:
     accepted: int = 0
 
     @property
+    def tokens(self) -> list[int]:
+        """All that a model reads: the prompt and the new tokens."""
+        return self.prompt + self.ids
+
+    @property
     def shown(self) -> list[int]:
         """The ids that become text: all but the end token."""
         return self.ids[:-1] if self.finish_reason == "end_token" else self.ids
@@ -50,12 +56,24 @@ class Row:
     def take(
         self, token: int, log_prob: float, sampler_log_prob: float, top: Alternatives | None
     ) -> None:
-        """Take in a new token."""
+        """Take in a new token; an end token finishes the text."""
         self.log_probs.append(log_prob)
         self.sampler_log_probs.append(sampler_log_prob)
         if top is not None:
             self.top_log_probs.append(top)
         self.ids.append(token)  # the last, see `end`
+        if token in self.end_ids:
+            self.finish_reason = "end_token"
+
+    def copy(self) -> Self:
+        """Return the same text, to be written on in another way."""
+        return replace(
+            self,
+            ids=[*self.ids],
+            log_probs=[*self.log_probs],
+            sampler_log_probs=[*self.sampler_log_probs],
+            top_log_probs=[*self.top_log_probs],
+        )
 
     def end(self, reason: str) -> None:
         """Finish a text from outside, perhaps in the middle of `take`."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logit_sampling.decoding.search import TextReader
+from logit_sampling.decoding.reader import Reader
 from logit_sampling.models.keras_hub import as_model
 
 A, B = [7, 3, 1, 4, 1, 5], [2, 6]
@@ -32,8 +32,8 @@ def test_texts_that_grow_and_shrink(name: str, request: pytest.FixtureRequest) -
                     output.hidden[row, -1 - back], fresh.hidden[0, 0], atol=1e-4
                 )
 
-    reader = TextReader(model, [A, B, A])
-    check(reader.output, [A, B, A], 1)
+    reader = Reader(model)
+    check(reader.read(dict(enumerate([A, B, A]))), [A, B, A], 1)
     for texts, columns in [
         ([[*A, 9], [*B, 8, 8], [*A, 10]], 1),  # two columns: the last of A is read again
         ([[*A, 9, 11, 12, 13, 14], [*B, 8, 8], [*A, 10, 1]], 1),  # more than B has
@@ -41,7 +41,11 @@ def test_texts_that_grow_and_shrink(name: str, request: pytest.FixtureRequest) -
         ([[*A, 9, 20], [*B, 21, 22], A[:2]], 9),  # other tokens, and a text of two
         ([[*A, 9, 20, 30], [*B, 21, 22, 30, 31], [*A[:2], 30]], 1),
     ]:
-        check(reader.read(texts, columns), texts, columns)
-    reader.select([1, 1, 0])
+        check(reader.read(dict(enumerate(texts)), columns), texts, columns)
+    reader.select({7: 1, 8: 1, 9: 0})
     texts = [[*B, 21, 22, 30, 31, 40], [*B, 21, 22, 30, 31, 41], [*A, 9, 20, 30, 42]]
-    check(reader.read(texts), texts, 1)
+    check(reader.read(dict(zip((7, 8, 9), texts, strict=True))), texts, 1)
+    # One is not asked for and stays as it was; then two leave.
+    texts = [[*texts[2], 2, 3, 4], [*texts[0], 1]]
+    check(reader.read({9: texts[0], 7: texts[1]}, 2), texts, 2)
+    check(reader.read({8: [*B, 21, 22, 30, 31, 41, 5]}), [[*B, 21, 22, 30, 31, 41, 5]], 1)

@@ -1,0 +1,319 @@
+"""A batch of texts that are written together, and a step of their samplers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from logit_sampling.decoding.log_probs import LogProbs
+from logit_sampling.decoding.plan import EndedBy, Group, Plan
+from logit_sampling.decoding.row import Row
+from logit_sampling.distribution.eager import uniforms
+from logit_sampling.distribution.row import Row as Distribution
+from logit_sampling.sampler import Pending, Sampler, State
+
+NOTHING_LEFT = "every token is at -inf: nothing is left to draw from in this row"
+
+
+class Batch:
+    """Texts that are written together, and what their samplers carry from token to token.
+
+    A step is `begin`, a choice of a token for each row, and `write`.
+
+    Args:
+        plan: its samplers, limits and what to note of each token.
+        rows: the texts.
+        ended_by: asked after each new token that is no end token.
+
+    Attributes:
+        plan, rows: the same.
+        states: of the samplers, for the rows that go on; empty before the first step.
+        vocabulary: how many tokens there are, from the first step on.
+    """
+
+    def __init__(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy = lambda row: "") -> None:
+        self.plan, self.rows, self._ended_by = plan, rows, ended_by
+        self._groups = plan.groups
+        self.states: list[State] = []
+        self.vocabulary = 0
+
+    def active(self) -> list[int]:
+        """Forget the rows that have finished, and return the others: none behind the deadline.
+
+        The first step is always begun.
+        """
+        if self.states:
+            self._forget_finished()
+            if self.plan.late:
+                return []
+        return [i for i, row in enumerate(self.rows) if not row.finish_reason]
+
+    def _forget_finished(self) -> None:
+        groups, states = [], []
+        for group, state in zip(self._groups, self.states, strict=True):
+            own = group.rows
+            places = [place for place, i in enumerate(own) if not self.rows[i].finish_reason]
+            if 0 < len(places) < len(own):
+                sampler, state = select_rows(group.sampler, state, places)
+                group = replace(group, sampler=sampler, rows=[own[place] for place in places])
+            if places:
+                groups.append(group)
+                states.append(state)
+        self._groups, self.states = groups, states
+
+    def begin(
+        self, logits: np.ndarray, members: Sequence[int], states: list[State] | None = None
+    ) -> "Step":
+        """Apply the samplers of some rows to their logits, [members, vocab].
+
+        They begin with ``states``, by default those of the batch.
+        """
+        if not self.states:
+            self.vocabulary = logits.shape[-1]
+            for group in self._groups:
+                state = group.sampler.init(
+                    [self.rows[i].prompt for i in group.rows],
+                    self.vocabulary,
+                    seed=[self.rows[i].seed for i in group.rows],
+                    max_new_tokens=min(self.plan.max_new_tokens, 1024),  # it grows
+                )
+                self.states.append(state)
+        return Step(self._groups, self.states if states is None else states, logits, members)
+
+    def write(self, step: "Step", tokens: Mapping[int, int]) -> Iterator[int]:
+        """Give rows their tokens, and end the members of the step that cannot go on.
+
+        Yields:
+            the number of each.
+        """
+        self.states = step.accept(tokens)
+        model, count = LogProbs(step.logits), self.plan.top_log_probs
+        for place, i in enumerate(step.members):
+            row, token = self.rows[i], tokens.get(i, -1)
+            if token < 0 or i in step.problems:
+                self.fail(i, step.problems.get(i, NOTHING_LEFT))
+            else:
+                row.take(
+                    token,
+                    model.log_prob(place, token),
+                    float(np.float32(step.sampler(i).log_prob(token))),
+                    model.likeliest(place, count) if count else None,
+                )
+                row.finish_reason = row.finish_reason or self._ended_by(i)
+            yield i
+
+    def fail(self, i: int, problem: str) -> None:
+        """End a row that cannot go on."""
+        self.rows[i].fail(f"row {i}, new token {len(self.rows[i].ids)}: {problem}")
+
+    def branch(self, step: "Step", i: int, token: int) -> Row:
+        """Return a copy of row ``i`` that goes on with a token."""
+        longer, model, count = self.rows[i].copy(), step.model(i), self.plan.top_log_probs
+        top = model.candidates(count) if count else None
+        longer.take(
+            token,
+            model.log_prob(token),
+            step.sampler(i).log_prob(token),
+            top and list(zip(*(numbers.tolist() for numbers in top), strict=True)),
+        )
+        return longer
+
+    def follow(self, step: "Step", rows: Sequence[Row], parents: Sequence[int]) -> None:
+        """Go on with other rows in place of all: branches, and the row that each is one of."""
+        self.rows = rows
+        self._groups, self.states = step.follow([row.ids[-1] for row in rows], parents)
+
+
+class Step:
+    """What the samplers make of the logits of some rows, before a token of each is chosen.
+
+    Args:
+        groups: the samplers and their rows.
+        states: of each sampler, before.
+        logits: of the members, [members, vocab].
+        members: the rows that take part.
+
+    Attributes:
+        members, logits: the same.
+        problems: why rows cannot go on, by their numbers. (A row that has no token left cannot
+            either: it is not `able`.)
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        states: Sequence[State],
+        logits: np.ndarray,
+        members: Sequence[int],
+    ) -> None:
+        self.members, self.logits = members, logits
+        self.problems: dict[int, str] = {}
+        self._parts: list[_Part] = []
+        self._where: dict[int, tuple[_Part, int]] = {}
+        place_of = {i: place for place, i in enumerate(members)}
+        for group, state in zip(groups, states, strict=True):
+            part = _Part(group, state, logits, [place_of.get(i) for i in group.rows])
+            self._parts.append(part)
+            self.problems |= part.problems
+            self._where |= {i: (part, place) for place, i in enumerate(group.rows)}
+
+    @property
+    def able(self) -> list[int]:
+        """The members that a token can be drawn for."""
+        return [i for i in self.members if i not in self.problems and not self.sampler(i).empty]
+
+    def model(self, i: int) -> Distribution:
+        """Return the distribution of the model for a row."""
+        part, place = self._where[i]
+        return part.pending.stages[0].rows[place]
+
+    def sampler(self, i: int) -> Distribution:
+        """Return the distribution that the sampler leaves for a row, which may be nothing."""
+        part, place = self._where[i]
+        return part.pending.stages[-1].rows[place]
+
+    def uniform(self, i: int, stream: int) -> float:
+        """Return a number in [0, 1): of the row's seed, its position and a stream."""
+        part, place = self._where[i]
+        return part.uniforms(stream)[place]
+
+    def draw(self, i: int) -> int:
+        """Return the token that its sampler draws for a row."""
+        left = self.sampler(i)
+        if left.ids is not None and left.ids.size == 1:
+            return int(left.ids[0])
+        return left.draw(self.uniform(i, 0))
+
+    def accept(self, tokens: Mapping[int, int]) -> list[State]:
+        """Return the states after a token for each of some rows.
+
+        A row whose sampler refuses its token gets a problem, and its state stays as it was.
+        """
+        states = []
+        for part in self._parts:
+            ids = [-1 if i in self.problems else tokens.get(i, -1) for i in part.group.rows]
+            states.append(part.accept(np.array(ids, np.int32)))
+            self.problems |= part.problems
+        return states
+
+    def follow(
+        self, tokens: Sequence[int], parents: Sequence[int]
+    ) -> tuple[list[Group], list[State]]:
+        """Return the samplers and their states for other rows.
+
+        Args:
+            tokens: the newest of each.
+            parents: the member that each has grown from.
+        """
+        groups, states = [], []
+        for part in self._parts:
+            own = [i for i, parent in enumerate(parents) if parent in part.group.rows]
+            if own:
+                groups.append(replace(part.group, rows=own))
+                places = [part.group.rows.index(parents[i]) for i in own]
+                states.append(part.follow(places, [tokens[i] for i in own]))
+        return groups, states
+
+
+class _Part:
+    """The rows of one sampler in a step.
+
+    Args:
+        group: the sampler and its rows.
+        state: of the sampler, before.
+        logits: of the members of the step, [members, vocab].
+        places: for each row which of them it is; None for one that takes no part.
+
+    Attributes:
+        group: the same.
+        pending: the step of the sampler, if any row takes part.
+        problems: why rows cannot go on, by their numbers.
+    """
+
+    pending: Pending
+
+    def __init__(
+        self, group: Group, state: State, logits: np.ndarray, places: Sequence[int | None]
+    ) -> None:
+        self.group, self._state, self._logits = group, state, logits
+        self.problems: dict[int, str] = {}
+        self._uniforms: dict[int, list[float]] = {}
+        inactive = [own for own, place in enumerate(places) if place is None]
+        if len(inactive) == len(places):
+            return
+        if places != list(range(len(logits))):
+            self._logits = logits[[place or 0 for place in places]]
+        self._leave_out(inactive)
+        try:
+            self.pending = group.sampler.begin_step(self._logits, state)
+        except ValueError:
+            failing = [place for place in range(len(places)) if self._fails(place)]
+            if not failing:
+                raise
+            self._leave_out(failing)
+            self.pending = group.sampler.begin_step(self._logits, state)
+        for place, left in enumerate(self.pending.stages[-1].rows):
+            try:
+                left.look_for_nan()
+            except ValueError:
+                self._fails(place)
+
+    def _leave_out(self, places: Sequence[int]) -> None:
+        """Make rows certain of token 0, which costs least."""
+        if places:
+            self._logits = self._logits.copy()
+            self._logits[places] = -np.inf
+            self._logits[places, 0] = 0
+
+    def _fails(self, place: int, *token: int) -> bool:
+        """Tell whether a row cannot go on, or not with a token, and note why.
+
+        Of a row alone the messages of samplers say that it is row 0, whichever it is here.
+        """
+        sampler, state = select_rows(self.group.sampler, self._state, [place])
+        try:
+            pending = sampler.begin_step(self._logits[place : place + 1], state)
+            pending.stages[-1].rows[0].look_for_nan()
+            if token:
+                pending.accept(np.array(token, np.int32))
+        except ValueError as error:
+            self.problems[self.group.rows[place]] = str(error).replace("row 0", "this row")
+            return True
+        return False
+
+    def uniforms(self, stream: int) -> list[float]:
+        """Return a number in [0, 1) for each row: of its seed, its position and a stream."""
+        if stream not in self._uniforms:
+            self._uniforms[stream] = uniforms(self._state.seed, self._state.step, stream)
+        return self._uniforms[stream]
+
+    def accept(self, ids: np.ndarray) -> State:
+        """Return the state after a token for each row, int32 [rows]; -1 for none."""
+        if (ids < 0).all():
+            return self._state
+        try:
+            return self._after(ids)
+        except ValueError:
+            refused = [place for place, id in enumerate(ids) if id >= 0 and self._fails(place, id)]
+            if not refused:
+                raise
+            ids[refused] = -1
+            return self._after(ids)
+
+    def _after(self, ids: np.ndarray) -> State:
+        inactive = ids < 0
+        return self.pending._replace(resting=inactive if inactive.any() else None).accept(ids)
+
+    def follow(self, places: Sequence[int], ids: Sequence[int]) -> State:
+        """Return the state of other rows: the row that each has grown from, and its token."""
+        return self.pending.select(places).accept(np.array(ids, np.int32))
+
+
+def select_rows(sampler: Sampler, state: State, rows: Sequence[int]) -> tuple[Sampler, State]:
+    """Return the sampler and the state of some rows, which may be repeated or reordered."""
+    places = np.asarray(rows, np.intp)
+    pairs = zip(sampler.transforms, state.transforms, strict=True)
+    states = tuple(transform.select(own, places) for transform, own in pairs)
+    if any(t.per_row() for t in sampler.transforms):
+        sampler = type(sampler)(*(t.of_rows(places.tolist()) for t in sampler.transforms))
+    return sampler, State(state.seed[places], state.step[places], states)

@@ -1,0 +1,74 @@
+"""What decoding needs to know of a call: the model, the samplers and the limits."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from logit_sampling.decoding.row import Row
+from logit_sampling.models.model import Model
+from logit_sampling.sampler import Greedy, Sampler
+
+EndedBy = Callable[[int], str]
+"""Asked after each new token of a row: the reason why it ends with it, or an empty string."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows that one sampler draws for, and the tokens that end them."""
+
+    sampler: Sampler
+    rows: list[int]
+    end_ids: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all ways to decode follow.
+
+    Attributes:
+        model: what reads the texts.
+        groups: the samplers, each with the numbers of its rows.
+        n: rows for each prompt.
+        max_new_tokens: of a row, at most.
+        top_log_probs: how many alternatives to note for each token.
+        slide: whether texts may outgrow the context of the model.
+        deadline: in seconds of `time.perf_counter`; None for no limit.
+    """
+
+    model: Model
+    groups: list[Group]
+    n: int
+    max_new_tokens: int
+    top_log_probs: int = 0
+    slide: bool = False
+    deadline: float | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.perf_counter() >= self.deadline
+
+    def check_several(self, name: str) -> None:
+        """Raise ValueError for a sampler that leaves one token, where several are compared."""
+        if any(isinstance(group.sampler, Greedy) for group in self.groups):
+            raise ValueError(
+                f"{name} compares several tokens a step, and Greedy leaves one: pass its "
+                "transforms in a Sampler, or no sampler"
+            )
+
+
+class Search(Protocol):
+    """Another way to decode than drawing token by token."""
+
+    streams: ClassVar[bool]
+    """Whether a row gets its tokens one after the other."""
+    refuses: ClassVar[tuple[str, ...]]
+    """Arguments of `generate` that it cannot follow."""
+
+    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+        """Write rows to their ends; see :func:`logit_sampling.decoding.sampling.decode`.
+
+        Raises:
+            ValueError: the plan asks for something that the search cannot do.
+        """
