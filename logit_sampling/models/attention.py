@@ -1,18 +1,10 @@
-"""Attention over keys and values kept in place, and the way to it from the layers of KerasHub."""
+"""Attention over keys and values that are kept in place."""
 
-import contextlib
-import math
-import re
-import threading
-from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 
 BLOCK = 16  # columns of keys that are written at once where they can be; a cache has whole blocks
-_LOCK = threading.Lock()
 
 
 class Attention:
@@ -41,38 +33,33 @@ class Attention:
 
     def __call__(
         self,
-        layer: int,
         query: Any,
         key: Any,
         value: Any,
         scale: float,
-        size: int,
-        query_heads: int,
-        heads: int,
+        num_kv_heads: int | None = None,
         sliding_window: int | None = None,
         soft_cap: float | None = None,
-    ) -> tuple[int, Any]:
-        """Attend.
+    ) -> Any:
+        """Attend, in the next layer.
 
         Args:
-            layer: its number.
-            query: [rows * count, query_heads * size].
-            key: [rows * count, heads * size].
+            query: [rows * count, 1, query heads, size].
+            key: [rows * count, 1, heads, size]; each head serves equally many query heads.
             value: the same.
             scale: of the scores.
-            size: of a head.
-            query_heads: how many heads ask.
-            heads: how many heads there are to ask; each serves `query_heads / heads`.
+            num_kv_heads: how many heads there are, if the layer tells.
             sliding_window: how many of the latest tokens a query sees; None for all.
             soft_cap: of the scores; None for none.
 
         Returns:
-            its number, and what was attended to, [rows * count, query_heads * size].
+            what was attended to, like the query.
         """
         import tensorflow as tf
 
-        self.calls += 1
+        layer, self.calls = self.calls, self.calls + 1
         rows, count = tf.unstack(tf.shape(self._places)[:2])
+        (query_heads, size), heads = query.shape[-2:], key.shape[-2]
         group = query_heads // heads
 
         def by_head(x: Any, order: list[int], *shape: Any) -> Any:
@@ -99,7 +86,7 @@ class Attention:
         mixed = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
         mixed = tf.reshape(mixed, [rows, heads, group, count, size])
         mixed = tf.transpose(mixed, [0, 3, 1, 2, 4])
-        return layer, tf.reshape(mixed, [-1, query_heads * size])
+        return tf.reshape(mixed, [-1, 1, query_heads, size])
 
     def _bias(self, sliding_window: int | None) -> Any:
         """Return 0 for what a token sees and -inf for the rest, [rows, 1, 1, count, columns]."""
@@ -137,68 +124,3 @@ def _write(array: Any, new: Any, layer: int, lines: Any, width: Any) -> Any:
     lines += layer * (tf.shape(flat)[0] // array.shape[0])
     written = tf.raw_ops.InplaceUpdate(x=flat, i=lines, v=new)
     return tf.ensure_shape(tf.reshape(written, tf.shape(array)), array.shape)
-
-
-@contextlib.contextmanager
-def serving(attention: Attention, positions: Any, layers: Sequence[int]) -> Iterator[None]:
-    """Have the attention layers of KerasHub call `attention`."""
-    from keras import ops
-    from keras_hub.src.vllm import attention as bridge
-    from keras_hub.src.vllm.context import vllm_context_scope
-
-    # The bridge restores the shape that it saw, which must be known; here the batch is not.
-    def reshape(x: Any, shape: Sequence[int | None]) -> Any:
-        return ops.reshape(x, [-1 if n is None else n for n in shape])
-
-    with (
-        _LOCK,
-        vllm_context_scope(attention, positions, layers),
-        patch.object(bridge, "ops", SimpleNamespace(reshape=reshape)),
-        _matrix_products(),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def _matrix_products() -> Iterator[None]:
-    """Have the dense layers of Keras multiply matrices.
-
-    They multiply batches of them, which for the batch of single tokens here takes TensorFlow up to
-    three times as long.
-    """
-    from keras.src import ops
-
-    def einsum(equation: str, *operands: Any, **options: Any) -> Any:
-        match = re.fullmatch(r"(\w*?)(\w+),\2(\w+)->\1\3", equation)
-        letters = "".join(match.groups()) if match else ""
-        if match and len(set(letters)) == len(letters) and _alike(*operands):
-            return _product(operands[0], operands[1], len(match[2]))
-        return batched_einsum(equation, *operands, **options)
-
-    def matmul(x: Any, kernel: Any) -> Any:
-        if len(kernel.shape) == 2 and _alike(x, kernel):
-            return _product(x, kernel, 1)
-        return batched_matmul(x, kernel)
-
-    batched_einsum, batched_matmul = ops.einsum, ops.matmul
-    with patch.object(ops, "einsum", einsum), patch.object(ops, "matmul", matmul):
-        yield
-
-
-def _alike(x: Any, kernel: Any) -> bool:
-    """Whether both are floats of one kind: those of quantised layers are not."""
-    import tensorflow as tf
-
-    dtypes = {tf.convert_to_tensor(array).dtype for array in (x, kernel)}
-    return len(dtypes) == 1 and dtypes.pop().is_floating
-
-
-def _product(x: Any, kernel: Any, count: int) -> Any:
-    """Return the sums over the last `count` axes of `x` and the first ones of `kernel`."""
-    import tensorflow as tf
-
-    kernel = tf.convert_to_tensor(kernel)
-    size = math.prod(kernel.shape[:count])
-    product = tf.matmul(tf.reshape(x, [-1, size]), tf.reshape(kernel, [size, -1]))
-    leading = [-1 if n is None else n for n in x.shape[:-count]]
-    return tf.reshape(product, [*leading, *kernel.shape[count:]])

@@ -12,7 +12,8 @@ import numpy as np
 from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.distribution.checks import level_outside
 from logit_sampling.models.function import CallableModel
-from logit_sampling.models.key_value_cache import Steps, serves
+from logit_sampling.models.keras_hub_bridge import hands_on, own_cache, trouble
+from logit_sampling.models.key_value_cache import Steps
 from logit_sampling.models.model import Cache, Model, Output, needed_tokenizer
 from logit_sampling.models.remembered import remembered
 from logit_sampling.models.row_caches import RowSteps
@@ -157,7 +158,15 @@ class LanguageModel:
                 stacklevel=level_outside(),
             )
             return self._plain_steps()
-        return Steps(self.causal_lm) if serves(self.causal_lm) else self._own_steps()
+        if (why := trouble()) is not None:
+            warnings.warn(
+                f"no cache is kept in place ({why}): generating row by row with KerasHub's own, "
+                "which is slower",
+                stacklevel=level_outside(),
+            )
+        elif hands_on(self.causal_lm):
+            return Steps(self.causal_lm)
+        return self._own_steps()
 
     def _plain_steps(self) -> CallableModel:
         """Return the model without a cache."""
@@ -181,11 +190,7 @@ class LanguageModel:
         """Return the steps of a model that keeps its cache to itself, or that has none."""
         import tensorflow as tf
 
-        plain = self._plain_steps()
-        if not hasattr(self.causal_lm, "_build_cache"):
-            return plain
-        # Each KerasHub model knows the shape of its cache, and tells it by building one.
-        _, cache = self.causal_lm._build_cache(tf.zeros((1, 2), tf.int32))
+        plain, cache = self._plain_steps(), own_cache(self.causal_lm)
         if not tf.is_tensor(cache) or len(cache.shape) != 6:
             return plain
         steps = RowSteps(self.causal_lm, cache.shape, cache.dtype)

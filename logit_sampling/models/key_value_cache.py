@@ -1,8 +1,8 @@
 """The keys and values of a KerasHub model, kept in place.
 
 KerasHub's own step takes its cache as one array and returns a new one: it copies the cache several
-times a token. Its attention layers can also hand queries, keys and values to whoever serves the
-model (`keras_hub.src.vllm`); :class:`Steps` takes them there, writes keys and values into arrays in
+times a token. Its attention layers can also hand queries, keys and values to another function
+(see `keras_hub_bridge`); :class:`Steps` takes them there, writes keys and values into arrays in
 place, and attends with two batched matrix products that read each of them once. (Variables would
 not do: TensorFlow copies one that was written in part whenever it is read.)
 
@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.models.attention import BLOCK, Attention, serving
+from logit_sampling.models.attention import BLOCK, Attention
+from logit_sampling.models.keras_hub_bridge import attending_by
 from logit_sampling.models.model import Output
 
 _TOKENS = 2048  # that go through the model at once: enough for the speed of long matrix products
@@ -28,7 +29,7 @@ class Steps:
     """The compiled step of a model: tokens in, logits and hidden states out, cache in place.
 
     Args:
-        causal_lm: a KerasHub `CausalLM` for which :func:`serves` holds.
+        causal_lm: a KerasHub `CausalLM` for which `keras_hub_bridge.hands_on` holds.
     """
 
     def __init__(self, causal_lm: Any) -> None:
@@ -64,7 +65,7 @@ class Steps:
             # KerasHub's layers take served tokens as a batch of single ones.
             tokens = tf.reshape(token_ids, [-1, 1])
             attention = Attention(places, seen, column, keys, values)
-            with serving(attention, tf.reshape(places, [-1]), range(self.layers)):
+            with attending_by(attention, self._backbone, tf.reshape(places, [-1])):
                 hidden = self._backbone(
                     {"token_ids": tokens, "padding_mask": tf.ones_like(tokens)}, training=False
                 )
@@ -193,17 +194,6 @@ class KeyValueCache:
     def _replace(self, change: Callable[[Any, int], Any]) -> None:
         """Replace keys and values by `change(array, axis of its columns)`."""
         self.keys, self.values = change(self.keys, 4), change(self.values, 3)
-
-
-def serves(causal_lm: Any) -> bool:
-    """Whether the attention layers of a KerasHub model let others hold their cache."""
-    try:
-        import keras_hub.src.vllm.context  # noqa: F401
-    except ImportError:
-        return False
-    layers = causal_lm.backbone._flatten_layers()
-    served = sum(hasattr(layer, "_compute_vllm_attention") for layer in layers)
-    return served == getattr(causal_lm.backbone, "num_layers", None)
 
 
 def _scores(embedding: Any, hidden: Any) -> Any:

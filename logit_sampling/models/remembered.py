@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from logit_sampling.models.keras_hub_bridge import layers_of
+
 _Made = TypeVar("_Made")
 
 _MADE: weakref.WeakKeyDictionary[Any, tuple["_Snapshot", Any]] = weakref.WeakKeyDictionary()
@@ -45,7 +47,7 @@ class _Snapshot:
         self.references: list[Any] = []
         self.values = [
             value
-            for layer in model._flatten_layers()
+            for layer in layers_of(model)
             for value in (self._identity(layer), *self._attributes(layer))
         ]
 

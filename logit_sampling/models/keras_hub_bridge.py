@@ -1,0 +1,156 @@
+"""The private parts of KerasHub and Keras: what of them is used stands here and nowhere else.
+
+KerasHub lets a server hold the cache of a model: while a context says so, its attention layers hand
+their queries, keys and values to `vllm_paged_attention`. While a model is traced, its layers here
+hand them to another function, and its dense layers multiply in another way. Both act on the layers
+of this one model, and are taken off again: nothing changes for other models and other threads.
+"""
+
+import contextlib
+import functools
+import importlib.metadata
+import inspect
+import math
+import re
+import threading
+from collections.abc import Callable, Iterator
+from types import FunctionType, MethodType
+from typing import Any
+
+SUPPORTED = (0, 32), (0, 33)
+"""Releases of KerasHub that this is tested with: from the first on, below the second."""
+
+_ATTEND = "_compute_vllm_attention"  # the method of a layer that hands on
+_HAND_ON = "vllm_paged_attention"  # the function that it calls
+_ARGUMENTS = "query, key, value, scale, num_kv_heads, sliding_window, soft_cap"
+_TRACING = threading.Lock()  # two threads may trace one model
+
+
+@functools.cache
+def trouble() -> str | None:
+    """Return why no model can hand its cache to us with this KerasHub; None if it can."""
+    version = importlib.metadata.version("keras-hub")
+    first, beyond = SUPPORTED
+    if not first <= tuple(map(int, re.findall(r"\d+", version)[:2])) < beyond:
+        known = " and below ".join(".".join(map(str, release)) for release in SUPPORTED)
+        return f"KerasHub is {version}, and known are the releases from {known}"
+    try:
+        from keras_hub.src.vllm.attention import vllm_paged_attention
+        from keras_hub.src.vllm.context import vllm_context_scope
+    except ImportError as error:
+        return str(error)
+    for function, wanted in (
+        (vllm_paged_attention, _ARGUMENTS),
+        (vllm_context_scope, "paged_attention_func, positions, kv_caches"),
+    ):
+        found = ", ".join(inspect.signature(function).parameters)
+        if found != wanted:
+            return f"{function.__name__} takes ({found}) in place of ({wanted})"
+    return None
+
+
+def layers_of(model: Any) -> list[Any]:
+    """Return a model and all layers in it, of whatever depth."""
+    return list(model._flatten_layers())
+
+
+def hands_on(causal_lm: Any) -> bool:
+    """Tell whether all attention layers of a KerasHub model can attend in another way."""
+    methods = [getattr(layer, _ATTEND, None) for layer in layers_of(causal_lm.backbone)]
+    known = [method for method in methods if method and _HAND_ON in method.__code__.co_names]
+    return len(known) == getattr(causal_lm.backbone, "num_layers", None)
+
+
+def own_cache(causal_lm: Any) -> Any:
+    """Return an empty cache of a KerasHub model: each knows the shape of its own. None if none."""
+    import tensorflow as tf
+
+    if not hasattr(causal_lm, "_build_cache"):
+        return None
+    return causal_lm._build_cache(tf.zeros((1, 2), tf.int32))[1]
+
+
+@contextlib.contextmanager
+def attending_by(attend: Callable[..., Any], backbone: Any, positions: Any) -> Iterator[None]:
+    """Have the attention layers of a backbone call `attend`, and dense ones multiply matrices.
+
+    Keras multiplies batches of them, which for the batch of single tokens here takes TensorFlow up
+    to three times as long.
+
+    Args:
+        attend: is given the arguments of `vllm_paged_attention`.
+        backbone: of a model that `hands_on`.
+        positions: of the tokens in their texts, int32 [tokens].
+    """
+    import keras
+    from keras_hub.src.vllm.context import vllm_context_scope
+
+    dense = keras.layers.Dense.call, keras.layers.EinsumDense.call
+    changed: list[tuple[Any, str, dict[str, Any]]] = []
+    with _TRACING, vllm_context_scope(attend, positions):
+        try:
+            for layer in layers_of(backbone):
+                if hasattr(layer, _ATTEND):
+                    changed.append((layer, _ATTEND, {_HAND_ON: attend}))
+                if getattr(type(layer), "call", None) in dense:
+                    changed.append((layer, "call", {"ops": _MatrixProducts()}))
+            for layer, name, names in changed:
+                vars(layer)[name] = _with_names(getattr(layer, name), names)
+            yield
+        finally:
+            for layer, name, _ in changed:
+                vars(layer).pop(name, None)
+
+
+def _with_names(method: MethodType, names: dict[str, Any]) -> MethodType:
+    """Return a copy of a method for which global names mean something else."""
+    code: Any = method.__func__
+    copy = FunctionType(
+        code.__code__, code.__globals__ | names, code.__name__, code.__defaults__, code.__closure__
+    )
+    copy.__kwdefaults__ = code.__kwdefaults__
+    return MethodType(copy, method.__self__)
+
+
+class _MatrixProducts:
+    """`keras.ops`, but that products of floats of one kind are those of two matrices."""
+
+    def __getattr__(self, name: str) -> Any:
+        from keras import ops
+
+        return getattr(ops, name)
+
+    def einsum(self, equation: str, *operands: Any, **options: Any) -> Any:
+        from keras import ops
+
+        match = re.fullmatch(r"(\w*?)(\w+),\2(\w+)->\1\3", equation)
+        letters = "".join(match.groups()) if match else ""
+        if match and len(set(letters)) == len(letters) and _alike(*operands):
+            return _product(operands[0], operands[1], len(match[2]))
+        return ops.einsum(equation, *operands, **options)
+
+    def matmul(self, x: Any, kernel: Any) -> Any:
+        from keras import ops
+
+        if len(kernel.shape) == 2 and _alike(x, kernel):
+            return _product(x, kernel, 1)
+        return ops.matmul(x, kernel)
+
+
+def _alike(x: Any, kernel: Any) -> bool:
+    """Whether both are floats of one kind: those of quantised layers are not."""
+    import tensorflow as tf
+
+    dtypes = {tf.convert_to_tensor(array).dtype for array in (x, kernel)}
+    return len(dtypes) == 1 and dtypes.pop().is_floating
+
+
+def _product(x: Any, kernel: Any, count: int) -> Any:
+    """Return the sums over the last `count` axes of `x` and the first ones of `kernel`."""
+    import tensorflow as tf
+
+    kernel = tf.convert_to_tensor(kernel)
+    size = math.prod(kernel.shape[:count])
+    product = tf.matmul(tf.reshape(x, [-1, size]), tf.reshape(kernel, [size, -1]))
+    leading = [-1 if n is None else n for n in x.shape[:-count]]
+    return tf.reshape(product, [*leading, *kernel.shape[count:]])
