@@ -220,7 +220,8 @@ def test_the_import_brings_a_part_when_it_is_used():
     )
     assert printed.splitlines() == [
         "[]",
-        "['logit_sampling.strategies._history', 'logit_sampling.strategies._settings', "
+        "['logit_sampling.strategies._formula', 'logit_sampling.strategies._history', "
+        "'logit_sampling.strategies._settings', "
         "'logit_sampling.strategies.table', 'logit_sampling.strategies.top_k', "
         "'logit_sampling.strategies.transform']",
         "True",
