@@ -69,7 +69,6 @@ class TopH(Strategy):
         if self.renormalize and is_everywhere(1, self.h):
             return distribution
         xp, share = distribution.xp, distribution.per_row(self.h)
-        log_total = distribution.log_total()
         bound = distribution.entropy() * share * (1 + AT_AN_ENTROPY)
         if self.renormalize:
             bound = xp.where(share == 1, np.inf, bound)
@@ -80,6 +79,8 @@ class TopH(Strategy):
                 return xp.log(some) - term / some <= bound
 
             return distribution.prefix(wanted, bound)
+
+        log_total = distribution.log_total()
 
         def within(
             before: Any, terms: Any, weight: Any, term: Any, log_total: Any, bound: Any
