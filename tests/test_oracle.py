@@ -31,13 +31,7 @@ LAST = st.none() | st.one_of(  # what comes last in a chain, if anything
 
 
 def build(steps):
-    return ls.Sampler(*(transform(*step) for step in steps))
-
-
-def transform(name, *values):
-    if name == "Mirostat":
-        return ls.Mirostat(values[0], version=values[1])
-    return getattr(ls, name)(*values)
+    return ls.Sampler(*(oracle.transform(*step) for step in steps))
 
 
 def rows(seed, vocabulary, spread):

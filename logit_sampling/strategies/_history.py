@@ -138,29 +138,6 @@ def parted(history: Any, prompt_length: Any, others: Any = ()) -> tuple[Any, Any
     return xp, ids, xp.arange(xp.shape(ids)[1], dtype="int32") < end
 
 
-def replay(transform: Any, history: Any, prompt_length: Any, vocab_size: int) -> Any:
-    """Return the state of ``transform`` after a whole history, int [batch, length].
-
-    Its first ``prompt_length`` columns (see ``as_prompt_length``) are the prompt; the tokens in the
-    others are accepted one by one.
-
-    Raises:
-        ValueError: the length of the history is open in a graph and the transform depends on it.
-    """
-    xp, ids, given = parted(history, prompt_length)
-    prompts, generated = xp.where(given, ids, -1), xp.where(given, -1, ids)
-    known = not is_symbolic(prompt_length)
-    state = transform.init(prompts[:, : np.max(prompt_length)] if known else prompts, vocab_size)
-    if not transform.is_stateful():
-        return state
-    check_columns(history)
-    for column in range(np.min(prompt_length) if known else 0, history.shape[1]):
-        tokens = generated[:, column]
-        if xp is not np or (tokens >= 0).any():  # padding alone changes nothing
-            state = transform.update(state, tokens)
-    return state
-
-
 def check_columns(history: Any) -> None:
     """Raise ValueError unless it is known how many columns a history has."""
     if history.shape[1] is None:

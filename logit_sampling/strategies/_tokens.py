@@ -105,15 +105,6 @@ def steps_of(owner: Any, name: str) -> tuple[tuple[int, int], ...]:
     return tuple(sorted((int(step), int(token)) for step, token in pairs))
 
 
-def check_vocabulary(owner: Any, token_ids: tuple[int, ...], vocab_size: int) -> None:
-    """Raise ValueError unless a vocabulary has all of ``token_ids``."""
-    if max(token_ids, default=-1) >= vocab_size:
-        raise ValueError(
-            f"{type(owner).__name__} names token {max(token_ids)}, but the last of a vocabulary of "
-            f"{vocab_size} is {vocab_size - 1}"
-        )
-
-
 def biased(xp: Any, x: Any, bias: Any) -> Any:
     """Return ``x + bias``; -inf beats +inf, and two finite numbers have a finite sum."""
     total = xp.add(x, bias)

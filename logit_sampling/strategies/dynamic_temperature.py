@@ -8,7 +8,7 @@ import numpy as np
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
-from logit_sampling.strategies._formula import Row, entropy
+from logit_sampling.strategies._formula import Row, entropy, in_order, keep
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -48,7 +48,7 @@ class DynamicTemperature(Strategy):
         low, high = max(0.0, self.temperature - self.range), self.temperature + self.range
         share = entropy(x) / math.log(finite)
         temperature = low + (high - low) * share**self.exponent
-        return [v / temperature for v in x]
+        return keep(x, in_order(x)[:1]) if temperature == 0 else [v / temperature for v in x]
 
     def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
         xp = distribution.xp

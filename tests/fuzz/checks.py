@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import logit_sampling as ls
-from tests import oracle, oracle_history
+from tests import oracle
 from tests.fuzz.cases import PROMPT, ROWS, STEPS, Case
 from tests.fuzz.formulas import (
     Cut,
@@ -215,7 +215,7 @@ class _Run:
             expected, off = np.where(green > 0, before + transform.delta, before), 0.0
         else:
             given = before.tolist(), self.history[r].tolist(), PROMPT
-            expected, off = np.asarray(oracle_history.apply(transform, *given)), 0.0
+            expected, off = np.asarray(oracle.after(transform, *given)), 0.0
         finite = np.isfinite(expected)
         expected = np.where(finite, np.clip(expected, -most, most), expected)
         size = np.where(finite & np.isfinite(before), abs(before) + abs(expected), 0.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import logit_sampling as ls
 from logit_sampling.distribution.random import row_integers
-from tests import oracle_history
+from tests import oracle
 
 CHAINS = [
     ls.RepetitionPenalty(1.3),
@@ -65,7 +65,7 @@ def rows(count: int = 3, vocabulary: int = VOCABULARY) -> np.ndarray:
 def expected(transform, x, history, prompt) -> np.ndarray:
     pairs = enumerate(zip(x.tolist(), history, strict=True))
     return np.asarray(
-        [oracle_history.apply(transform.of_row(i), row, past, prompt) for i, (row, past) in pairs]
+        [oracle.after(transform.of_row(i), row, past, prompt) for i, (row, past) in pairs]
     )
 
 
