@@ -105,6 +105,15 @@ class EagerDistribution(Distribution):
         rows = [none if row.empty else row.top_log_probs(count) for row in self.rows]
         return np.asarray(rows).reshape(-1, count)
 
+    def least_log_weight(self) -> np.ndarray:
+        return self._measure(lambda row: row.weights.least_log())
+
+    def of_first(self, function: Callable[..., tuple[Any, Any]], *parameters: Any) -> np.ndarray:
+        own = [self.per_row(parameter).tolist() for parameter in parameters]
+        given = zip(self.rows, *own, strict=True)
+        found = (0.0 if row.empty else row.of_first(function, *of_row) for row, *of_row in given)
+        return np.asarray(list(found), np.float64)
+
     def tolerance(self, log_weight: Any) -> np.ndarray:
         pairs = zip(self.rows, self.per_row(log_weight).tolist(), strict=True)
         return np.asarray([row.tolerance(own) for row, own in pairs], np.float64)

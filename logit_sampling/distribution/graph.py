@@ -183,6 +183,21 @@ class GraphDistribution(Distribution):
         found = pick(self._exponents(), leading(self.values, n)) - self.log_total()[:, None]
         return ops.pad(found, ((0, 0), (0, count - n)), constant_values=-np.inf)
 
+    def least_log_weight(self) -> Any:
+        able = (self.values > -np.inf) & (self._raw_peak() < np.inf)
+        return ops.min(ops.where(able, self._exponents(), 0.0), axis=-1)
+
+    def of_first(self, function: Callable[..., tuple[Any, Any]], *parameters: Any) -> Any:
+        logs, own, n = self._exponents(), self._columns(parameters), self.values.shape[-1]
+        if n <= _SHORT:
+            return function(ops.flip(ops.sort(logs, axis=-1), axis=-1), *own)[0]
+        value, settled = function(pick(logs, leading(self.values, _FEW)), *own)
+
+        def of_all() -> Any:
+            return function(ops.flip(ops.sort(logs, axis=-1), axis=-1), *own)[0]
+
+        return ops.cond(ops.all(settled), lambda: value, of_all)
+
     def _spread(self, kept: Any, fill: float) -> Any:
         """Put what was kept into rows of the whole vocabulary."""
         if self.ids is None:

@@ -59,6 +59,17 @@ class Distribution(Protocol):
     def top_log_probs(self, count: int) -> Array:
         """Return the log-probabilities of the first tokens, [batch, count], -inf for none."""
 
+    def least_log_weight(self) -> Array:
+        """Return the log weight of the last token above -inf, [batch]; 0 for none."""
+
+    def of_first(self, function: Callable[..., tuple[Array, Array]], *parameters: PerRow) -> Array:
+        """Return what ``function`` makes of the first tokens, [batch]; 0 for none.
+
+        ``function(log_weights, *parameters)`` gets their log weights in order, -inf for a removed
+        one, and returns a number for each row, and whether the tokens behind them leave it as it
+        is. It sees a few tokens first, and all where these cannot tell.
+        """
+
     def tolerance(self, log_weight: PerRow) -> Array:
         """Return how far rounding may move the log weight of a token that has this one, [batch]."""
 

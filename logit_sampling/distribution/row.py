@@ -275,8 +275,9 @@ class Row:
         if self.empty:
             return self
         new = np.empty_like(self.values)
-        for part in self.weights.parts(16):  # a function may hold several arrays
-            new[part] = function(self.weights.logs(part))
+        with np.errstate(invalid="ignore"):  # of what is removed, whatever comes of it
+            for part in self.weights.parts(16):  # a function may hold several arrays
+                new[part] = function(self.weights.logs(part))
         new[self.values == -np.inf] = -np.inf
         return self.with_values(new)
 
@@ -333,6 +334,17 @@ class Row:
         """Return the log-probabilities of the first ``count`` in order, padded with -inf."""
         found = self.candidates(count)[1]
         return np.pad(found, (0, count - found.size), constant_values=-np.inf)
+
+    @quietly
+    def of_first(self, function: Callable, *parameters: float) -> float:
+        """Return what ``function`` makes of the first tokens, of no more than it takes."""
+        count, settled = FEW, False
+        while not settled:
+            places = leading(self.values, min(count, self.values.size))
+            logs = np.sort(self.weights.logs_at(places))[::-1]
+            value, settled = function(logs, *parameters)
+            settled, count = settled or count >= self.values.size, 8 * count
+        return float(value)
 
     def draw(self, uniform: float) -> int:
         """Return the token at which ``uniform`` of the mass falls."""

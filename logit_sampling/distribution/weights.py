@@ -168,6 +168,15 @@ class Weights:
         sum_of_squares = self._sum_up(squares)
         return math.log(sum_of_squares) - 2 * self.log_total
 
+    def least_log(self) -> float:
+        """Return the log-weight of the least logit above -inf."""
+        if math.isinf(self.peak):
+            return 0.0
+        least = self.values.min()
+        if least == -np.inf:
+            least = self.values.min(where=self.values > -np.inf, initial=np.inf)
+        return float(self._logs(np.reshape(least, 1))[0])
+
     def std(self) -> float:
         """Return the population standard deviation of the logits above -inf, as they came in."""
         if math.isinf(self.peak):
