@@ -49,7 +49,8 @@ class Parameter:
 
     ``off`` are the values that leave the transform out, besides None. ``neutral`` is what stands
     for them in a row while other rows have a value; None if rows cannot differ in whether it is on.
-    ``joins`` is for one that has several names in one system, whose ids are put together.
+    ``joins`` is for one that has several names in one system, whose ids are put together. ``note``
+    says what a user has to know besides.
     """
 
     name: str
@@ -58,6 +59,13 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     joins: bool = False
     read: Callable[[Any], Any] = lambda value: value
+    note: str = ""
+
+    def __str__(self) -> str:
+        """Return its names, what is off, and the note, as a page shows them."""
+        names = self.name + (f" ({', '.join(self.aliases)})" if self.aliases else "")
+        off = "" if self.off is None or self.off.sign == "empty" else f"{self.off} is off"
+        return ", ".join(part for part in (names, off, self.note) if part)
 
 
 @dataclass(frozen=True)

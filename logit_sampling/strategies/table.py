@@ -121,9 +121,18 @@ def _watermark(arguments: dict[str, Any]) -> dict[str, Any]:
 _ALL = 2**31 - 1  # no vocabulary and no history has as many
 _ZERO, _ONE, _EMPTY = Bound("==", 0), Bound("==", 1), Bound("empty")
 
-_TEMPERATURE = Parameter("temperature", _ONE, neutral=1, aliases=("temp",))
-_ENDS = Parameter("eos_token_id", _EMPTY, aliases=("stop_token_ids",), joins=True)
-_LAST_N = Parameter("repeat_last_n", _ZERO, _ALL, ("penalty_last_n",), read=_last_n)
+_TEMPERATURE = Parameter("temperature", _ONE, 1, ("temp",), note="0 is greedy")
+_ENDS = Parameter(
+    "eos_token_id", _EMPTY, aliases=("stop_token_ids",), joins=True, note="one or several"
+)
+_LAST_N = Parameter(
+    "repeat_last_n",
+    _ZERO,
+    _ALL,
+    ("penalty_last_n",),
+    read=_last_n,
+    note="how many of the latest tokens count, -1 for all",
+)
 
 
 def _without_prompt(ids: Any) -> Any:
@@ -158,7 +167,7 @@ TABLE = (
             Settings(
                 {
                     "scale": Parameter("guidance_scale", _ONE, neutral=1),
-                    "unconditional": Parameter("unconditional"),
+                    "unconditional": Parameter("unconditional", note="a function or a model"),
                     "prompt": Parameter("negative_prompt_ids"),
                 },
                 needs=("unconditional",),
@@ -181,7 +190,18 @@ TABLE = (
             {"bias": {0: -1.0, 3: 2.0}},
             {"bias": {1: float("-inf"), 2: 0.5}},
         ),
-        (Settings({"bias": Parameter("logit_bias", _EMPTY, read=_biases)}),),
+        (
+            Settings(
+                {
+                    "bias": Parameter(
+                        "logit_bias",
+                        _EMPTY,
+                        read=_biases,
+                        note="token ids may be strings, and False is a bias of -inf",
+                    )
+                }
+            ),
+        ),
     ),
     Row(
         "RepetitionPenalty",
@@ -256,8 +276,10 @@ TABLE = (
                     "multiplier": Parameter("dry_multiplier", _ZERO, neutral=0),
                     "base": Parameter("dry_base", Bound("<", 1), neutral=1),
                     "allowed_length": Parameter("dry_allowed_length"),
-                    "window": Parameter("dry_penalty_last_n", _ZERO, neutral=_ALL, read=_last_n),
-                    "breakers": Parameter("dry_sequence_breakers"),
+                    "window": Parameter(
+                        "dry_penalty_last_n", _ZERO, _ALL, read=_last_n, note="-1 for all"
+                    ),
+                    "breakers": Parameter("dry_sequence_breakers", note="token ids"),
                 },
             ),
         ),
@@ -280,7 +302,10 @@ TABLE = (
         ),
         (
             Settings(
-                {"n": Parameter("min_length", _ZERO, neutral=0), "end_ids": _ENDS},
+                {
+                    "n": Parameter("min_length", _ZERO, neutral=0, note="prompt and all"),
+                    "end_ids": _ENDS,
+                },
                 needs=("end_ids",),
                 presets={"prompt": True},
             ),
@@ -300,7 +325,9 @@ TABLE = (
         (
             Settings(
                 {
-                    "start and factor": Parameter("exponential_decay_length_penalty"),
+                    "start and factor": Parameter(
+                        "exponential_decay_length_penalty", note="a start and a factor"
+                    ),
                     "end_id": _ENDS,
                 },
                 needs=("end_id",),
@@ -327,7 +354,7 @@ TABLE = (
         (
             Settings({"token_ids": Parameter("suppress_tokens", _EMPTY)}),
             Settings(
-                {"token_ids": Parameter("begin_suppress_tokens", _EMPTY)},
+                {"token_ids": Parameter("begin_suppress_tokens", _EMPTY, note="at the first step")},
                 presets={"steps": 1},
             ),
         ),
@@ -341,13 +368,19 @@ TABLE = (
         ),
         (
             Settings(  # Behind the one token that a decoder starts with.
-                {"tokens": Parameter("forced_bos_token_id", read=lambda token: {1: token})},
+                {
+                    "tokens": Parameter(
+                        "forced_bos_token_id",
+                        read=lambda token: {1: token},
+                        note="for the place behind one token",
+                    )
+                },
                 presets={"prompt": True},
             ),
             Settings(
                 {
-                    "token": Parameter("forced_eos_token_id"),
-                    "total": Parameter("max_length"),
+                    "token": Parameter("forced_eos_token_id", note="for the last token"),
+                    "total": Parameter("max_length", note="prompt and all"),
                     "new": Parameter("max_new_tokens"),
                 },
                 make=_end,
@@ -361,7 +394,18 @@ TABLE = (
             {"gamma": 0.5},
             {"gamma": 0.3, "delta": 1.0, "key": 7, "context": 2},
         ),
-        (Settings({"config": Parameter("watermarking_config")}, make=_watermark),),
+        (
+            Settings(
+                {
+                    "config": Parameter(
+                        "watermarking_config",
+                        note="a mapping of greenlist_ratio, bias, hashing_key and context_width; "
+                        "the hash is our own",
+                    )
+                },
+                make=_watermark,
+            ),
+        ),
     ),
     Row(
         "DynamicTemperature",
@@ -391,7 +435,16 @@ TABLE = (
         ),
         (
             Settings({"temperature": _TEMPERATURE}),
-            Settings({"temperature": Parameter("do_sample", Bound("==", True), read=_greedy)}),
+            Settings(
+                {
+                    "temperature": Parameter(
+                        "do_sample",
+                        Bound("==", True),
+                        read=_greedy,
+                        note="False takes the likeliest token",
+                    )
+                }
+            ),
         ),
     ),
     Row(
@@ -524,7 +577,7 @@ TABLE = (
         (
             Settings(
                 {
-                    "version": Parameter("mirostat", _ZERO),
+                    "version": Parameter("mirostat", _ZERO, note="1 or 2, the version"),
                     "tau": Parameter("mirostat_tau", aliases=("mirostat_ent",)),
                     "eta": Parameter("mirostat_eta", aliases=("mirostat_lr",)),
                 },
