@@ -8,11 +8,12 @@ import numpy as np
 from logit_sampling.decoding.log_probs import LogProbs
 from logit_sampling.decoding.plan import EndedBy, Group, Plan
 from logit_sampling.decoding.row import Row
+from logit_sampling.distribution.checks import InRow, told
 from logit_sampling.distribution.eager import uniforms
 from logit_sampling.distribution.row import Row as Distribution
 from logit_sampling.sampler import Pending, Sampler, State
 
-NOTHING_LEFT = "every token is at -inf: nothing is left to draw from in this row"
+NOTHING_LEFT = InRow(0, "every token is at -inf: nothing is left to draw from in {row}")
 
 
 class Batch:
@@ -102,9 +103,10 @@ class Batch:
                 row.finish_reason = row.finish_reason or self._ended_by(i)
             yield i
 
-    def fail(self, i: int, problem: str) -> None:
+    def fail(self, i: int, problem: ValueError, where: str = "") -> None:
         """End a row that cannot go on."""
-        self.rows[i].fail(f"row {i}, new token {len(self.rows[i].ids)}: {problem}")
+        text = f"{where}{told(problem, 'this row')}"
+        self.rows[i].fail(f"row {i}, new token {len(self.rows[i].ids)}: {text}")
 
     def branch(self, step: "Step", i: int, token: int) -> Row:
         """Return a copy of row ``i`` that goes on with a token."""
@@ -147,7 +149,7 @@ class Step:
         members: Sequence[int],
     ) -> None:
         self.members, self.logits = members, logits
-        self.problems: dict[int, str] = {}
+        self.problems: dict[int, ValueError] = {}
         self._parts: list[_Part] = []
         self._where: dict[int, tuple[_Part, int]] = {}
         place_of = {i: place for place, i in enumerate(members)}
@@ -236,7 +238,7 @@ class _Part:
         self, group: Group, state: State, logits: np.ndarray, places: Sequence[int | None]
     ) -> None:
         self.group, self._state, self._logits = group, state, logits
-        self.problems: dict[int, str] = {}
+        self.problems: dict[int, ValueError] = {}
         self._uniforms: dict[int, list[float]] = {}
         inactive = [own for own, place in enumerate(places) if place is None]
         if len(inactive) == len(places):
@@ -266,10 +268,7 @@ class _Part:
             self._logits[places, 0] = 0
 
     def _fails(self, place: int, *token: int) -> bool:
-        """Tell whether a row cannot go on, or not with a token, and note why.
-
-        Of a row alone the messages of samplers say that it is row 0, whichever it is here.
-        """
+        """Tell whether a row cannot go on, or not with a token, and note why."""
         sampler, state = select_rows(self.group.sampler, self._state, [place])
         try:
             pending = sampler.begin_step(self._logits[place : place + 1], state)
@@ -277,7 +276,7 @@ class _Part:
             if token:
                 pending.accept(np.array(token, np.int32))
         except ValueError as error:
-            self.problems[self.group.rows[place]] = str(error).replace("row 0", "this row")
+            self.problems[self.group.rows[place]] = error
             return True
         return False
 

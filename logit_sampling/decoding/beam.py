@@ -11,7 +11,7 @@ from logit_sampling.decoding.batch import Batch, Step
 from logit_sampling.decoding.plan import EndedBy, Group, Plan
 from logit_sampling.decoding.reader import Reader
 from logit_sampling.decoding.row import Row
-from logit_sampling.distribution.checks import check_count, check_flag, check_real
+from logit_sampling.distribution.checks import check_count, check_flag, check_real, told
 from logit_sampling.sampler import Sampler
 
 
@@ -167,7 +167,7 @@ class _Prompt:
         """Give each beam a token."""
         problems = [p for beam in self.live() if (p := step.problems.get(beam.place))]
         if problems:
-            problem = problems[0].replace("this row", "this beam")
+            problem = told(problems[0], "this beam")
             self.problem = f"prompt {self.number}, new token {self.length}: {problem}"
             return
         self.length += 1

@@ -92,7 +92,7 @@ class Speculation:
             logits = _widened(logits[[place_of[i] for i in drafting]], batch.vocabulary)
             step = batch.begin(logits, drafting, states)
             for i, problem in step.problems.items():
-                batch.fail(i, f"draft model: {problem}")
+                batch.fail(i, problem, "draft model: ")
             # Where the chain leaves nothing, the target goes on alone.
             tokens = {i: step.draw(i) for i in step.able}
             states = step.accept(tokens)

@@ -9,6 +9,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,32 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 class ProbabilitiesWarning(UserWarning):
     """Logits that look like probabilities: every value in [0, 1] and a sum of 1."""
+
+
+class InRow(ValueError):
+    """The trouble of one row.
+
+    Args:
+        row: which one, in the batch that it was found in.
+        message: what is wrong, with ``{row}`` where the row is named, and the names of facts.
+    """
+
+    def __init__(self, row: int, message: str, **facts: Any) -> None:
+        self.row, self._message, self._facts = row, message, facts
+        super().__init__(self.told(f"row {row}"))
+
+    def told(self, row: str) -> str:
+        """Return the message with another name for the row."""
+        return self._message.format(row=row, **self._facts)
+
+    def __reduce__(self) -> Any:
+        """Let it go from process to process."""
+        return partial(InRow, self.row, self._message, **self._facts), ()
+
+
+def told(error: ValueError, row: str) -> str:
+    """Return the message of an error; the row that is the trouble is called as ``row`` says."""
+    return error.told(row) if isinstance(error, InRow) else str(error)
 
 
 def number(

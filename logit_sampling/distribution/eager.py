@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from logit_sampling.distribution.arrays import to_numpy
-from logit_sampling.distribution.checks import check_returned
+from logit_sampling.distribution.checks import InRow, check_returned
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.random import MANY, threefry
 from logit_sampling.distribution.row import Row
@@ -238,9 +238,10 @@ class EagerDistribution(Distribution):
 
     def without_rows(self, lost: np.ndarray) -> Self:
         if lost.any():
-            raise ValueError(
-                f"row {np.flatnonzero(lost)[0]} had more tokens in a compiled function than its "
-                "state has room for; call `sampler.init` with `max_new_tokens`"
+            raise InRow(
+                int(np.flatnonzero(lost)[0]),
+                "{row} had more tokens in a compiled function than its state has room for; call "
+                "`sampler.init` with `max_new_tokens`",
             )
         return self
 
@@ -274,7 +275,7 @@ class EagerDistribution(Distribution):
         ids = self.per_row(token_ids).tolist()
         for row, token in enumerate(ids):
             if not 0 <= token < self.vocab_size:
-                raise ValueError(f"id {token} in row {row} is not in [0, {self.vocab_size})")
+                raise InRow(row, "id {id} in {row} is not in [0, {n})", id=token, n=self.vocab_size)
         pairs = zip(self.rows, ids, strict=True)
         return np.asarray([row.log_prob(token) for row, token in pairs]).astype(np.float32)
 
@@ -291,9 +292,7 @@ class EagerDistribution(Distribution):
     def _check_survivors(self) -> None:
         for index, row in enumerate(self.rows):
             if row.peak == -math.inf:
-                raise ValueError(
-                    f"every token of row {index} is at -inf: nothing is left to draw from"
-                )
+                raise InRow(index, "every token of {row} is at -inf: nothing is left to draw from")
 
 
 def _rows(logits: np.ndarray) -> tuple[Row, ...]:

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, to_numpy
+from logit_sampling.distribution.checks import InRow
 from logit_sampling.strategies._vocabularies import Vocabulary, as_vocabulary, llguidance
 from logit_sampling.strategies.transform import Transform
 
@@ -189,7 +190,8 @@ class _Text:
             why = "the text has ended"
         else:
             why = _reason(copy)
-        raise ValueError(f"the grammar refuses token {id} ({name!r}) in row {row}: {why}")
+        message = "the grammar refuses token {id} ({name!r}) in {row}: {why}"
+        raise InRow(row, message, id=id, name=name, why=why)
 
     def allowed(self, row: int, vocabulary: int) -> np.ndarray:
         """Return which of the first ``vocabulary`` tokens are valid, bool [of these]."""
@@ -205,7 +207,8 @@ class _Text:
         if why:
             end = self.grammar.tokenizer.decode_str(list(self.ids[-16:]))
             where = f"behind {end!r}" if self.ids else "at its beginning"
-            raise ValueError(f"no token can continue row {row} in this grammar {where}: {why}")
+            message = "no token can continue {row} in this grammar {where}: {why}"
+            raise InRow(row, message, where=where, why=why)
         return valid
 
     def __reduce__(self) -> tuple[Any, ...]:

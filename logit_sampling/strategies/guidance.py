@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, logits_of, to_numpy
-from logit_sampling.distribution.checks import Numbers, check_ids, check_number, number
+from logit_sampling.distribution.checks import InRow, Numbers, check_ids, check_number, number
 from logit_sampling.distribution.decorators import quietly
 from logit_sampling.distribution.intake import take_in
 from logit_sampling.strategies.transform import Transform, within
@@ -126,7 +126,7 @@ def guide(logits: Any, unconditional_logits: Any, scale: Any) -> Any:
         )
     if not taken.symbolic and (y.max(axis=-1) == -np.inf).any():
         row = int((y.max(axis=-1) == -np.inf).argmax())
-        raise ValueError(f"every token of row {row} is at -inf in the unconditional logits")
+        raise InRow(row, "every token of {row} is at -inf in the unconditional logits")
     factor = xp.array(taken.distribution.per_row(scale)[:, None], dtype=x.dtype)
     limit = xp.array(xp.where(factor > 1, np.inf, -np.inf), dtype=x.dtype)  # as u falls to -inf
     with np.errstate(invalid="ignore"):  # a row that has no distribution
