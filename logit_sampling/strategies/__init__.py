@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from logit_sampling.strategies.guidance import guide as guide
     from logit_sampling.strategies.length_decay import LengthDecay as LengthDecay
     from logit_sampling.strategies.logit_bias import LogitBias as LogitBias
+    from logit_sampling.strategies.min_k import MinK as MinK
     from logit_sampling.strategies.min_new_tokens import MinNewTokens as MinNewTokens
     from logit_sampling.strategies.min_p import MinP as MinP
     from logit_sampling.strategies.mirostat import Mirostat as Mirostat

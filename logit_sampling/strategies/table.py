@@ -528,6 +528,19 @@ TABLE = (
         ),
     ),
     Row(
+        "MinK",
+        "truncation",
+        (
+            {"tau": 3.0},
+            {"tau": 20.0},
+        ),
+        (
+            Settings(  # The neutral value is greater than any range of logits.
+                {"tau": Parameter("min_k_tau", _ZERO, neutral=1e300)}, keeps_best=True
+            ),
+        ),
+    ),
+    Row(
         "TopH",
         "truncation",
         (
