@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from logit_sampling.strategies.no_repeat_ngram import NoRepeatNGram as NoRepeatNGram
     from logit_sampling.strategies.p_less import PLess as PLess
     from logit_sampling.strategies.presence_penalty import PresencePenalty as PresencePenalty
+    from logit_sampling.strategies.quadratic import Quadratic as Quadratic
     from logit_sampling.strategies.repetition_penalty import RepetitionPenalty as RepetitionPenalty
     from logit_sampling.strategies.sequence_bias import SequenceBias as SequenceBias
     from logit_sampling.strategies.suppress_tokens import SuppressTokens as SuppressTokens

@@ -448,6 +448,23 @@ TABLE = (
         ),
     ),
     Row(
+        "Quadratic",
+        "scaling",
+        (
+            {"factor": 0.5},
+            {"factor": 0.2, "curve": 2.0},
+            {"factor": 1.0, "curve": 5.0},
+        ),
+        (
+            Settings(
+                {
+                    "factor": Parameter("smoothing_factor", _ZERO),
+                    "curve": Parameter("smoothing_curve"),
+                },
+            ),
+        ),
+    ),
+    Row(
         "TopK",
         "truncation",
         (
