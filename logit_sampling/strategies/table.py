@@ -209,6 +209,7 @@ TABLE = (
         (
             {"penalty": 1.5},
             {"penalty": 0.8, "window": 3, "prompt": False},
+            {"penalty": 1.3, "normalize": True},
         ),
         (
             Settings(
