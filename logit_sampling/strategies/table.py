@@ -466,6 +466,43 @@ TABLE = (
         ),
     ),
     Row(
+        "TopH",
+        "truncation",
+        (
+            {"h": 0.6},
+            {"h": 0.3},
+            {"h": 0.6, "renormalize": False, "first": 4},
+        ),
+        (Settings({"h": Parameter("top_h", _ONE, neutral=1)}, keeps_best=True),),
+    ),
+    Row(
+        "TopNSigma",
+        "truncation",
+        (
+            {"n": 1.0},
+            {"n": 2.5},
+        ),
+        (
+            Settings(  # As a float32 the neutral value reaches further than any deviation.
+                {"n": Parameter("top_n_sigma", _ZERO, neutral=1e38, aliases=("top_nsigma",))},
+                keeps_best=True,
+            ),
+        ),
+    ),
+    Row(
+        "MinK",
+        "truncation",
+        (
+            {"tau": 3.0},
+            {"tau": 20.0},
+        ),
+        (
+            Settings(  # The neutral value is greater than any range of logits.
+                {"tau": Parameter("min_k_tau", _ZERO, neutral=1e300)}, keeps_best=True
+            ),
+        ),
+    ),
+    Row(
         "TopK",
         "truncation",
         (
@@ -530,43 +567,6 @@ TABLE = (
             {"a": 0.1},
         ),
         (Settings({"a": Parameter("top_a", _ZERO, neutral=0)}, keeps_best=True),),
-    ),
-    Row(
-        "TopNSigma",
-        "truncation",
-        (
-            {"n": 1.0},
-            {"n": 2.5},
-        ),
-        (
-            Settings(  # As a float32 the neutral value reaches further than any deviation.
-                {"n": Parameter("top_n_sigma", _ZERO, neutral=1e38, aliases=("top_nsigma",))},
-                keeps_best=True,
-            ),
-        ),
-    ),
-    Row(
-        "MinK",
-        "truncation",
-        (
-            {"tau": 3.0},
-            {"tau": 20.0},
-        ),
-        (
-            Settings(  # The neutral value is greater than any range of logits.
-                {"tau": Parameter("min_k_tau", _ZERO, neutral=1e300)}, keeps_best=True
-            ),
-        ),
-    ),
-    Row(
-        "TopH",
-        "truncation",
-        (
-            {"h": 0.6},
-            {"h": 0.3},
-            {"h": 0.6, "renormalize": False, "first": 4},
-        ),
-        (Settings({"h": Parameter("top_h", _ONE, neutral=1)}, keeps_best=True),),
     ),
     Row(
         "PLess",

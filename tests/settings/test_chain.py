@@ -259,6 +259,18 @@ def test_settings_given_to_the_class_are_sent_to_from_params():
         ls.Greedy(top_p=0.5)
 
 
+def test_the_default_order_stays():
+    """Texts depend on it; a new strategy finds its place between others."""
+    chain = "guidance_scale sequence_bias logit_bias repetition_penalty frequency_penalty"
+    chain += " presence_penalty no_repeat_ngram_size dry_multiplier bad_words_ids min_length"
+    chain += " min_new_tokens exponential_decay_length_penalty allowed_token_ids suppress_tokens"
+    chain += " begin_suppress_tokens forced_bos_token_id forced_eos_token_id watermarking_config"
+    chain += " dynatemp_range temperature top_h top_n_sigma top_k top_p min_p typical_p"
+    chain += " epsilon_cutoff eta_cutoff top_a p_less xtc_probability mirostat adaptive_target"
+    known = [*chain.split(), "do_sample"]
+    assert [name for name in SYSTEMS["default"].chain if name in known] == known
+
+
 def test_the_table_is_whole():
     assert set(SYSTEMS["default"].chain) == {s.switch.name for s in SETTINGS}
     assert len(BY_SWITCH) == len(SETTINGS)

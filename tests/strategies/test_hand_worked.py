@@ -61,6 +61,11 @@ CASES = [
     ([ls.TopH(0.6, renormalize=False)], [0, 1, 0, 0]),
     ([ls.TopH(1, first=2)], [0, 0.625, 0, 0.375]),
     ([ls.TopH(0.87, first=3)], [0, 0.625, 0, 0.375]),  # entropy 0.662 of (.526, .316, .158)'s 0.993
+    ([ls.MinK(0.1)], [0, 1, 0, 0]),  # drops of ln(5/3), ln(2)/2, ln(3)/3
+    ([ls.MinK(4.6)], [0, 1, 0, 0]),  # the range is ln(10), 2.303
+    ([ls.MinK(4.61)], [0, 0.625, 0, 0.375]),
+    ([ls.MinK(7)], [0.15 / 0.95, 0.5 / 0.95, 0, 0.3 / 0.95]),
+    ([ls.AllowTokens([1, 2, 3]), ls.MinK(0.1)], [0, 0.625, 0, 0.375]),  # ln(5/3), ln(6)/2
     ([ls.XTC(1, 0.15)], [0.75, 0, 0.25, 0]),
     ([ls.XTC(1, 0.16)], [0.3, 0, 0.1, 0.6]),
     ([ls.XTC(1, 0.15, protected=[1])], [0.15 / 0.7, 0.5 / 0.7, 0.05 / 0.7, 0]),
@@ -115,6 +120,32 @@ def test_dynamic_temperature_follows_the_entropy():
     np.testing.assert_allclose(result, expected / expected.sum(), rtol=1e-4)
     one = np.array([3, -INF], np.float32)
     np.testing.assert_array_equal(ls.DynamicTemperature(2, 1)(one), one)
+
+
+def test_quadratic_bends_by_the_distance():
+    row = np.array([3.0, 1.0, 2.5, -INF])  # distances 0, 2, 0.5
+    np.testing.assert_allclose(ls.Quadratic(0.5)(row), [0, -2, -0.125, -INF])
+    np.testing.assert_allclose(ls.Quadratic(0.5, 3)(row), [0, -4, -0.0625, -INF])  # d cubed
+    np.testing.assert_allclose(ls.Quadratic(0.5, 5)(row), [0, -6, 0, -INF])  # 2 d cubed - d squared
+
+
+def test_a_drop_is_found_behind_many_equal_ones():
+    row = np.zeros(5000, np.float32)
+    row[:3000] += 1
+    assert np.isfinite(ls.MinK(1e-9)(row)).sum() == 3000
+    even = np.linspace(0, -50, 5000, dtype=np.float32)[None]
+    for mode in (ls.MinK(1e-9), tf.function(ls.MinK(1e-9))):
+        assert np.isfinite(mode(even)).sum() == 1
+    np.testing.assert_array_equal(ls.MinK(1e-9)(np.full(9, 7.0)), np.full(9, 7.0))
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.7, 1.9, 30.0])
+def test_no_temperature_moves_the_cut_of_min_k(temperature):
+    rows = np.random.default_rng(3).normal(size=(40, 300)).astype(np.float32) * 4
+    cut = ls.MinK(1e-9)
+    kept = np.isfinite(cut(ls.Temperature(temperature)(rows.astype(np.float64))))
+    np.testing.assert_array_equal(kept, np.isfinite(cut(rows)))
+    assert len(np.unique(kept.sum(axis=1))) > 2
 
 
 def test_adaptive_p_aims_at_the_target():

@@ -30,6 +30,16 @@ def test_repetition_divides_or_multiplies_once():
     check(ls.RepetitionPenalty(1.0), X)
 
 
+def test_a_normalized_penalty_does_not_see_a_constant():
+    row = np.array([*np.log([0.5, 0.25, 0.25]), -INF])
+    penalty = ls.RepetitionPenalty(2.0, normalize=True)
+    for constant in (0.0, 7.0, -30.0):
+        for run in (penalty, tf.function(lambda x: penalty(x, history=[1, 3]))):
+            result = run(row + constant, **({"history": [1, 3]} if run is penalty else {}))
+            expected = [*np.log([0.5, 0.0625, 0.25]), -INF]
+            np.testing.assert_allclose(result, expected, rtol=1e-12)
+
+
 def test_presence_and_frequency():
     check(ls.PresencePenalty(0.5), [3.5, -2.5, 0, 1, INF, -INF])
     check(ls.FrequencyPenalty(0.5), [3.5, -3.5, 0, 1, INF, -INF])
