@@ -12,6 +12,7 @@ from logit_sampling.diagnostics.facts import Facts, facts_of
 from logit_sampling.diagnostics.graphs import Operation, traced
 from logit_sampling.diagnostics.probe import arrays, called, candidates, with_other_weights
 from logit_sampling.diagnostics.values import kind_of_values, sum_tolerance
+from logit_sampling.models.keras_hub_bridge import layers_of
 
 BEYOND = 0.05  # no rounding takes a probability so far out of [0, 1]
 BY_ITSELF = {"softmax": "a softmax", "sigmoid": "a sigmoid"}
@@ -153,7 +154,7 @@ def _seen(model: Any, inputs: Any, training: bool) -> list[Seen]:
     returned = called(model, inputs, training)
     values = arrays(returned)
     operations, tensors = _traced(model, inputs, training)
-    layers = {layer.name for layer in model._flatten_layers()}
+    layers = {layer.name for layer in layers_of(model)}
     others = _Others(model, inputs, training)
     seen = []
     for number, ((path, value), array) in enumerate(zip(returned, values, strict=True)):

@@ -21,7 +21,6 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
         from keras import ops
 
         from logit_sampling.distribution.search import wide
-        from logit_sampling.distribution.tensors import tensor_of
 
         operation = getattr(ops, function.__name__)
         return Symbol(operation(*(tensor_of(value, wide()) for value in values)))
@@ -50,3 +49,23 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 def is_everywhere(number: float, parameter: Any) -> bool:
     """Tell whether a parameter is known to be ``number`` in all rows."""
     return not isinstance(parameter, Symbol) and bool(np.all(np.equal(parameter, number)))
+
+
+def tensor_of(parameter: Any, dtype: str) -> Any:
+    """Return a number, [batch] numbers or a ``Symbol`` as a tensor.
+
+    In the widest float no number turns into 0 or inf.
+    """
+    from keras import ops
+
+    from logit_sampling.distribution.search import wide
+
+    if isinstance(parameter, Symbol):
+        parameter = parameter.tensor
+    if dtype == wide() and not ops.is_tensor(parameter):
+        numbers, limits = np.asarray(parameter, np.float64), np.finfo(wide())
+        held = np.clip(abs(numbers), float(limits.tiny), float(limits.max))
+        parameter = np.where(
+            (numbers == 0) | np.isinf(numbers), numbers, np.copysign(held, numbers)
+        )
+    return ops.convert_to_tensor(parameter, dtype)

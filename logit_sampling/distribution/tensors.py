@@ -18,7 +18,7 @@ from logit_sampling.distribution.random import (
     threefry,
 )
 from logit_sampling.distribution.search import wide
-from logit_sampling.distribution.symbol import Symbol
+from logit_sampling.distribution.symbol import Symbol, tensor_of
 
 
 def left_shift(words: Any, by: int) -> Any:
@@ -177,22 +177,6 @@ def beyond(lengths: Any, history: Any) -> Any:
 def lengths(history: Any) -> Any:
     """Return how many token ids each row of ``history`` [batch, length] holds, int32 [batch]."""
     return ops.sum(ops.cast(ops.convert_to_tensor(history) >= 0, "int32"), axis=-1)
-
-
-def tensor_of(parameter: Any, dtype: str) -> Any:
-    """Return a number, [batch] numbers or a ``Symbol`` as a tensor.
-
-    In the widest float no number turns into 0 or inf.
-    """
-    if isinstance(parameter, Symbol):
-        parameter = parameter.tensor
-    if dtype == wide() and not ops.is_tensor(parameter):
-        numbers, limits = np.asarray(parameter, np.float64), np.finfo(wide())
-        held = np.clip(abs(numbers), float(limits.tiny), float(limits.max))
-        parameter = np.where(
-            (numbers == 0) | np.isinf(numbers), numbers, np.copysign(held, numbers)
-        )
-    return ops.convert_to_tensor(parameter, dtype)
 
 
 def column(parameter: Any, dtype: str) -> Any:

@@ -12,7 +12,7 @@ from logit_sampling.distribution.arrays import in_graph
 from logit_sampling.distribution.decorators import AUTOGRAPH_SKIPS, as_written
 from logit_sampling.distribution.random import check_count, row_seeds
 from logit_sampling.distribution.tensors import next_words_of, row_words_of
-from logit_sampling.interop.lost_rows import NAN, NO_TOKEN, telling
+from logit_sampling.interop.lost_rows import NAN, NO_TOKEN, warn
 from logit_sampling.sampler import Greedy, Sampler
 from logit_sampling.strategies import Grammar, Guidance
 
@@ -20,6 +20,12 @@ from logit_sampling.strategies import Grammar, Guidance
 @keras.saving.register_keras_serializable("logit_sampling")
 class KerasHubSampler(keras_hub.samplers.Sampler):
     """What ``Sampler.for_keras_hub`` returns: for ``causal_lm.compile(sampler=...)``.
+
+    Nothing can raise in compiled code. When it is through, a UserWarning names each row that
+    nothing could be drawn for, where it ends and why. Asked for texts, ``generate`` returns them
+    all, such a row up to there; asked for ids (by a model without a preprocessor), the row holds -1
+    from there on. With ``run_eagerly=True`` TensorFlow raises a ValueError, and torch always does.
+    Only in a graph of your own around ``generate`` nothing is told.
 
     Args:
         sampler: one of ours, or its configuration.
@@ -154,7 +160,7 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
         if getattr(model, "generate_function", None) is None:  # nobody is there to be told
             return prompt
         lengths = length - ops.sum(ops.cast(behind, "int32"), axis=-1)
-        return telling(prompt, lengths, lost, _end_token(model))
+        return _telling(prompt, lengths, lost, _end_token(model))
 
     def _row_words(self, rows: Any) -> Any:
         """Return the words of each row's seed, uint32 [rows, 2]."""
@@ -222,3 +228,24 @@ _SEARCHES: dict[type, str] = {
     ),
 }
 """What does the same here, for those that search or draft."""
+
+
+def _telling(ids: Any, lengths: Any, reasons: Any, end: int) -> Any:
+    """Return ids of compiled code, which will ``warn`` when it is through.
+
+    Args:
+        ids: int [batch, length], -1 in a row from where nothing could be drawn.
+        lengths: for ``warn``.
+        reasons: for ``warn``.
+        end: what a row holds instead of -1 once it is told.
+    """
+    if keras.config.backend() == "jax":
+        import jax
+
+        jax.debug.callback(warn, lengths, reasons)
+        return jax.numpy.where(ids < 0, end, ids)
+    if not in_graph(ids):  # eager code has raised
+        return ids
+    from logit_sampling.interop.tensorflow_ids import TellingIds
+
+    return TellingIds(ids, lengths, reasons, end)

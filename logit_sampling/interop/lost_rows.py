@@ -3,8 +3,6 @@
 import warnings
 from typing import Any
 
-from logit_sampling.distribution.arrays import in_graph
-
 NAN, NO_TOKEN = 1, 2
 """Why nothing could be drawn, as the loop carries it for each row; 0 where something could."""
 
@@ -27,26 +25,3 @@ def warn(lengths: Any, reasons: Any) -> None:
         message = f"{'; '.join(lost)}. Texts end there, and ids are -1 from there on"
         # Without a registry it is shown each time, not once.
         warnings.warn_explicit(message, UserWarning, __file__, 0, __name__, None)
-
-
-def telling(ids: Any, lengths: Any, reasons: Any, end: int) -> Any:
-    """Return ids of compiled code, which will ``warn`` when it is through.
-
-    Args:
-        ids: int [batch, length], -1 in a row from where nothing could be drawn.
-        lengths: for ``warn``.
-        reasons: for ``warn``.
-        end: what a row holds instead of -1 once it is told.
-    """
-    import keras
-
-    if keras.config.backend() == "jax":
-        import jax
-
-        jax.debug.callback(warn, lengths, reasons)
-        return jax.numpy.where(ids < 0, end, ids)
-    if not in_graph(ids):  # eager code has raised
-        return ids
-    from logit_sampling.interop.tensorflow_ids import TellingIds
-
-    return TellingIds(ids, lengths, reasons, end)

@@ -21,8 +21,13 @@ class TransformersProcessor(LogitsProcessor):
     """What ``Sampler.for_transformers`` returns: for ``generate(logits_processor=[...])``.
 
     A call goes on with the texts of an earlier one if it was given them before without their last
-    tokens. If they are those of the call before, so does the state; where beams change places, or
-    drafts are given up (prompt lookup, assisted generation), it is built anew from the texts.
+    tokens. If they are those of the call before, so does the state. Where ``generate`` takes tokens
+    back, it is built anew from the texts: in beam search (without ``draw``), with
+    ``prompt_lookup_num_tokens`` and with an ``assistant_model``. Drafts are checked by this chain,
+    so the tokens have the same distribution as without them, and with ``draw=True`` they are the
+    same. ``Mirostat`` and ``AdaptiveP``, which learn from each draw, raise there. So does a draft
+    after which a chain leaves nothing to draw from; for drafts that reach behind the end pass
+    ``eos_token_id``.
 
     Args:
         sampler: one of ours.

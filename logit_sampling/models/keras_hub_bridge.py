@@ -13,6 +13,7 @@ import inspect
 import math
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from types import FunctionType, MethodType
 from typing import Any
@@ -52,6 +53,19 @@ def trouble() -> str | None:
 def layers_of(model: Any) -> list[Any]:
     """Return a model and all layers in it, of whatever depth."""
     return list(model._flatten_layers())
+
+
+def without_attention_dropout(block: Any) -> None:
+    """Turn off the dropout of the attention weights in a block of KerasHub's GPT-2."""
+    block._self_attention_layer._dropout_layer.rate = 0.0
+
+
+@contextlib.contextmanager
+def strict_loading() -> Iterator[None]:
+    """Raise where Keras only warns: of weights that it leaves at their random values."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", module=r"keras\.src\.saving")
+        yield
 
 
 def hands_on(causal_lm: Any) -> bool:

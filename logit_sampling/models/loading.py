@@ -1,10 +1,10 @@
 """Finding a model by name, and saying what is wrong with it."""
 
-import warnings
 from pathlib import Path
 
 from logit_sampling.models.files import ModelFiles
 from logit_sampling.models.keras_hub import LanguageModel
+from logit_sampling.models.keras_hub_bridge import strict_loading
 
 _PACKAGE = Path(__file__).parents[1]
 _SCHEMES = ("kaggle://", "hf://", "modelscope://", "gs://")
@@ -68,9 +68,7 @@ def _load_folder(folder: Path, name: str) -> LanguageModel:
         ) from error
     try:
         files.check_fit()
-        with warnings.catch_warnings():
-            # Keras only warns about weights that it leaves at their random values.
-            warnings.filterwarnings("error", module=r"keras\.src\.saving")
+        with strict_loading():
             causal_lm = CausalLM.from_preset(str(folder), preprocessor=preprocessor)
     except Exception as error:
         raise ValueError(

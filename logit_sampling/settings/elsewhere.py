@@ -39,7 +39,7 @@ CALLED_HERE = {
 
 NEAREST = {
     **_each("tfs tfs_z", "min_p and top_n_sigma, which cut off a tail too"),
-    **_each("smoothing_factor smoothing_curve skew", "temperature and min_p"),
+    "skew": "temperature and min_p",
     **_each(
         "rep_pen_slope repetition_decay token_repetition_decay",
         "repeat_last_n, within which all tokens count alike",
@@ -110,7 +110,7 @@ OFF = {
     **_each("bad_words banned_strings custom_token_bans banned_tokens stop", Bound("empty")),
     "grammar": Bound("empty"),
     **_each("tfs tfs_z", Bound(">=", 1)),
-    **_each("smoothing_factor skew", Bound("==", 0)),
+    "skew": Bound("==", 0),
 }
 """Name of what a chain does not have -> the values at which it would do nothing."""
 

@@ -19,6 +19,8 @@ def build_model(
     """A `GPT2CausalLM` without preprocessor; `dtype` is a Keras policy such as mixed_bfloat16."""
     import keras_hub
 
+    from logit_sampling.models.keras_hub_bridge import without_attention_dropout
+
     backbone = keras_hub.models.GPT2Backbone(
         vocabulary_size=vocabulary_size,
         num_layers=recipe.layers,
@@ -32,7 +34,7 @@ def build_model(
     # Dropout of the attention weights needs a random number for each pair of positions, a fifth of
     # the time of a step on a CPU; the dropout of every block's output stays.
     for block in backbone.transformer_layers:
-        block._self_attention_layer._dropout_layer.rate = 0.0
+        without_attention_dropout(block)
     return keras_hub.models.GPT2CausalLM(backbone=backbone)
 
 

@@ -21,8 +21,7 @@ from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, NEAREST, O
         ("temperature_last", "write the chain in the order"),
         ("negative_prompt", "give its token ids as `negative_prompt_ids`"),
         ("tfs", "no strategy here does what `tfs` does; nearest come min_p and top_n_sigma"),
-        ("smoothing_factor", "no strategy here does what `smoothing_factor` does"),
-        ("smoothing_curve", "no strategy here does what `smoothing_curve` does"),
+        ("skew", "no strategy here does what `skew` does"),
         # KoboldCpp
         ("rep_pen", "`rep_pen` is `repetition_penalty` here"),
         ("rep_pen_range", "is `repeat_last_n` here"),
@@ -48,7 +47,8 @@ from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, NEAREST, O
         ("top-p", "did you mean `top_p`.$"),
         ("repitition_penalty", "did you mean `repetition_penalty`.$"),
         ("maxTokens", "did you mean `max_tokens`. .* give `max_new_tokens` to `generate`"),
-        ("smoothing_factr", "did you mean `smoothing_factor`. no strategy here does what"),
+        ("smoothing_factr", "did you mean `smoothing_factor`.$"),
+        ("tfs_zz", "did you mean `tfs_z`. no strategy here does what"),
         ("rep_pen_rang", "did you mean `rep_pen_range`. `rep_pen_range` is `repeat_last_n` here"),
     ],
 )
