@@ -42,7 +42,7 @@ def ours(strategy: Strategy, batch: int, vocabulary: int, modes: list[str]) -> l
     state = sampler.init(past(strategy, batch, vocabulary), vocabulary, seed=SEED)
     draw = sampler.step if stateful else lambda x, seed: sampler(x, seed=seed)
 
-    def eager(x: Any, i: int) -> Any:
+    def eager(x: Any, i: Any) -> Any:
         return draw(x, state if stateful else i)
 
     result = [Contender(OURS["numpy"], eager)] if "numpy" in modes else []

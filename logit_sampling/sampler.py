@@ -3,8 +3,8 @@
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Never, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Never, Self, Unpack, overload
 
 import numpy as np
 
@@ -15,16 +15,29 @@ from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.random import row_seeds
 from logit_sampling.strategies._history import as_history
 from logit_sampling.strategies.transform import Transform, go_on, start, states_of
+from logit_sampling.types import (
+    Array,
+    ArrayLike,
+    Given,
+    Integers,
+    Lists,
+    Logits,
+    Order,
+    Seed,
+    TokenIds,
+    Tokens,
+)
 
 if TYPE_CHECKING:
     from logit_sampling.explain import Decode
+    from logit_sampling.interop.keras_hub import KerasHubSampler
 
 
 class State(NamedTuple):
     """What a sampler carries from one step to the next."""
 
-    seed: Any  # uint32 [batch, 2]: the two words of each row's seed
-    step: Any  # int32 [batch]: how many tokens each row holds, the position of the next
+    seed: ArrayLike  # uint32 [batch, 2]: the two words of each row's seed
+    step: ArrayLike  # int32 [batch]: how many tokens each row holds, the position of the next
     transforms: tuple[Any, ...]  # the state of each transform
 
 
@@ -71,7 +84,8 @@ class Pending(NamedTuple):
     @quietly
     def accept(self, ids: Any) -> State:
         """Return the state after ``ids``, int32 [batch], -1 for a resting row."""
-        seed, step, states = self.state
+        seed, states = self.state.seed, self.state.transforms
+        step: Any = self.state.step
         updated = tuple(
             go_on(transform, own, ids, self._distribution(i))
             for i, (transform, own) in enumerate(zip(self.transforms, states, strict=True))
@@ -156,7 +170,9 @@ class Sampler:
 
     @classmethod
     @as_written
-    def from_params(cls, *, order: str = "default", defaults: bool = False, **params: Any) -> Self:
+    def from_params(
+        cls, *, order: Order = "default", defaults: bool = False, **params: object
+    ) -> Self:
         """Build a chain from the parameters that other systems know, under their names.
 
         A parameter acts if it is passed. One that is left out, is None, or has the value that means
@@ -208,7 +224,7 @@ class Sampler:
                 return classes[name](*(Transform.from_config(c) for c in chain))
         raise ValueError(f"no configuration of a Sampler or Greedy: {config!r}")
 
-    def for_keras_hub(self, *, seed: int | Sequence[int] | None = None) -> Any:
+    def for_keras_hub(self, *, seed: int | Sequence[int] | None = None) -> "KerasHubSampler":
         """Return the chain as a KerasHub sampler, for ``causal_lm.compile(sampler=...)``.
 
         It writes the tokens that ``generate`` writes here after the same ids with the same seed:
@@ -242,7 +258,7 @@ class Sampler:
         return KerasHubSampler(self, seed)
 
     @staticmethod
-    def from_keras_hub(sampler: Any) -> "Sampler":
+    def from_keras_hub(sampler: object) -> "Sampler":
         """Return the sampler that draws from the distribution that a KerasHub sampler draws from.
 
         Its seed stays behind: here it belongs to a call.
@@ -269,10 +285,10 @@ class Sampler:
         *,
         draw: bool = False,
         seed: int | Sequence[int] | None = None,
-        attention_mask: Any = None,
+        attention_mask: ArrayLike | None = None,
         pad_token_id: int | None = None,
         eos_token_id: int | Sequence[int] = (),
-    ) -> Any:
+    ) -> Callable[[ArrayLike, ArrayLike], ArrayLike]:
         """Return the chain as an entry of the ``logits_processor`` of transformers' ``generate``.
 
         It masks the logits, and ``generate`` draws. The prompts are what the first call is given;
@@ -326,7 +342,7 @@ class Sampler:
         return TransformersProcessor(self, draw, seed, attention_mask, pad_token_id, eos_token_id)
 
     @classmethod
-    def from_generation_config(cls, config: Any, **overrides: Any) -> Self:
+    def from_generation_config(cls, config: object, **overrides: object) -> Self:
         """Return the sampler that draws as ``generate`` of transformers does with a configuration.
 
         What a ``GenerationConfig`` leaves open (None) has the value that ``generate`` gives it:
@@ -359,16 +375,22 @@ class Sampler:
 
         return cls(*chain_from(config, overrides))
 
+    @overload
+    def __call__(self, logits: np.ndarray | Lists, **given: Unpack[Given]) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, logits: Array, **given: Unpack[Given]) -> Array: ...
+
     @quietly
     def __call__(
         self,
-        logits: Any,
+        logits: Logits,
         *,
-        seed: int | Sequence[int] | None = None,
-        step: Any = 0,
-        history: Any = None,
-        prompt_length: Any = 0,
-    ) -> Any:
+        seed: Seed = None,
+        step: Integers = 0,
+        history: TokenIds | None = None,
+        prompt_length: Integers = 0,
+    ) -> ArrayLike:
         """Draw one token for each row.
 
         Args:
@@ -396,17 +418,23 @@ class Sampler:
         distribution = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
         return taken.restore(self._act(distribution, states).draw())
 
+    @overload
+    def probabilities(self, logits: np.ndarray | Lists, **given: Unpack[Given]) -> np.ndarray: ...
+
+    @overload
+    def probabilities(self, logits: Array, **given: Unpack[Given]) -> Array: ...
+
     @as_written
     @quietly
     def probabilities(
         self,
-        logits: Any,
+        logits: Logits,
         *,
-        history: Any = None,
-        prompt_length: Any = 0,
-        seed: int | Sequence[int] | None = None,
-        step: Any = 0,
-    ) -> Any:
+        history: TokenIds | None = None,
+        prompt_length: Integers = 0,
+        seed: Seed = None,
+        step: Integers = 0,
+    ) -> ArrayLike:
         """Return the distribution of the draw, float32 of the shape of the logits; rows sum to 1.
 
         Arguments and errors are those of a sampler's call. Only a transform that tosses a coin
@@ -418,18 +446,26 @@ class Sampler:
         weighted = [(weight, left.probabilities()) for weight, left in outcomes]
         return taken.restore(mixture(taken.distribution.xp, weighted))
 
+    @overload
+    def log_prob(
+        self, logits: np.ndarray | Lists, ids: Tokens, **given: Unpack[Given]
+    ) -> np.ndarray: ...
+
+    @overload
+    def log_prob(self, logits: Array, ids: Tokens, **given: Unpack[Given]) -> Array: ...
+
     @as_written
     @quietly
     def log_prob(
         self,
-        logits: Any,
-        ids: Any,
+        logits: Logits,
+        ids: Tokens,
         *,
-        history: Any = None,
-        prompt_length: Any = 0,
-        seed: int | Sequence[int] | None = None,
-        step: Any = 0,
-    ) -> Any:
+        history: TokenIds | None = None,
+        prompt_length: Integers = 0,
+        seed: Seed = None,
+        step: Integers = 0,
+    ) -> ArrayLike:
         """Return the log-probability of token ids, float32, in nats; -inf for a removed token.
 
         Args:
@@ -459,12 +495,12 @@ class Sampler:
     @quietly
     def explain(
         self,
-        logits: Any,
+        logits: Logits,
         *,
-        history: Any = None,
-        prompt_length: Any = 0,
-        seed: int | Sequence[int] | None = None,
-        step: Any = 0,
+        history: TokenIds | None = None,
+        prompt_length: Integers = 0,
+        seed: Seed = None,
+        step: Integers = 0,
         top: int = 10,
         decode: "Decode | None" = None,
     ) -> Any:
@@ -515,10 +551,10 @@ class Sampler:
     @as_written
     def init(
         self,
-        prompt_ids: Any,
+        prompt_ids: TokenIds,
         vocab_size: int,
         *,
-        seed: Any = None,
+        seed: Seed = None,
         max_new_tokens: int | None = None,
     ) -> State:
         """Return the state before the first step.
@@ -561,9 +597,35 @@ class Sampler:
         lengths = (history >= 0).sum(axis=1, dtype=np.int32)
         return State(row_seeds(seed, len(history)), lengths, states)
 
+    @overload
+    def step(
+        self,
+        logits: np.ndarray | Lists,
+        state: State,
+        *,
+        return_log_prob: Literal[False] = False,
+    ) -> tuple[np.ndarray, State]: ...
+
+    @overload
+    def step(
+        self, logits: np.ndarray | Lists, state: State, *, return_log_prob: Literal[True]
+    ) -> tuple[np.ndarray, State, np.ndarray]: ...
+
+    @overload
+    def step(
+        self, logits: Array, state: State, *, return_log_prob: Literal[False] = False
+    ) -> tuple[Array, State]: ...
+
+    @overload
+    def step(
+        self, logits: Array, state: State, *, return_log_prob: Literal[True]
+    ) -> tuple[Array, State, Array]: ...
+
     @as_written
     @quietly
-    def step(self, logits: Any, state: State, *, return_log_prob: bool = False) -> Any:
+    def step(
+        self, logits: Logits, state: State, *, return_log_prob: bool = False
+    ) -> tuple[ArrayLike, State] | tuple[ArrayLike, State, ArrayLike]:
         """Draw one token for each row, and take it into the state.
 
         Args:
@@ -586,7 +648,7 @@ class Sampler:
 
     @as_written
     @quietly
-    def begin_step(self, logits: Any, state: State, resting: Any = None) -> Pending:
+    def begin_step(self, logits: Logits, state: State, resting: ArrayLike | None = None) -> Pending:
         """Apply the chain, and leave it to the caller which tokens are accepted.
 
         Args:

@@ -2,10 +2,13 @@
 
 import ast
 import graphlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+
+import logit_sampling as ls
 
 PACKAGE = Path(__file__).parents[1] / "logit_sampling"
 FILES = {
@@ -56,3 +59,31 @@ def test_private_parts_of_keras_stay_behind_the_fence() -> None:
     )
     users = {name for name, path in FILES.items() if private.search(path.read_text())}
     assert users == {"logit_sampling.models.keras_hub_bridge"}
+
+
+def annotations(public: object) -> dict[str, object]:
+    """The annotations of a function, or of the public methods and fields of a class of ours."""
+    if not inspect.isclass(public):
+        return dict(inspect.unwrap(public).__annotations__)
+    found: dict[str, object] = {}
+    for own in (c for c in public.__mro__ if c.__module__.startswith("logit_sampling")):
+        fields = vars(own).get("__annotations__", {})
+        found |= {f"{own.__name__}.{n}": a for n, a in fields.items() if n[0] != "_"}
+        for name, method in vars(own).items():
+            made = name == "__init__" and "__dataclass_fields__" in vars(own)
+            if made or (name[0] == "_" and name not in ("__call__", "__init__")):
+                continue
+            method = method.fget if isinstance(method, property) else method
+            function = getattr(method, "__func__", method)
+            if inspect.isfunction(function):
+                parts = inspect.unwrap(function).__annotations__
+                found |= {f"{own.__name__}.{name}.{n}": a for n, a in parts.items()}
+    return found
+
+
+def test_public_signatures_say_what_they_take() -> None:
+    """States are what a strategy makes them, and numbers are read as what they were given as."""
+    names = {n: a for public in ls.__all__ for n, a in annotations(getattr(ls, public)).items()}
+    untyped = [name for name, annotation in names.items() if "Any" in str(annotation)]
+    assert len(names) > 400
+    assert len(untyped) < 100, untyped

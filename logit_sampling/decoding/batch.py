@@ -33,10 +33,12 @@ class Batch:
     """
 
     def __init__(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy = lambda row: "") -> None:
-        self.plan, self.rows, self._ended_by = plan, rows, ended_by
+        self.plan: Plan = plan
+        self.rows: Sequence[Row] = rows
+        self._ended_by = ended_by
         self._groups = plan.groups
         self.states: list[State] = []
-        self.vocabulary = 0
+        self.vocabulary: int = 0
 
     def active(self) -> list[int]:
         """Forget the rows that have finished, and return the others: none behind the deadline.
@@ -148,7 +150,8 @@ class Step:
         logits: np.ndarray,
         members: Sequence[int],
     ) -> None:
-        self.members, self.logits = members, logits
+        self.members: Sequence[int] = members
+        self.logits: np.ndarray = logits
         self.problems: dict[int, ValueError] = {}
         self._parts: list[_Part] = []
         self._where: dict[int, tuple[_Part, int]] = {}

@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -17,11 +17,39 @@ from logit_sampling.distribution.arrays import is_symbolic, to_numpy
 from logit_sampling.distribution.checks import check_dtype
 
 MISSING: Any = object()
+_Model = TypeVar("_Model")
+
+
+@overload
+def check_logits(
+    x: object,
+    *,
+    loss: object = ...,
+    y: object = None,
+    inputs: object = None,
+    fix: Literal[False] = False,
+) -> LogitsReport: ...
+
+
+@overload
+def check_logits(
+    x: _Model,
+    *,
+    loss: object = ...,
+    y: object = None,
+    inputs: object = None,
+    fix: Literal[True],
+) -> _Model: ...
 
 
 def check_logits(
-    x: Any, *, loss: Any = MISSING, y: Any = None, inputs: Any = None, fix: bool = False
-) -> Any:
+    x: object,
+    *,
+    loss: object = MISSING,
+    y: object = None,
+    inputs: object = None,
+    fix: bool = False,
+) -> object:
     """Tell logits from probabilities, and whether a model's loss, metrics and labels fit them.
 
     What a model puts out is proven by the operations that make it, in whatever layer or function
@@ -53,7 +81,7 @@ def check_logits(
     >>> check_logits([[2.0, -1.0, 0.3]]).output
     'logits'
     """
-    model = getattr(x, "causal_lm", x)
+    model: Any = getattr(x, "causal_lm", x)
     keras = sys.modules.get("keras")
     if keras is None or not isinstance(model, keras.layers.Layer):
         if fix:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -432,7 +433,7 @@ def _above(low: float) -> Callable:
     return lambda operation, x, *given: Facts(low, INF, up=x.up, mixed=x.mixed)
 
 
-RULES: dict[str, Callable] = {
+RULES: dict[str, Callable[..., Any]] = {
     "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _negative,
     "exp": _exp, "log": _log, "log1p": _monotone(np.log1p, True, False),
     "sigmoid": _sigmoid, "softmax": _softmax, "log_softmax": _log_softmax,

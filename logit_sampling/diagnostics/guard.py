@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -56,7 +57,7 @@ class LogitsGuard(keras.callbacks.Callback):
         self._expected: list[Expectation] | None = None
         self._told: set[str] = set()
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Check the model and its loss."""
         self._stop()
         self._batches, self._last, self._told = 0, math.nan, set[str]()
@@ -64,22 +65,22 @@ class LogitsGuard(keras.callbacks.Callback):
         self._explain()
         self._watch = Watch(self.model, self._prepare, self._failed)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Leave the model as it was."""
         self._stop()
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:
         """Check a model that is evaluated without being trained."""
         if self._watch is None:
             self.report = check_model(self.model, self.inputs)
             self._explain()
 
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_test_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Check the labels of validation."""
         if self._watch is not None and (problem := self._labels(training=False)):
             self._tell(f"In validation: {problem}")
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Check labels and loss."""
         if self._watch is None:
             return

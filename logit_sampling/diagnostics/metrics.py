@@ -98,7 +98,7 @@ class _Change:
     on_probabilities: bool = False
 
 
-def mended(metrics: list, *facts: Any, **settings: Any) -> list:
+def mended(metrics: list[Any], *facts: Any, **settings: Any) -> list[Any]:
     """The metrics, the wrong ones replaced; takes what :func:`judge_metrics` takes."""
     reports = judge_metrics(metrics, *facts, **settings)
     return [

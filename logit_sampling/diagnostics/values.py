@@ -1,11 +1,15 @@
 """What values along the last axis can be: logits, log-probabilities, probabilities."""
 
-from typing import Any
+from typing import Literal, TypeAlias, overload
 
 import numpy as np
 
 from logit_sampling.distribution.arrays import is_symbolic, like, to_numpy
 from logit_sampling.distribution.checks import FLOATS
+from logit_sampling.types import Array, ArrayLike, Lists, Logits
+
+Kind: TypeAlias = Literal["softmax", "sigmoid"]
+"""What made the probabilities."""
 
 
 def sum_tolerance(dtype: str) -> float:
@@ -46,7 +50,15 @@ def kind_of_values(values: np.ndarray, name: str = "float32") -> tuple[str, str]
     return "unknown", "every value is 0 or 1"
 
 
-def logits_from(*, probabilities: Any, kind: str = "softmax") -> Any:
+@overload
+def logits_from(*, probabilities: np.ndarray | Lists, kind: Kind = "softmax") -> np.ndarray: ...
+
+
+@overload
+def logits_from(*, probabilities: Array, kind: Kind = "softmax") -> Array: ...
+
+
+def logits_from(*, probabilities: Logits, kind: Kind = "softmax") -> ArrayLike:
     """Turn probabilities into logits: the softmax, or the sigmoid, gives them back.
 
     Those of a softmax are the logarithms, ln p; those of sigmoids the logarithms of the odds,
@@ -77,8 +89,8 @@ def logits_from(*, probabilities: Any, kind: str = "softmax") -> Any:
     if is_symbolic(probabilities):
         from keras import ops
 
-        x = ops.log(probabilities)
-        return x if kind == "softmax" else x - ops.log1p(-probabilities)
+        x, shares = ops.log(probabilities), ops.convert_to_tensor(probabilities)
+        return x if kind == "softmax" else x - ops.log1p(-shares)
     values = to_numpy(probabilities)
     if values.dtype.name not in FLOATS:
         raise ValueError(

@@ -10,26 +10,36 @@ import math
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from logit_sampling.distribution.arrays import holds_symbolic, to_list, to_numpy
 from logit_sampling.distribution.symbol import Symbol
+from logit_sampling.types import ArrayLike
 
-if TYPE_CHECKING:
+_Given = TypeVar("_Given")
+_Held = TypeVar("_Held")
 
-    class Numbers:
-        """A parameter: one number for all rows, one for each row (kept as a tuple), or a tensor."""
 
-        def __get__(self, owner: Any, kind: Any = None) -> Any: ...
+class Kept(Generic[_Given, _Held]):
+    """The type of a parameter that is given in one form and kept in another."""
 
-        def __set__(
-            self, owner: Any, value: float | Sequence[float] | np.ndarray | Symbol
-        ) -> None: ...
+    if TYPE_CHECKING:
 
-else:
-    Numbers = float | tuple[float, ...] | Symbol
+        def __get__(self, owner: object, kind: object = None) -> _Held: ...
+
+        def __set__(self, owner: object, value: _Given) -> None: ...
+
+
+Numbers = Kept[float | Sequence[float] | ArrayLike | Symbol, Any]
+"""One number for all rows, one for each row (kept as a tuple), or a tensor of a graph."""
+
+Whole = Kept[int | Sequence[int] | ArrayLike | Symbol | None, Any]
+"""An integer in the same ways; None where that is the default."""
+
+Ids = Kept[int | Sequence[int] | ArrayLike, tuple[int, ...]]
+"""A token id, or several."""
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -47,7 +57,8 @@ class InRow(ValueError):
     """
 
     def __init__(self, row: int, message: str, **facts: Any) -> None:
-        self.row, self._message, self._facts = row, message, facts
+        self.row: int = row
+        self._message, self._facts = message, facts
         super().__init__(self.told(f"row {row}"))
 
     def told(self, row: str) -> str:
@@ -94,7 +105,7 @@ def interval(ge: float, gt: float, le: float, lt: float) -> str:
     return f"{low}, {high}"
 
 
-def check_number(owner: str, field: dataclasses.Field, value: Any) -> Any:
+def check_number(owner: str, field: dataclasses.Field[Any], value: Any) -> Any:
     """Return ``value`` as a number or a tuple of numbers; raise ValueError if out of range.
 
     None is accepted where it is the default, and a tensor of a graph where the field may be one.

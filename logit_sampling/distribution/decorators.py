@@ -28,7 +28,7 @@ def quietly(code: _Code) -> _Code:
     return quiet
 
 
-def as_written(code: Callable) -> Callable:
+def as_written(code: _Code) -> _Code:
     """Ask AutoGraph to leave a function or method alone."""
     setattr(code, AUTOGRAPH_SKIPS, {})
     return code

@@ -48,10 +48,12 @@ class EagerDistribution(Distribution):
         coins_tossed: int = 0,
         forced: tuple[bool, ...] = (),
     ) -> None:
-        self.rows, self.vocab_size = rows, vocab_size
-        self.seeds, self.steps = seeds, steps  # see uniforms
-        self.coins_tossed = coins_tossed
-        self.forced = forced  # how the next coins fall
+        self.rows: tuple[Row, ...] = rows
+        self.vocab_size: int = vocab_size
+        self.seeds: Any = seeds  # see uniforms
+        self.steps: Any = steps
+        self.coins_tossed: int = coins_tossed
+        self.forced: tuple[bool, ...] = forced  # how the next coins fall
 
     @classmethod
     def of(cls, logits: np.ndarray) -> Self:

@@ -35,10 +35,10 @@ class Row:
         temperature: float = 1.0,
         number: int | None = None,
     ) -> None:
-        self.values = values  # [survivors], logits as they came in
-        self.ids = ids  # [survivors], ascending; None: all of the vocabulary
-        self.temperature = temperature
-        self.number = number  # which row of the input this is, while it is as it came in
+        self.values: np.ndarray = values  # [survivors], logits as they came in
+        self.ids: np.ndarray | None = ids  # [survivors], ascending; None: all of the vocabulary
+        self.temperature: float = temperature
+        self.number: int | None = number  # of the input, while it is as it came in
         self._peak = peak
         self._weights: Weights | None = None
 

@@ -37,7 +37,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Symbol) and other.tensor is self.tensor
 
-    __ne__ = object.__ne__
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __hash__(self) -> int:
         return id(self.tensor)

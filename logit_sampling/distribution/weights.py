@@ -28,7 +28,9 @@ class Weights:
     __slots__ = ("_blocks", "_short", "_total", "peak", "temperature", "values")
 
     def __init__(self, values: np.ndarray, peak: float, temperature: float) -> None:
-        self.values, self.peak, self.temperature = values, peak, temperature
+        self.values: np.ndarray = values
+        self.peak: float = peak
+        self.temperature: float = temperature
         self._blocks: np.ndarray | None = None
         self._total: float | None = None
         self._short: np.ndarray | None = None  # all weights, of a short row

@@ -12,6 +12,7 @@ from logit_sampling.evaluation.metrics import Estimate, distinct_n, seq_rep_n
 from logit_sampling.generation.arguments import groups_of
 from logit_sampling.generation.generate import generate
 from logit_sampling.generation.result import GenerationResult, Interrupted
+from logit_sampling.models.model import AnyModel, AnyTokenizer
 from logit_sampling.plain import strict_json
 from logit_sampling.sampler import Greedy, Sampler
 from logit_sampling.strategies import Temperature, TopK, TopP
@@ -102,12 +103,12 @@ def default_samplers(
 
 
 def compare(
-    model: Any,
+    model: AnyModel,
     prompts: str | Sequence[str | Sequence[int]],
     samplers: Mapping[str, Sampler] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     max_new_tokens: int = 100,
-    tokenizer: Any = None,
+    tokenizer: AnyTokenizer | None = None,
     on_run: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
     """Continue every prompt with every sampler and seed, and measure the texts.

@@ -7,9 +7,10 @@ from typing import Any, TypedDict, TypeVar
 import numpy as np
 
 from logit_sampling.decoding.plan import Group, Search
-from logit_sampling.models.model import Model
+from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
 from logit_sampling.sampler import Sampler
 from logit_sampling.strategies import MinNewTokens
+from logit_sampling.types import OnError, Overflow
 
 Samplers = Sampler | Sequence[Sampler] | None
 """One for all rows, or one for each prompt; None draws from the model's own distribution."""
@@ -31,14 +32,14 @@ class Options(TypedDict, total=False):
     stop: str | Sequence[str]
     should_stop: Callable[[int, list[int]], bool] | None
     deadline: float | None
-    overflow: str
+    overflow: Overflow
     top_log_probs: int
     echo: bool
-    tokenizer: Any
+    tokenizer: AnyTokenizer | None
     search: Search | None
-    draft: Any
+    draft: AnyModel | None
     num_draft: int | None
-    on_error: str
+    on_error: OnError
 
 
 DEFAULTS: Options = {

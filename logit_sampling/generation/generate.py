@@ -2,18 +2,19 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 from logit_sampling.generation.arguments import Options, shows_options
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.stream import Stream, TextEvent
+from logit_sampling.models.model import AnyModel
 
 
 @shows_options
 def generate(
-    model: Any,
+    model: AnyModel,
     prompts: Prompt | Sequence[Prompt],
     *,
     on_text: Callable[[int, str], None] | None = None,

@@ -14,8 +14,9 @@ from logit_sampling.generation.arguments import check_on_error
 from logit_sampling.generation.prompts import Prompt, listed, token_ids
 from logit_sampling.generation.result import RowError
 from logit_sampling.models.known_tokens import model_and_tokenizer
-from logit_sampling.models.model import Model
+from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
 from logit_sampling.plain import strict_json
+from logit_sampling.types import OnError, Overflow
 
 _COLUMNS = 128  # tokens read at a time, so that their logits take little memory
 
@@ -48,12 +49,12 @@ class ScoreResult:
 
 
 def score(
-    model: Any,
+    model: AnyModel,
     texts: Prompt | Sequence[Prompt],
     *,
-    overflow: str = "error",
-    tokenizer: Any = None,
-    on_error: str = "raise",
+    overflow: Overflow = "error",
+    tokenizer: AnyTokenizer | None = None,
+    on_error: OnError = "raise",
 ) -> ScoreResult:
     """Tell how likely a model finds texts, token by token.
 

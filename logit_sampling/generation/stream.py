@@ -4,7 +4,7 @@ import contextlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
 from logit_sampling.decoding.row import Alternatives
 from logit_sampling.decoding.sampling import decode
@@ -14,7 +14,7 @@ from logit_sampling.generation.request import Request, undecodable
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.stopping import StopStrings
 from logit_sampling.generation.text import GrowingText
-from logit_sampling.models.model import needed_tokenizer
+from logit_sampling.models.model import AnyModel, needed_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,9 @@ class Stream(Iterator[TextEvent]):
 
 
 @shows_options
-def stream(model: Any, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]) -> Stream:
+def stream(
+    model: AnyModel, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]
+) -> Stream:
     """Continue prompts, and give the text while it grows.
 
     Args:

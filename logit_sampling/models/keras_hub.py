@@ -31,7 +31,7 @@ class KerasHubTokenizer:
     """
 
     def __init__(self, preprocessor: Any) -> None:
-        self.tokenizer = preprocessor.tokenizer
+        self.tokenizer: Any = preprocessor.tokenizer
         start = getattr(self.tokenizer, "start_token_id", None)
         self._start = [start] if preprocessor.add_start_token and start is not None else []
 
@@ -76,7 +76,7 @@ class LanguageModel:
         self, causal_lm: Any, name: str | None = None, context_length: int | None = None
     ) -> None:
         self.causal_lm = causal_lm
-        self.name = name or causal_lm.name
+        self.name: str = name or causal_lm.name
         self._context_length = context_length
 
     @property

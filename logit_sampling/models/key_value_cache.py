@@ -36,13 +36,13 @@ class Steps:
         backbone = causal_lm.backbone
         query_heads = getattr(backbone, "num_query_heads", None) or backbone.num_heads
         self._backbone = backbone
-        self.layers = backbone.num_layers
-        self.heads = getattr(backbone, "num_key_value_heads", None) or query_heads
-        self.size = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
-        self.dtype = backbone.compute_dtype
-        self.function = self._function()
+        self.layers: Any = backbone.num_layers
+        self.heads: Any = getattr(backbone, "num_key_value_heads", None) or query_heads
+        self.size: Any = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
+        self.dtype: Any = backbone.compute_dtype
+        self.function: Any = self._function()
         # A call of the function would look for its graph anew, which costs half a millisecond.
-        self.compiled = self.function.get_concrete_function()
+        self.compiled: Any = self.function.get_concrete_function()
 
     def _function(self) -> Any:
         import tensorflow as tf

@@ -31,8 +31,11 @@ class KnownTokens:
 
     def __init__(self, model: Model, count: int) -> None:
         self._model, self._count = model, count
-        self.name, self.tokenizer, self.end_ids = model.name, model.tokenizer, model.end_ids
-        self.context_length, self.vocab_size = model.context_length, model.vocab_size
+        self.name: str = model.name
+        self.tokenizer: Tokenizer | None = model.tokenizer
+        self.end_ids: tuple[int, ...] = model.end_ids
+        self.context_length: int | None = model.context_length
+        self.vocab_size: int | None = model.vocab_size
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
         """Read prompts; return what follows the last token of each, and the cache."""

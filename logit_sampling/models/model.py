@@ -4,10 +4,12 @@ A model reads prompts of any lengths (`prefill`) and gives a :class:`Cache`, whi
 knows of the rows of a batch. Each row stands at its own position, so nothing is ever padded.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+
+from logit_sampling.types import ArrayLike
 
 
 class Tokenizer(Protocol):
@@ -83,6 +85,13 @@ class Model(Protocol):
         Returns:
             what follows the last token of each (one column), and the cache.
         """
+
+
+AnyModel: TypeAlias = Model | Callable[..., ArrayLike]
+"""A model of ours, or a Keras model or function from token ids to logits."""
+
+AnyTokenizer: TypeAlias = object
+"""What has encode(text) and decode(ids), of whatever library; it is looked at when it is used."""
 
 
 def needed_tokenizer(tokenizer: Tokenizer | None, name: str) -> Tokenizer:

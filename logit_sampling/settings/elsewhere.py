@@ -11,7 +11,7 @@ def _each(names: str, value: Any) -> dict[str, Any]:
     return dict.fromkeys(names.split(), value)
 
 
-CALLED_HERE = {
+CALLED_HERE: dict[str, str] = {
     **_each("rep_pen token_repetition_penalty", "repetition_penalty"),
     **_each("repetition_penalty_range repetition_range rep_pen_range", "repeat_last_n"),
     **_each("penalty_range token_repetition_range", "repeat_last_n"),
@@ -37,7 +37,7 @@ CALLED_HERE = {
 }
 """Name -> what the same setting is called here."""
 
-NEAREST = {
+NEAREST: dict[str, str] = {
     **_each("tfs tfs_z", "min_p and top_n_sigma, which cut off a tail too"),
     "skew": "temperature and min_p",
     **_each(
@@ -59,7 +59,7 @@ _TEMPERATURES = (
     "and the highest, and what is halfway as temperature"
 )
 
-ELSEWHERE = {
+ELSEWHERE: dict[str, str] = {
     "seed": "give it to the call, or to `init` or `generate`",
     "n": "give it to `generate`",
     **_each("num_return_sequences num_generations num_samples candidate_count", _SAMPLES),
@@ -99,7 +99,7 @@ ELSEWHERE = {
 }
 """Name of what is no parameter of a sampler -> where it belongs."""
 
-OFF = {
+OFF: dict[str, Any] = {
     **_each("n num_return_sequences best_of num_beams num_beam_groups", Bound("==", 1)),
     **_each("diversity_penalty encoder_no_repeat_ngram_size", Bound("<=", 0)),
     "penalty_alpha": Bound("==", 0),
@@ -114,7 +114,7 @@ OFF = {
 }
 """Name of what a chain does not have -> the values at which it would do nothing."""
 
-ORDERS = {
+ORDERS: dict[str, str] = {
     "openai": "OpenAI publishes none; the default order knows its names, so leave `order` out",
     **_each("transformers huggingface", "it is called 'hf' here"),
     "ollama": "its settings are those of 'llama.cpp'",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.distribution.checks import Numbers, check_flag, number
+from logit_sampling.distribution.checks import Numbers, Whole, check_flag, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._memory import (
     accepted,
@@ -21,6 +21,7 @@ from logit_sampling.strategies._memory import (
 )
 from logit_sampling.strategies._tokens import steady
 from logit_sampling.strategies.transform import Strategy
+from logit_sampling.types import ArrayLike, Integers
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class CountPenalty(Strategy):
     """
 
     penalty: Numbers = number()
-    window: Any = number(ge=1, le=2**31 - 1, integer=True, static=True, default=None)
+    window: Whole = number(ge=1, le=2**31 - 1, integer=True, static=True, default=None)
     prompt: bool = False
 
     def __post_init__(self) -> None:
@@ -43,13 +44,17 @@ class CountPenalty(Strategy):
     def _limit(self) -> int | None:
         return None if self.window is None else int(np.max(self.window))
 
-    def penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
+    def _penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
         """Return the new logits of tokens with ``counts`` above 0, all [batch, n]."""
-        raise NotImplementedError(f"{type(self).__name__} does not write `penalized`")
+        raise NotImplementedError(f"{type(self).__name__} does not write `_penalized`")
 
     def init(
-        self, history: Any, vocab_size: int, capacity: int = 0, prompt_length: Any = None
-    ) -> tuple[Any, ...]:
+        self,
+        history: ArrayLike,
+        vocab_size: int,
+        capacity: int = 0,
+        prompt_length: Integers | None = None,
+    ) -> tuple[ArrayLike, ...]:
         """Return ids and counts, and with a window the log."""
         xp, past, generated = past_of(self, history, vocab_size, capacity, prompt_length)
         log = log_of(xp, past if self.prompt else generated, self._limit)
@@ -64,7 +69,7 @@ class CountPenalty(Strategy):
             ids, counts = ids[:, :width], counts[:, :width]
         return as_state(xp, ids, counts, *([] if self.window is None else [log]))
 
-    def update(self, state: Any, ids: Any) -> tuple[Any, ...]:
+    def update(self, state: Any, ids: ArrayLike) -> tuple[ArrayLike, ...]:
         """Count the token, and no longer the one that the window leaves behind."""
         xp, token, (seen, counts, *logs) = accepted(ids, state)
         if self.window is None:
@@ -82,5 +87,5 @@ class CountPenalty(Strategy):
         xp, penalty = distribution.xp, distribution.per_row(self.penalty)[:, None]
         return distribution.adjust(
             xp.where(counts > 0, ids, -1),
-            lambda x: steady(xp, x, self.penalized(xp, x, penalty, counts)),
+            lambda x: steady(xp, x, self._penalized(xp, x, penalty, counts)),
         )

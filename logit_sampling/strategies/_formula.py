@@ -5,6 +5,7 @@ are tested against it.
 """
 
 import math
+from typing import Any
 
 Row = list[float]
 """Logits, -inf for a removed token."""
@@ -45,6 +46,6 @@ def plus(v: float, bias: float) -> float:
     return -math.inf if -math.inf in (v, bias) else v + bias
 
 
-def latest(tokens: list[int], window: int | None) -> list[int]:
+def latest(tokens: list[int], window: Any) -> list[int]:
     """Return the latest tokens, or all."""
     return tokens if window is None else tokens[max(len(tokens) - window, 0) :]

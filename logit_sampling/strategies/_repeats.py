@@ -16,6 +16,7 @@ from logit_sampling.strategies._memory import (
     shifted,
 )
 from logit_sampling.strategies.transform import Strategy
+from logit_sampling.types import ArrayLike, Integers
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,12 @@ class Repeats(Strategy):
         return None
 
     def init(
-        self, history: Any, vocab_size: int, capacity: int = 0, prompt_length: Any = None
-    ) -> tuple[Any, ...]:
+        self,
+        history: ArrayLike,
+        vocab_size: int,
+        capacity: int = 0,
+        prompt_length: Integers | None = None,
+    ) -> tuple[ArrayLike, ...]:
         """Return the log, and what repeats before each of its columns."""
         xp, past, _ = past_of(self, history, vocab_size, capacity, prompt_length)
         log = log_of(xp, past, self._limit)
@@ -50,7 +55,7 @@ class Repeats(Strategy):
             own[row.size - tokens.size :] = endings(tokens, int(most))
         return as_state(xp, log, lengths)
 
-    def update(self, state: Any, ids: Any) -> tuple[Any, ...]:
+    def update(self, state: Any, ids: ArrayLike) -> tuple[ArrayLike, ...]:
         """Append the token; what went on with it repeats one token more."""
         xp, token, arrays = accepted(ids, state)
         log, lengths = roomy(xp, self._limit, token, *arrays)

@@ -20,6 +20,7 @@ from logit_sampling.strategies._memory import (
 )
 from logit_sampling.strategies._tokens import biased
 from logit_sampling.strategies.transform import Strategy
+from logit_sampling.types import ArrayLike, Integers
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,12 @@ class SequenceRule(Strategy):
         return tuple(chain.from_iterable(self._sequences()))
 
     def init(
-        self, history: Any, vocab_size: int, capacity: int = 0, prompt_length: Any = None
-    ) -> tuple[Any, ...]:
+        self,
+        history: ArrayLike,
+        vocab_size: int,
+        capacity: int = 0,
+        prompt_length: Integers | None = None,
+    ) -> tuple[ArrayLike, ...]:
         """Return the log of the latest tokens."""
         xp, past, generated = past_of(self, history, vocab_size, capacity, prompt_length)
         size = max((len(ids) - 1 for ids in self._sequences()), default=0)
@@ -50,7 +55,7 @@ class SequenceRule(Strategy):
         padded = xp.pad(past, ((0, 0), (size, 0)), constant_values=-1)
         return as_state(xp, log_of(xp, padded, size))
 
-    def update(self, state: Any, ids: Any) -> tuple[Any, ...]:
+    def update(self, state: Any, ids: ArrayLike) -> tuple[ArrayLike, ...]:
         """Append the token."""
         xp, token, (log,) = accepted(ids, state)
         return as_state(xp, appended(xp, log.shape[1], token, log) if log.shape[1] else log)

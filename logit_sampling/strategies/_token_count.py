@@ -8,6 +8,7 @@ import numpy as np
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._memory import accepted, as_state, past_of
 from logit_sampling.strategies.transform import Strategy
+from logit_sampling.types import ArrayLike, Integers
 
 
 @dataclass(frozen=True)
@@ -18,14 +19,18 @@ class TokenCount(Strategy):
     """
 
     def init(
-        self, history: Any, vocab_size: int, capacity: int = 0, prompt_length: Any = None
-    ) -> tuple[Any, ...]:
+        self,
+        history: ArrayLike,
+        vocab_size: int,
+        capacity: int = 0,
+        prompt_length: Integers | None = None,
+    ) -> tuple[ArrayLike, ...]:
         """Return the number of tokens."""
         xp, past, generated = past_of(self, history, vocab_size, capacity, prompt_length)
         counted = past if getattr(self, "prompt", False) else generated
         return as_state(xp, xp.sum(xp.where(counted >= 0, 1, 0), axis=1))
 
-    def update(self, state: Any, ids: Any) -> tuple[Any, ...]:
+    def update(self, state: Any, ids: ArrayLike) -> tuple[ArrayLike, ...]:
         """Count the token."""
         xp, token, (count,) = accepted(ids, state)
         return as_state(xp, count + xp.where(token[:, 0] >= 0, 1, 0))

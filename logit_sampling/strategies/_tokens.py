@@ -11,9 +11,9 @@ from logit_sampling.distribution.arrays import to_list
 from logit_sampling.distribution.checks import concrete
 
 
-def needed() -> Any:
-    """Declare a field without a default behind those of ``number``, which look like defaults."""
-    return dataclasses.field()
+def parameter(**default: Any) -> Any:
+    """Declare a field of a transform that is no number, for type checkers with ``Kept``."""
+    return dataclasses.field(**default)
 
 
 def is_id(value: Any) -> bool:

@@ -12,6 +12,7 @@ from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._feedback import drawn
 from logit_sampling.strategies._formula import Row, softmax
 from logit_sampling.strategies.transform import Strategy
+from logit_sampling.types import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class AdaptiveP(Strategy):
             for v, e in zip(x, d, strict=True)
         ]
 
-    def init(self, history: Any, vocab_size: int) -> tuple[Any, Any]:
+    def init(self, history: ArrayLike, vocab_size: int) -> tuple[ArrayLike, ArrayLike]:
         """Return the weighted sum of probabilities and that of weights, float64 [batch] each."""
         weights = np.divide(1.0, np.subtract(1.0, self.decay))
         sums = np.multiply(self.target, weights)
@@ -69,7 +70,7 @@ class AdaptiveP(Strategy):
 
     def update(
         self, state: Any, ids: Any, distribution: Distribution | None = None
-    ) -> tuple[Any, Any]:
+    ) -> tuple[ArrayLike, ArrayLike]:
         """Return both sums with the probability taken in."""
         known, log_prob = drawn(self, distribution, ids)
         assert distribution is not None

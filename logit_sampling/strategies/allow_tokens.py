@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-from logit_sampling.distribution.checks import check_ids
+from logit_sampling.distribution.checks import Ids, check_ids
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._formula import Row
+from logit_sampling.strategies._tokens import parameter
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -31,7 +31,7 @@ class AllowTokens(Strategy):
         array([  3., -inf,  -1.])
     """
 
-    token_ids: Any
+    token_ids: Ids = parameter()
 
     def __post_init__(self) -> None:
         check_ids(self, "token_ids", empty=False)
@@ -42,5 +42,5 @@ class AllowTokens(Strategy):
     def token_ids_named(self) -> tuple[int, ...]:
         return self.token_ids
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         return distribution.only(self.token_ids)

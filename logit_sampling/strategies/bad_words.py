@@ -1,15 +1,16 @@
 """Sequences of tokens that are banned."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from logit_sampling.distribution.checks import check_flag
+from logit_sampling.distribution.checks import Kept, check_flag
 from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._sequence_rule import SequenceRule
-from logit_sampling.strategies._tokens import sequences_of
+from logit_sampling.strategies._tokens import parameter, sequences_of
+from logit_sampling.types import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class BadWords(SequenceRule):
         array([  3., -inf, -inf])
     """
 
-    sequences: Any
+    sequences: Kept[Sequence[Sequence[int]] | ArrayLike, tuple[tuple[int, ...], ...]] = parameter()
     prompt: bool = True
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """DRY: a penalty on going on as before."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.distribution.checks import Numbers, number
+from logit_sampling.distribution.checks import Kept, Numbers, Whole, number
 from logit_sampling.distribution.intake import engine_of
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.rounding import greatest_exponent
@@ -23,7 +24,8 @@ from logit_sampling.strategies._memory import (
     table_of,
 )
 from logit_sampling.strategies._repeats import Repeats
-from logit_sampling.strategies._tokens import sequences_of
+from logit_sampling.strategies._tokens import parameter, sequences_of
+from logit_sampling.types import ArrayLike, Integers
 
 _NEVER = 2**30  # tokens ago, further than any history reaches
 
@@ -63,9 +65,11 @@ class DRY(Repeats):
 
     multiplier: Numbers = number(ge=0)
     base: Numbers = number(ge=1, default=1.75)
-    allowed_length: Any = number(ge=1, lt=2**30, integer=True, default=2)
-    window: Any = number(ge=1, le=2**31 - 1, integer=True, static=True, default=None)
-    breakers: tuple[Any, ...] = ()
+    allowed_length: Whole = number(ge=1, lt=2**30, integer=True, default=2)
+    window: Whole = number(ge=1, le=2**31 - 1, integer=True, static=True, default=None)
+    breakers: Kept[Sequence[Sequence[int]] | Sequence[int], tuple[tuple[int, ...], ...]] = (
+        parameter(default=())
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,14 +146,18 @@ class DRY(Repeats):
         return per_row(np.add(self.allowed_length, greatest_exponent(self.base)))
 
     def init(
-        self, history: Any, vocab_size: int, capacity: int = 0, prompt_length: Any = None
-    ) -> tuple[Any, ...]:
+        self,
+        history: ArrayLike,
+        vocab_size: int,
+        capacity: int = 0,
+        prompt_length: Integers | None = None,
+    ) -> tuple[ArrayLike, ...]:
         """Return the log, what repeats at its columns, and how long ago breakers were."""
         log, lengths = super().init(history, vocab_size, capacity, prompt_length)
         xp, (log, lengths) = engine_of(log, lengths)
         return as_state(xp, log, lengths, self._since(xp, log))
 
-    def update(self, state: Any, ids: Any) -> tuple[Any, ...]:
+    def update(self, state: Any, ids: ArrayLike) -> tuple[ArrayLike, ...]:
         """Append the token; what went on with it repeats one token more."""
         *columns, since = state
         log, lengths = super().update(tuple(columns), ids)

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -50,7 +49,7 @@ class DynamicTemperature(Strategy):
         temperature = low + (high - low) * share**self.exponent
         return keep(x, in_order(x)[:1]) if temperature == 0 else [v / temperature for v in x]
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         xp = distribution.xp
         lowest = distribution.per_row(np.maximum(0.0, np.subtract(self.temperature, self.range)))
         highest = np.minimum(np.add(self.temperature, self.range), np.finfo(np.float64).max)

@@ -1,7 +1,6 @@
 """Epsilon cutoff."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -35,6 +34,6 @@ class Epsilon(Strategy):
     def formula(self, x: Row) -> Row:
         return at_least(x, self.epsilon)
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         with np.errstate(divide="ignore"):
             return distribution.at_least(np.log(self.epsilon) + distribution.log_total())

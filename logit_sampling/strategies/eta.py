@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class Eta(Strategy):
     def formula(self, x: Row) -> Row:
         return at_least(x, min(self.epsilon, math.sqrt(self.epsilon) * math.exp(-entropy(x))))
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         with np.errstate(divide="ignore"):
             floor = distribution.per_row(np.log(self.epsilon))
         floor = distribution.xp.minimum(floor, floor / 2 - distribution.entropy())

@@ -1,17 +1,18 @@
 """Tokens that are forced at some steps."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from logit_sampling.distribution.checks import check_flag
+from logit_sampling.distribution.checks import Kept, check_flag
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held
 from logit_sampling.strategies._token_count import TokenCount
-from logit_sampling.strategies._tokens import steps_of
+from logit_sampling.strategies._tokens import parameter, steps_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class ForcedTokens(TokenCount):
         array([-inf, -inf,   0.])
     """
 
-    tokens: Any
+    tokens: Kept[Mapping[int, int] | Sequence[Sequence[int]], tuple[tuple[int, int], ...]] = (
+        parameter()
+    )
     prompt: bool = False
 
     def __post_init__(self) -> None:

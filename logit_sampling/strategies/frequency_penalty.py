@@ -35,6 +35,6 @@ class FrequencyPenalty(CountPenalty):
         seen = latest(past if self.prompt else generated, self.window)
         return [v - self.penalty * seen.count(i) for i, v in enumerate(x)]
 
-    def penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
+    def _penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
         """Return logits minus the penalty for each time."""
         return xp.subtract(x, xp.multiply(penalty, counts))

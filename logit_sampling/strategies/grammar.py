@@ -1,6 +1,7 @@
 """Grammar-constrained sampling: a grammar says which tokens can come next."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from logit_sampling.distribution.arrays import in_graph, to_numpy
 from logit_sampling.distribution.checks import InRow
 from logit_sampling.strategies._vocabularies import Vocabulary, as_vocabulary, llguidance
 from logit_sampling.strategies.transform import Transform
+from logit_sampling.types import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ class Grammar(Transform):
     @classmethod
     def json_schema(
         cls,
-        schema: str | bool | dict[str, Any],
-        tokenizer: Any,
+        schema: str | bool | Mapping[str, object],
+        tokenizer: object,
         end_id: int | None = None,
         *,
         whitespace: str | None = None,
@@ -111,7 +113,7 @@ class Grammar(Transform):
         return cls.lark(f"start: %json {text}", tokenizer, end_id)
 
     @classmethod
-    def regex(cls, pattern: str, tokenizer: Any, end_id: int | None = None) -> Self:
+    def regex(cls, pattern: str, tokenizer: object, end_id: int | None = None) -> Self:
         """Return the grammar of the texts that match a pattern from end to end.
 
         It is in the syntax of Rust's regular expressions: without look-around and back-references.
@@ -120,7 +122,7 @@ class Grammar(Transform):
         return cls.lark(written["grammars"][0]["lark_grammar"], tokenizer, end_id)
 
     @classmethod
-    def lark(cls, text: str, tokenizer: Any, end_id: int | None = None) -> Self:
+    def lark(cls, text: str, tokenizer: object, end_id: int | None = None) -> Self:
         """Return a context-free grammar, in llguidance's form of Lark, that begins at ``start``."""
         return cls(text, tokenizer, end_id)
 
@@ -133,12 +135,12 @@ class Grammar(Transform):
         """Return ``end_ids``."""
         return self.end_ids
 
-    def init(self, history: Any, vocab_size: int) -> "tuple[_Text, ...]":
+    def init(self, history: ArrayLike, vocab_size: int) -> "tuple[_Text, ...]":
         """Return an empty text for each row."""
         _refuse_graph(history)
-        return (_Text(self, (), self._matcher),) * len(history)
+        return (_Text(self, (), self._matcher),) * history.shape[0]
 
-    def update(self, state: Any, ids: Any) -> "tuple[_Text, ...]":
+    def update(self, state: Any, ids: ArrayLike) -> "tuple[_Text, ...]":
         """Return the texts that have accepted ``ids``, int [batch]; -1 is none."""
         _refuse_graph(ids)
         pairs = zip(state, to_numpy(ids).tolist(), strict=True)

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, logits_of, to_numpy
-from logit_sampling.distribution.checks import InRow, Numbers, check_ids, check_number, number
+from logit_sampling.distribution.checks import Ids, InRow, Numbers, check_ids, check_number, number
 from logit_sampling.distribution.decorators import quietly
 from logit_sampling.distribution.intake import take_in
+from logit_sampling.strategies._tokens import parameter
 from logit_sampling.strategies.transform import Transform, within
+from logit_sampling.types import Array, ArrayLike, Logits, PerRow
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ class Guidance(Transform):
     """
 
     scale: Numbers = number(ge=0)
-    unconditional: Callable[[np.ndarray], Any] = None  # type: ignore[assignment]
-    prompt: tuple[int, ...] = ()
+    unconditional: Callable[[np.ndarray], Logits] = None  # type: ignore[assignment]
+    prompt: Ids = parameter(default=())
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -59,12 +61,12 @@ class Guidance(Transform):
                 f"logits [batch, vocab]; got {self.unconditional!r}"
             )
 
-    def init(self, history: Any, vocab_size: int) -> np.ndarray:
+    def init(self, history: ArrayLike, vocab_size: int) -> np.ndarray:
         """Return the tokens of the negative prompt, int32 [batch, length]."""
         _refuse_graph(history)
-        return np.tile(np.asarray(self.prompt, np.int32), (len(history), 1))
+        return np.tile(np.asarray(self.prompt, np.int32), (history.shape[0], 1))
 
-    def update(self, state: Any, ids: Any) -> np.ndarray:
+    def update(self, state: ArrayLike, ids: ArrayLike) -> np.ndarray:
         """Return the tokens with ``ids`` behind them."""
         _refuse_graph(state, ids)
         tokens, new = to_numpy(state), to_numpy(ids)
@@ -93,7 +95,7 @@ class Guidance(Transform):
 
 
 @quietly
-def guide(logits: Any, unconditional_logits: Any, scale: Any) -> Any:
+def guide(logits: Array, unconditional_logits: ArrayLike, scale: PerRow) -> Array:
     """Combine the logits of two contexts as ``Guidance`` does; works inside graphs too.
 
     Args:

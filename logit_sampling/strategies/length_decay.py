@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from logit_sampling.distribution.checks import Numbers, check_ids, number
+from logit_sampling.distribution.checks import Ids, Numbers, Whole, check_ids, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.rounding import greatest_exponent
 from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held, per_row
 from logit_sampling.strategies._token_count import TokenCount
-from logit_sampling.strategies._tokens import needed, steady
+from logit_sampling.strategies._tokens import parameter, steady
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class LengthDecay(TokenCount):
         array([3., 1., 2.])
     """
 
-    start: Any = number(ge=0, le=2**31 - 1, integer=True)
+    start: Whole = number(ge=0, le=2**31 - 1, integer=True)
     factor: Numbers = number(gt=0)
-    end_id: Any = needed()
+    end_id: Ids = parameter()
 
     def __post_init__(self) -> None:
         super().__post_init__()

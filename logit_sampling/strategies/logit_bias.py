@@ -1,13 +1,14 @@
 """A bias on single tokens."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from logit_sampling.distribution.checks import Kept
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._formula import Row, plus
-from logit_sampling.strategies._tokens import biased, biases_of
+from logit_sampling.strategies._tokens import biased, biases_of, parameter
 from logit_sampling.strategies.transform import Strategy
 
 
@@ -30,7 +31,9 @@ class LogitBias(Strategy):
         array([2., 1., 4.])
     """
 
-    bias: Any
+    bias: Kept[Mapping[int, float] | Sequence[tuple[int, float]], tuple[tuple[int, float], ...]] = (
+        parameter()
+    )
 
     def __post_init__(self) -> None:
         pairs = biases_of(self, "bias", single=True)
@@ -43,6 +46,6 @@ class LogitBias(Strategy):
     def token_ids_named(self) -> tuple[int, ...]:
         return tuple(token for token, _ in self.bias)
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         xp, bias = distribution.xp, np.asarray([[bias for _, bias in self.bias]])
         return distribution.adjust([self.token_ids_named()], lambda x: biased(xp, x, bias))

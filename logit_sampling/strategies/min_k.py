@@ -53,7 +53,7 @@ class MinK(Strategy):
         steepest = 1 + next(n for n, drop in enumerate(drops) if drop >= greatest)
         return keep(x, ids[: max(steepest, math.floor(self.tau / spread))])
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         xp, least = distribution.xp, distribution.least_log_weight()
 
         def steepest(log_weights: Any, least: Any) -> tuple[Any, Any]:

@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from logit_sampling.distribution.checks import check_flag, check_ids, number
+from logit_sampling.distribution.checks import Ids, Whole, check_flag, check_ids, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held, per_row
 from logit_sampling.strategies._token_count import TokenCount, without_tokens
-from logit_sampling.strategies._tokens import needed
+from logit_sampling.strategies._tokens import parameter
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class MinNewTokens(TokenCount):
         array([ 3.,  1., -1.])
     """
 
-    n: Any = number(ge=0, le=2**31 - 1, integer=True)
-    end_ids: Any = needed()
+    n: Whole = number(ge=0, le=2**31 - 1, integer=True)
+    end_ids: Ids = parameter()
     prompt: bool = False
 
     def __post_init__(self) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -40,6 +39,6 @@ class MinP(Strategy):
             return x
         return keep(x, [i for i, v in enumerate(x) if v >= max(x) + math.log(self.p)])
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         with np.errstate(divide="ignore"):
             return distribution.at_least(np.log(self.p))

@@ -19,6 +19,7 @@ from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._feedback import drawn
 from logit_sampling.strategies._formula import Row, in_order, keep, softmax
 from logit_sampling.strategies.transform import Strategy
+from logit_sampling.types import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Mirostat(Strategy):
             return x
         return keep(x, ids[: max(1, math.floor(math.exp(log_k)))])
 
-    def init(self, history: Any, vocab_size: int) -> tuple[Any]:
+    def init(self, history: ArrayLike, vocab_size: int) -> tuple[ArrayLike]:
         """Return the limit mu, bits, float64 [batch]."""
         return (batch_of(np.multiply(2.0, self.tau), history),)
 
@@ -114,7 +115,9 @@ class Mirostat(Strategy):
         count = xp.where(xp.any(able, axis=-1), xp.maximum(count, 1.0), float(vocabulary))
         return count
 
-    def update(self, state: Any, ids: Any, distribution: Distribution | None = None) -> tuple[Any]:
+    def update(
+        self, state: Any, ids: ArrayLike, distribution: Distribution | None = None
+    ) -> tuple[ArrayLike]:
         """Return the limit, corrected by the surprise."""
         seen = self.apply(distribution, state) if self.after_cut and distribution else distribution
         known, log_prob = drawn(self, seen, ids)

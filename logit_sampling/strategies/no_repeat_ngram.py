@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.distribution.checks import number
+from logit_sampling.distribution.checks import Whole, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held, hot_columns, per_row
@@ -35,7 +35,7 @@ class NoRepeatNGram(Repeats):
         array([ 3.,  1., -inf])
     """
 
-    n: Any = number(ge=1, le=2**31 - 1, integer=True)
+    n: Whole = number(ge=1, le=2**31 - 1, integer=True)
 
     def formula(self, x: Row, past: list[int], generated: list[int]) -> Row:
         grams = [past[i : i + self.n] for i in range(len(past) - self.n + 1)]

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._formula import Row, at_least, softmax
@@ -27,5 +26,5 @@ class PLess(Strategy):
     def formula(self, x: Row) -> Row:
         return at_least(x, math.fsum(p * p for p in softmax(x)))
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         return distribution.at_least(distribution.log_collision() + distribution.log_total())

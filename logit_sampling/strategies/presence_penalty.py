@@ -35,6 +35,6 @@ class PresencePenalty(CountPenalty):
         seen = latest(past if self.prompt else generated, self.window)
         return [v - self.penalty if i in seen else v for i, v in enumerate(x)]
 
-    def penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
+    def _penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
         """Return logits minus the penalty."""
         return xp.subtract(x, penalty)

@@ -44,7 +44,7 @@ class Quadratic(Strategy):
         distances = [max(x) - v for v in x]
         return [-d if math.isinf(d) else -self.factor * (k * d**2 + s * d**3) for d in distances]
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         def bent(log_weights: Any, factor: Any, curve: Any) -> Any:
             k, s = (3 - curve) / 2, (curve - 1) / 2
             return 0.0 - factor * log_weights**2 * (k - s * log_weights)

@@ -63,6 +63,6 @@ class RepetitionPenalty(CountPenalty):
             distribution = distribution.map(lambda own, total: own - total, log_total)
         return super().apply(distribution, state)
 
-    def penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
+    def _penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
         """Return logits divided or multiplied by the penalty."""
         return xp.where(x > 0, xp.divide(x, penalty), xp.multiply(x, penalty))

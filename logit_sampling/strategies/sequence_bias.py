@@ -1,13 +1,17 @@
 """A bias on sequences of tokens."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from logit_sampling.distribution.checks import Kept
 from logit_sampling.strategies._formula import Row, plus
 from logit_sampling.strategies._sequence_rule import SequenceRule
-from logit_sampling.strategies._tokens import biases_of
+from logit_sampling.strategies._tokens import biases_of, parameter
+
+_Biases: TypeAlias = Mapping[Any, float] | Sequence[tuple[int | Sequence[int], float]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class SequenceBias(SequenceRule):
         array([ 3.,  6., -1.])
     """
 
-    bias: Any
+    bias: Kept[_Biases, tuple[tuple[tuple[int, ...], float], ...]] = parameter()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", biases_of(self, "bias"))

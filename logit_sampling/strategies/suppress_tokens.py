@@ -4,11 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from logit_sampling.distribution.checks import check_ids, number
+from logit_sampling.distribution.checks import Ids, Whole, check_ids, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._formula import Row
 from logit_sampling.strategies._memory import held, per_row
 from logit_sampling.strategies._token_count import TokenCount, without_tokens
+from logit_sampling.strategies._tokens import parameter
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class SuppressTokens(TokenCount):
         array([  3., -inf,  -1.])
     """
 
-    token_ids: Any
-    steps: Any = number(ge=0, le=2**31 - 1, integer=True, default=None)
+    token_ids: Ids = parameter()
+    steps: Whole = number(ge=0, le=2**31 - 1, integer=True, default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,6 @@
 """Temperature."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
@@ -37,5 +36,5 @@ class Temperature(Strategy):
             return keep(x, in_order(x)[:1])
         return [v / self.temperature for v in x]
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         return distribution.scale(self.temperature)

@@ -1,7 +1,6 @@
 """Top-a sampling."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -35,6 +34,6 @@ class TopA(Strategy):
     def formula(self, x: Row) -> Row:
         return at_least(x, self.a * max(softmax(x)) ** 2)
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         with np.errstate(divide="ignore"):
             return distribution.at_least(np.log(self.a) - distribution.log_total())

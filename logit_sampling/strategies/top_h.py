@@ -64,7 +64,7 @@ class TopH(Strategy):
             kept = prefix
         return keep(x, kept)
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         distribution = distribution if self.first is None else distribution.top(self.first)
         if self.renormalize and is_everywhere(1, self.h):
             return distribution

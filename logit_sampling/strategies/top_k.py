@@ -1,7 +1,6 @@
 """Top-k sampling."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
@@ -33,5 +32,5 @@ class TopK(Strategy):
     def formula(self, x: Row) -> Row:
         return keep(x, in_order(x)[: self.k])
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         return distribution.top(self.k)

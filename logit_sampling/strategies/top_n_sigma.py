@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
@@ -40,5 +39,5 @@ class TopNSigma(Strategy):
         sigma = math.sqrt(math.fsum((v - mean) ** 2 for v in finite) / len(finite))
         return keep(x, [i for i, v in enumerate(x) if v >= max(x) - self.n * sigma])
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         return distribution.within(distribution.per_row(self.n) * distribution.std())

@@ -1,7 +1,6 @@
 """Top-p (nucleus) sampling."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from logit_sampling.distribution.checks import Numbers, number
 from logit_sampling.distribution.protocol import Distribution
@@ -44,5 +43,5 @@ class TopP(Strategy):
             before += p[i]
         return x if self.p == 1 else keep(x, kept)
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         return distribution.reach(self.p)

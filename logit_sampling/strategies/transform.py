@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack, overload
 
 import numpy as np
 
@@ -17,6 +17,17 @@ from logit_sampling.distribution.intake import Intake, seeds_and_steps, take_in
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.symbol import Symbol
 from logit_sampling.strategies._history import as_history, as_prompt_length, check_columns, parted
+from logit_sampling.types import (
+    Array,
+    ArrayLike,
+    Given,
+    Integers,
+    Lists,
+    Logits,
+    PerRow,
+    Seed,
+    TokenIds,
+)
 
 
 def _both_ways(apply: Callable, on_arrays: bool) -> Callable:
@@ -89,7 +100,7 @@ class Transform:
                 checked = check_number(type(self).__name__, field, getattr(self, field.name))
                 object.__setattr__(self, field.name, checked)
 
-    def init(self, history: Any, vocab_size: int) -> Any:
+    def init(self, history: ArrayLike, vocab_size: int) -> Any:
         """Return the state before the first step.
 
         It may ask for more by name: for ``capacity``, how many tokens more the state must have room
@@ -110,14 +121,14 @@ class Transform:
         """
         raise NotImplementedError(f"{type(self).__name__} does not write `apply`")
 
-    def update(self, state: Any, ids: Any) -> Any:
+    def update(self, state: Any, ids: ArrayLike) -> Any:
         """Return the state after the tokens ``ids``, int [batch], were accepted; -1 is none.
 
         It may ask for ``distribution``: what ``apply`` was given before they were drawn.
         """
         return state
 
-    def chance(self) -> Any:
+    def chance(self) -> PerRow | Symbol | None:
         """Return the chance of the coin that it tosses for each row and step; None for no coin."""
         return None
 
@@ -148,7 +159,7 @@ class Transform:
         values = {name: getattr(self, name) for name in numbers}
         return {name: value for name, value in values.items() if isinstance(value, tuple)}
 
-    def tensors(self) -> tuple[Any, ...]:
+    def tensors(self) -> tuple[Symbol, ...]:
         """Return the parameters that are tensors of a graph."""
         numbers = (field.name for field in dataclasses.fields(self) if "ge" in field.metadata)
         values = (getattr(self, name) for name in numbers)
@@ -174,7 +185,7 @@ class Transform:
                 f"{vocab_size} is {vocab_size - 1}"
             )
 
-    def check_rows(self, rows: Any) -> None:
+    def check_rows(self, rows: int | None) -> None:
         """Raise ValueError unless each parameter has one value, or one for each of ``rows``."""
         for name, values in self.per_row().items():
             _check_count(type(self).__name__, name, len(values), rows)
@@ -200,16 +211,22 @@ class Transform:
         own = {name: values[row] for name, values in self.per_row().items()}
         return dataclasses.replace(self, **own) if own else self
 
+    @overload
+    def __call__(self, logits: np.ndarray | Lists, **given: Unpack[Given]) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, logits: Array, **given: Unpack[Given]) -> Array: ...
+
     @quietly
     def __call__(
         self,
-        logits: Any,
+        logits: Logits,
         *,
-        history: Any = None,
-        prompt_length: Any = 0,
-        seed: Any = None,
-        step: Any = 0,
-    ) -> Any:
+        history: TokenIds | None = None,
+        prompt_length: Integers = 0,
+        seed: Seed = None,
+        step: Integers = 0,
+    ) -> ArrayLike:
         """Apply to logits once.
 
         Args:
@@ -310,7 +327,7 @@ class Strategy(Transform):
 
     _on_arrays: ClassVar[bool] = False
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         """Return what becomes of a distribution."""
         raise NotImplementedError(f"{type(self).__name__} does not write `apply`")
 
@@ -373,7 +390,7 @@ def states_of(
     return taken, [start(t, past, lengths, vocab_size) for t in transforms]
 
 
-def within(owner: str, field: dataclasses.Field, value: Any, taken: Intake) -> Intake:
+def within(owner: str, field: dataclasses.Field[Any], value: Any, taken: Intake) -> Intake:
     """Return what was taken in, if a parameter fits its rows.
 
     In a graph the rows for which a tensor is out of range lose their distribution.

@@ -45,7 +45,7 @@ class Typical(Strategy):
             mass += p[i]
         return x if self.p == 1 else keep(x, kept)
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         if is_everywhere(1, self.p):
             return distribution
         xp = distribution.xp

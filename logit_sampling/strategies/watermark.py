@@ -11,6 +11,7 @@ from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.strategies._green import is_green, words_of
 from logit_sampling.strategies._memory import accepted, appended, as_state, held, log_of, past_of
 from logit_sampling.strategies.transform import Strategy
+from logit_sampling.types import ArrayLike, Integers
 
 _WORD = 0xFFFFFFFF
 
@@ -60,14 +61,18 @@ class Watermark(Strategy):
             raise ValueError(f"Watermark needs `key` to be below 2**64; got {self.key}")
 
     def init(
-        self, history: Any, vocab_size: int, capacity: int = 0, prompt_length: Any = None
-    ) -> tuple[Any, ...]:
+        self,
+        history: ArrayLike,
+        vocab_size: int,
+        capacity: int = 0,
+        prompt_length: Integers | None = None,
+    ) -> tuple[ArrayLike, ...]:
         """Return the latest tokens."""
         xp, past, _ = past_of(self, history, vocab_size, capacity, prompt_length)
         room = xp.pad(past, ((0, 0), (self.context, 0)), constant_values=-1)
         return as_state(xp, log_of(xp, room, self.context))
 
-    def update(self, state: Any, ids: Any) -> tuple[Any, ...]:
+    def update(self, state: Any, ids: ArrayLike) -> tuple[ArrayLike, ...]:
         """Move the tokens by one."""
         xp, token, (log,) = accepted(ids, state)
         return as_state(xp, appended(xp, self.context, token, log))

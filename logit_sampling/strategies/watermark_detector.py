@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -10,17 +9,18 @@ from logit_sampling.distribution.checks import check_count
 from logit_sampling.strategies._green import is_green, words_of
 from logit_sampling.strategies._history import as_history, has_rows
 from logit_sampling.strategies.watermark import Watermark, green_count
+from logit_sampling.types import TokenIds
 
 
 @dataclass(frozen=True)
 class Detection:
     """What a detector found: a number for one text, [batch] arrays for several."""
 
-    scored: Any  # how many tokens had a full context, int
-    green: Any  # how many of them were green, int
-    z: Any  # how many standard deviations more than expected, float
-    p_value: Any  # how likely a text without the mark has that z or more, float
-    flagged: Any  # whether z is above 3, bool
+    scored: int | np.ndarray  # how many tokens had a full context, int
+    green: int | np.ndarray  # how many of them were green, int
+    z: float | np.ndarray  # how many standard deviations more than expected, float
+    p_value: float | np.ndarray  # how likely a text without the mark has that z or more, float
+    flagged: bool | np.ndarray  # whether z is above 3, bool
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class WatermarkDetector:
     def _count(self) -> int:
         return int(green_count(self.watermark.gamma, self.vocab_size))
 
-    def __call__(self, token_ids: Any, unique: bool = False) -> Detection:
+    def __call__(self, token_ids: TokenIds, unique: bool = False) -> Detection:
         """Look at texts.
 
         Args:

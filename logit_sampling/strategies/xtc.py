@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from logit_sampling.distribution.checks import Numbers, check_ids, number
+from logit_sampling.distribution.checks import Ids, Numbers, check_ids, number
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.rounding import AT_A_COIN
+from logit_sampling.distribution.symbol import Symbol
 from logit_sampling.strategies._formula import Row, in_order, keep, softmax
+from logit_sampling.strategies._tokens import parameter
 from logit_sampling.strategies.transform import Strategy
+from logit_sampling.types import PerRow
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class XTC(Strategy):
 
     probability: Numbers = number(ge=0, le=1)
     threshold: Numbers = number(ge=0, le=0.5)
-    protected: tuple[int, ...] = ()
+    protected: Ids = parameter(default=())
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,10 +54,10 @@ class XTC(Strategy):
         gone = {i for i in top[:-1] if i not in self.protected} if heads else set()
         return keep(x, [i for i in range(len(x)) if i not in gone])
 
-    def chance(self) -> Any:
+    def chance(self) -> PerRow | Symbol | None:
         return self.probability
 
-    def apply(self, distribution: Distribution, state: Any = ()) -> Distribution:
+    def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
         heads, distribution = distribution.toss(self.probability)
         with np.errstate(divide="ignore"):
             least = distribution.per_row(np.log(self.threshold)) + distribution.log_total()

@@ -22,7 +22,7 @@ class Subject:
         if not callable(fn):
             raise ValueError(f"fn must be a function from logits to token ids, got {fn!r}")
         self._fn = fn
-        self.seeded = _takes_seed(fn) if seeded is None else seeded
+        self.seeded: bool = _takes_seed(fn) if seeded is None else seeded
         self._batch = batch
         self._stride = max(SEED_STRIDE, batch)
         self._next = seed

@@ -34,9 +34,9 @@ class RunFolder:
     """
 
     def __init__(self, out: str | Path) -> None:
-        self.out = Path(out)
-        self.path = self.out.parent / f"{self.out.name}.training"
-        self.checkpoint = self.path / "checkpoint.npz"
+        self.out: Path = Path(out)
+        self.path: Path = self.out.parent / f"{self.out.name}.training"
+        self.checkpoint: Path = self.path / "checkpoint.npz"
 
     @contextlib.contextmanager
     def claimed(self, resume: bool) -> Iterator[RunFolder]:

@@ -1,11 +1,14 @@
 """Metrics of Keras that count tokens: perplexity, and bits per character."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from logit_sampling.types import ArrayLike
 
 
 class TokenMetric(keras.metrics.Metric):
@@ -24,7 +27,7 @@ class TokenMetric(keras.metrics.Metric):
         from_logits: bool = True,
         ignore_class: int | None = None,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: str | None = None,
     ) -> None:
         super().__init__(name=name or self.default_name, dtype=dtype)
         self.from_logits = from_logits
@@ -32,7 +35,9 @@ class TokenMetric(keras.metrics.Metric):
         self._nats = self.add_variable((), "zeros", name="nats")
         self._count = self.add_variable((), "zeros", name="count")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> None:
         """Add a batch.
 
         Args:
@@ -120,7 +125,7 @@ class BitsPerCharacter(TokenMetric):
 
     default_name = "bits_per_character"
 
-    def __init__(self, characters: Any, **settings: Any) -> None:
+    def __init__(self, characters: ArrayLike | Sequence[int], **settings: Any) -> None:
         self.characters = np.asarray(characters, np.float32)
         super().__init__(**settings)
 

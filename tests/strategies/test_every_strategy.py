@@ -110,7 +110,7 @@ def test_a_formula_is_plain_mathematics(name):
     assert called.isdisjoint({"apply", "init", "update", "xp"})
     source = ast.parse(inspect.getsource(_formula))
     imported = [n for n in ast.walk(source) if isinstance(n, ast.Import | ast.ImportFrom)]
-    assert [alias.name for n in imported for alias in n.names] == ["math"]
+    assert [alias.name for n in imported for alias in n.names] == ["math", "Any"]
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
