@@ -2,7 +2,7 @@
 
 python benchmarks/certify_peers.py [--draws 10000] [--peer llama.cpp] [--json FILE] [--smoke]
 
-Each sampler is run through ``logit_sampling.testing.check_sampler`` against the same strategy of
+Each sampler is run through `logit_sampling.testing.check_sampler` against the same strategy of
 this library. A line for each says how many checks passed and, for those that failed, what was seen.
 Peers that are not installed are left out with a line that says so.
 """
@@ -73,7 +73,7 @@ def keras_hub() -> Iterator[Subject]:
 
 
 def transformers() -> Iterator[Subject]:
-    """Yield transformers' processors, each followed by the draw of its ``generate``."""
+    """Yield transformers' processors, each followed by the draw of its `generate`."""
     import torch
     from transformers.generation import logits_process
 

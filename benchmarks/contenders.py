@@ -34,7 +34,7 @@ def past(strategy: Strategy, batch: int, vocabulary: int) -> np.ndarray:
 
 
 def ours(strategy: Strategy, batch: int, vocabulary: int, modes: list[str]) -> list[Contender]:
-    """Return this library's sampler in each of ``modes``; stateless chains are called directly."""
+    """Return this library's sampler in each of `modes`; stateless chains are called directly."""
     sampler = strategy.sampler()
     if sampler is None:
         return []

@@ -56,7 +56,7 @@ NOISE = "the time of its steps is lost in the noise: take more --new-tokens or -
 
 @dataclass(frozen=True)
 class Cell:
-    """What is measured at once: everyone continues ``batch`` prompts of ``length`` tokens."""
+    """What is measured at once: everyone continues `batch` prompts of `length` tokens."""
 
     model: LanguageModel
     name: str
@@ -72,7 +72,7 @@ class Cell:
         return rng.integers(0, self.model.vocab_size or 0, shape, dtype=np.int32)
 
     def limit(self, speed: float) -> float:
-        """Return the seconds of a step at ``speed`` bytes a second, for a cache of mean length."""
+        """Return the seconds of a step at `speed` bytes a second, for a cache of mean length."""
         length = self.length + self.new_tokens / 2
         return bytes_of_step(self.model, self.batch, length) / speed
 
@@ -232,7 +232,7 @@ def show(found: list[dict[str, Any]], console: Console) -> None:
 
 
 def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any]]) -> None:
-    """Measure and print each cell; add the numbers to ``found``."""
+    """Measure and print each cell; add the numbers to `found`."""
     peers = installed([name for name in options.contenders if name != "ours"], console)
     there = [name for name in options.contenders if name == "ours" or name in peers]
     for name in options.models:

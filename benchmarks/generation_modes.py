@@ -79,7 +79,7 @@ def memory(smoke: bool, console: Console) -> Iterator[Finding]:
 
 
 def watch(call: Callable[[], None], seconds: float = 0.01) -> list[int]:
-    """Return the resident bytes of this process, before ``call``, while it runs, and after it."""
+    """Return the resident bytes of this process, before `call`, while it runs, and after it."""
     resident, done = [_resident()], threading.Event()
 
     def look() -> None:

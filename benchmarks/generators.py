@@ -34,7 +34,7 @@ SAMPLERS |= {"top-p": next(s for s in SETTINGS if s.name == "top-p 0.9"), "chain
 
 @dataclass(frozen=True)
 class Generator:
-    """``call(prompts, count, seed)`` returns ``count`` new ids for each prompt, [batch, count]."""
+    """`call(prompts, count, seed)` returns `count` new ids for each prompt, [batch, count]."""
 
     name: str
     call: Callable[[Any, int, int], np.ndarray]
@@ -110,7 +110,7 @@ def ours(model: LanguageModel) -> Make:
 
 
 def keras_hub(model: LanguageModel) -> Make:
-    """Return what makes KerasHub's ``generate``, under XLA and in a graph.
+    """Return what makes KerasHub's `generate`, under XLA and in a graph.
 
     Its function is compiled for a window of the prompt and all new tokens, which it reads first,
     whatever the mask says. A call for fewer tokens has the same window, more of it prompt, so that
@@ -141,7 +141,7 @@ def keras_hub(model: LanguageModel) -> Make:
 
 
 def transformers(model: LanguageModel) -> Make:
-    """Return what makes the ``generate`` of transformers, with the weights of ``model``."""
+    """Return what makes the `generate` of transformers, with the weights of `model`."""
     import torch
     import transformers
     from transformers.generation import logits_process
@@ -201,7 +201,7 @@ def bandwidth() -> float:
 
 
 def bytes_of_step(model: LanguageModel, batch: int, length: float) -> float:
-    """Return the bytes that a step must read: each weight once, and a cache of ``length`` tokens.
+    """Return the bytes that a step must read: each weight once, and a cache of `length` tokens.
 
     Of tables that are looked up, a step reads a few rows, which are not counted: that of the
     positions, and that of the tokens unless the output layer shares it.

@@ -34,7 +34,7 @@ CHAINS: tuple[tuple[Any, ...], ...] = (
 
 
 def contenders(sampler: ls.Sampler, lengths: list[int], vocabulary: int) -> list[Contender]:
-    """Return a step after each of ``lengths`` tokens, eager and then in a graph."""
+    """Return a step after each of `lengths` tokens, eager and then in a graph."""
     import tensorflow as tf
 
     tokens = np.random.default_rng(SEED).random((1, max(lengths)))

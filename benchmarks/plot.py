@@ -19,7 +19,7 @@ _COLOURS = {"ours": "#1f6feb", "KerasHub": "#d29922", "transformers": "#8250df",
 
 
 def chosen(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the records of one case: the fewest rows, the greatest vocabulary up to ``MOST``."""
+    """Return the records of one case: the fewest rows, the greatest vocabulary up to `MOST`."""
     own = [r for r in records if "median" in r]
     vocabularies = sorted({r["vocabulary"] for r in own})
     vocabulary = max([v for v in vocabularies if v <= MOST] or vocabularies[:1])
@@ -29,7 +29,7 @@ def chosen(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def samplers(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> None:
-    """Draw one case of a run of ``samplers.py`` as a PNG."""
+    """Draw one case of a run of `samplers.py` as a PNG."""
     records = chosen(records)
     panels = [name for name in PANELS if any(r["strategy"] == name for r in records)]
     panels = panels or [records[0]["strategy"]]
@@ -44,7 +44,7 @@ def samplers(records: list[dict[str, Any]], machine: dict[str, Any], file: Path)
 
 
 def generation(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> None:
-    """Draw the first sampler and prompt of a run of ``generation.py`` as a PNG."""
+    """Draw the first sampler and prompt of a run of `generation.py` as a PNG."""
     own = [r for r in records if "median" in r]
     case = own[0]
     own = [r for r in own if r["sampler"] == case["sampler"] and r["prompt"] == case["prompt"]]
@@ -63,7 +63,7 @@ def generation(records: list[dict[str, Any]], machine: dict[str, Any], file: Pat
 def _draw(
     panels: dict[str, list[dict[str, Any]]], limits: dict[str, str], title: str, file: Path
 ) -> None:
-    """Draw a panel for each list of records, with vertical lines for ``limits`` (name: style)."""
+    """Draw a panel for each list of records, with vertical lines for `limits` (name: style)."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -22,7 +22,7 @@ def language(count: int, vocabulary: int, seed: int = 0) -> np.ndarray:
     for low ids, which byte-pair encoding gives to frequent tokens. An exponential tail makes the
     sorted probabilities a power law, as Zipf's.
 
-    The numbers were chosen to agree with rows of SmolLM2-135M. Medians of the 83 rows that ``real``
+    The numbers were chosen to agree with rows of SmolLM2-135M. Medians of the 83 rows that `real`
     returns for it, and of 1,000 of these rows at its vocabulary: entropy 2.1 and 2.4 nats; the
     likeliest token 0.52 and 0.44; tokens that hold 0.9 of the mass 15 and 19; the fall of the logit
     from the first rank to the tenth, hundredth and thousandth 4.4, 7.9, 11.6 and 4.2, 7.7, 11.3.
@@ -43,7 +43,7 @@ def flat(count: int, vocabulary: int, seed: int = 0) -> np.ndarray:
 
 
 def real(folder: Path) -> np.ndarray:
-    """Return float32 rows, one for each token of four texts, from the preset in ``folder``."""
+    """Return float32 rows, one for each token of four texts, from the preset in `folder`."""
     import logit_sampling as ls
 
     model = ls.load_model(folder)
@@ -51,5 +51,5 @@ def real(folder: Path) -> np.ndarray:
 
 
 def batches(rows: np.ndarray, batch: int, count: int) -> np.ndarray:
-    """Return ``rows`` [n, vocabulary] as float32 [count, batch, vocabulary], repeated if few."""
+    """Return `rows` [n, vocabulary] as float32 [count, batch, vocabulary], repeated if few."""
     return np.resize(rows, (count, batch, rows.shape[1]))

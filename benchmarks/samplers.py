@@ -145,7 +145,7 @@ _RATIOS = ("per_read", "per_softmax", "per_ours", "memory")
 
 
 def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any]]) -> None:
-    """Measure and print each case; add the numbers to ``found``."""
+    """Measure and print each case; add the numbers to `found`."""
     peers = installed(options.peers, console)
     there = [s for s in options.strategies if s.sampler() is not None]
     for strategy in options.strategies:

@@ -39,7 +39,7 @@ class Strategy:
 
 
 def _llama(*calls: tuple[Any, ...], draw: bool = True) -> Callable[[Any, int], Any]:
-    """Return what builds llama.cpp's samplers ``(name, arguments ...)``, the draw at the end."""
+    """Return what builds llama.cpp's samplers `(name, arguments ...)`, the draw at the end."""
 
     def build(lib: Any, vocabulary: int) -> Any:
         for name, *arguments in [*calls, ("dist", SEED)] if draw else calls:
@@ -171,7 +171,7 @@ SETTINGS = (
 
 
 def named(patterns: Sequence[str]) -> list[Strategy]:
-    """Return the strategies whose name contains one of ``patterns``; all if there is none.
+    """Return the strategies whose name contains one of `patterns`; all if there is none.
 
     Raises:
         ValueError: a pattern fits no strategy.

@@ -13,7 +13,7 @@ _ENTROPY_RULES = ("typical", "epsilon", "eta", "top-a", "top-h", "p-less", "dyna
 
 @dataclass(frozen=True)
 class Target:
-    """At most ``limit`` times ``against``, for one row of each of the kinds ``rows``."""
+    """At most `limit` times `against`, for one row of each of the kinds `rows`."""
 
     strategy: str  # how its name begins
     limit: float

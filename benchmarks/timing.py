@@ -17,7 +17,7 @@ SAMPLE = 1e-3
 
 @dataclass(frozen=True)
 class Contender:
-    """Something to time: ``call`` gets one input and the number of the call."""
+    """Something to time: `call` gets one input and the number of the call."""
 
     name: str
     call: Callable[[Any, int], Any]
@@ -41,7 +41,7 @@ class Timing:
 
 
 def _sample(contender: Contender, inputs: Sequence[Any], first: int, calls: int) -> float:
-    """Return the seconds of a call, from ``calls`` of them; each has the next of ``inputs``."""
+    """Return the seconds of a call, from `calls` of them; each has the next of `inputs`."""
     call, prepare, clock = contender.call, contender.prepare, time.perf_counter
     chosen = [inputs[i % len(inputs)] for i in range(first, first + calls)]
     if prepare is None:
@@ -75,11 +75,11 @@ def measure(
     budget: float,
     warm_up: int = 2,
 ) -> list[Timing]:
-    """Time each contender on ``batches`` [count, ...], of which a call gets one.
+    """Time each contender on `batches` [count, ...], of which a call gets one.
 
-    The first ``warm_up`` calls, which compile, are not counted; an error in them is reported. A
+    The first `warm_up` calls, which compile, are not counted; an error in them is reported. A
     round runs everyone once, in another order each time, so that what disturbs the machine disturbs
-    all alike. Whoever has used up its ``budget`` in seconds leaves out the rounds that remain.
+    all alike. Whoever has used up its `budget` in seconds leaves out the rounds that remain.
     """
     inputs = [[c.convert(batch) for batch in batches] for c in contenders]
     timings = [_warm_up(*pair, warm_up) for pair in zip(contenders, inputs, strict=True)]

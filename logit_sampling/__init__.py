@@ -1,7 +1,7 @@
 """Turn raw vocabulary logits into tokens.
 
-The samplers need NumPy alone. What runs a model (``load_model``, ``generate``, ``compare``,
-``train``) imports Keras and TensorFlow when it is first used. Every name here is imported by then,
+The samplers need NumPy alone. What runs a model (`load_model`, `generate`, `compare`,
+`train`) imports Keras and TensorFlow when it is first used. Every name here is imported by then,
 with its module: the import of the package takes no time, and the command line is ready for Ctrl-C.
 """
 

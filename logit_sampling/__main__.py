@@ -1,4 +1,4 @@
-"""``python -m logit_sampling`` is the command ``logit-sampling``."""
+"""`python -m logit_sampling` is the command `logit-sampling`."""
 
 from logit_sampling.cli import main
 

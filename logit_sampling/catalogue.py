@@ -40,7 +40,7 @@ class Parameter:
         range: the numbers that it may be; empty where it is something else.
         default: as Python writes it; None if it has to be given.
         text: what the class says of it.
-        known_as: its names elsewhere, the one that ``Sampler.from_params`` takes first.
+        known_as: its names elsewhere, the one that `Sampler.from_params` takes first.
     """
 
     name: str
@@ -62,8 +62,8 @@ class Entry:
         parameters: in the order of the constructor.
         raises: when it raises ValueError.
         source: the paper or system that it is from.
-        known_as: the parameters of ``Sampler.from_params`` that switch it on, by all their names.
-        systems: the other systems that have it, as ``order`` of ``Sampler.from_params`` calls them.
+        known_as: the parameters of `Sampler.from_params` that switch it on, by all their names.
+        systems: the other systems that have it, as `order` of `Sampler.from_params` calls them.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Entry:
     systems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it, ready for ``json.dumps``."""
+        """Return all of it, ready for `json.dumps`."""
         return dataclasses.asdict(self)
 
 
@@ -90,7 +90,7 @@ def entries() -> list[Entry]:
 
 
 def find(name: str) -> Entry:
-    """Return the strategy called ``name``, in any spelling such as ``top_p``.
+    """Return the strategy called `name`, in any spelling such as `top_p`.
 
     Raises:
         ValueError: there is none; it says which names are near.
@@ -197,7 +197,7 @@ _HISTORY = (0, 1, 2, 0, 1)
 
 
 def worked(name: str) -> tuple[str, tuple[int, ...], Explanation]:
-    """Return the strategy with its parameters, the tokens before, and what it makes of ``ROW``.
+    """Return the strategy with its parameters, the tokens before, and what it makes of `ROW`.
 
     Raises:
         ValueError: it needs a package that is not installed.

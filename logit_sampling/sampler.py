@@ -44,21 +44,21 @@ class State(NamedTuple):
 class Pending(NamedTuple):
     """A step whose logits went through the chain, and whose tokens are not accepted yet.
 
-    Tokens and other numbers are arrays of the engine; ``restore`` gives them the caller's type.
+    Tokens and other numbers are arrays of the engine; `restore` gives them the caller's type.
     """
 
     transforms: tuple[Transform, ...]
     taken: Intake
     stages: tuple[Any, ...]  # as it came in, after each transform, and that of the draw
     state: State
-    resting: Any = None  # bool [batch]: rows that take no part
+    inactive: Any = None  # bool [batch]: rows that take no part
 
     def _distribution(self, stage: int) -> Distribution:
         """Return the distribution after so many stages, of rows that may be looked at."""
         distribution = self.stages[stage]
-        if self.resting is None or self.taken.symbolic:
+        if self.inactive is None or self.taken.symbolic:
             return distribution
-        return distribution.force(np.where(self.resting, 0, -1))  # nothing raises for them
+        return distribution.force(np.where(self.inactive, 0, -1))  # nothing raises for them
 
     @quietly
     def logits(self) -> Any:
@@ -67,14 +67,14 @@ class Pending(NamedTuple):
 
     @quietly
     def draw(self) -> Any:
-        """Return a token for each row, int32 [batch]; -1 for a resting row.
+        """Return a token for each row, int32 [batch]; -1 for an inactive row.
 
         Raises:
             ValueError: in eager code, a row has nothing left to draw from.
         """
         distribution = self._distribution(-1)
         ids = distribution.draw()
-        return ids if self.resting is None else distribution.xp.where(self.resting, -1, ids)
+        return ids if self.inactive is None else distribution.xp.where(self.inactive, -1, ids)
 
     @quietly
     def log_prob(self, ids: Any) -> Any:
@@ -83,7 +83,7 @@ class Pending(NamedTuple):
 
     @quietly
     def accept(self, ids: Any) -> State:
-        """Return the state after ``ids``, int32 [batch], -1 for a resting row."""
+        """Return the state after `ids`, int32 [batch], -1 for an inactive row."""
         seed, states = self.state.seed, self.state.transforms
         step: Any = self.state.step
         updated = tuple(
@@ -91,8 +91,8 @@ class Pending(NamedTuple):
             for i, (transform, own) in enumerate(zip(self.transforms, states, strict=True))
         )
         following = step + 1
-        if self.resting is not None:
-            following = self.stages[0].xp.where(self.resting, step, following)
+        if self.inactive is not None:
+            following = self.stages[0].xp.where(self.inactive, step, following)
         return State(seed, following, updated)
 
     def select(self, rows: Sequence[int]) -> "Pending":
@@ -103,7 +103,7 @@ class Pending(NamedTuple):
         return self._replace(
             stages=tuple(stage.select(rows) for stage in self.stages),
             state=State(seed[places], step[places], tuple(own)),
-            resting=None if self.resting is None else self.resting[places],
+            inactive=None if self.inactive is None else self.inactive[places],
         )
 
     def restore(self, result: Any) -> Any:
@@ -115,7 +115,7 @@ class Sampler:
     """Logits in, token ids out: transforms applied left to right, then one draw.
 
     Equal logits, seed and step give the same token in any batch, on any engine and in any process.
-    The draw uses exactly the distribution that ``probabilities`` returns: one uniform number, then
+    The draw uses exactly the distribution that `probabilities` returns: one uniform number, then
     a search in the cumulative sum over the token ids that are left.
 
     Args:
@@ -177,26 +177,26 @@ class Sampler:
 
         A parameter acts if it is passed. One that is left out, is None, or has the value that means
         off leaves its transform out; a sub-parameter that is left out has the system's default
-        (``xtc_threshold`` 0.1, llama.cpp's ``repeat_last_n`` 64); one that is off, such as
-        ``repeat_last_n`` 0, switches off what it belongs to. Each number may be an array with one
+        (`xtc_threshold` 0.1, llama.cpp's `repeat_last_n` 64); one that is off, such as
+        `repeat_last_n` 0, switches off what it belongs to. Each number may be an array with one
         value per row, off values included, or a tensor of a graph, whose transform is always there
         and does nothing where its value means off.
 
         Args:
             order: whose chain it is, so that the same settings give the same distribution:
-                ``"default"``, ``"hf"`` (Hugging Face generate), ``"vllm"``, ``"llama.cpp"`` or
-                ``"keras_hub"``. It decides the order, the values that mean off, and which names
+                `"default"`, `"hf"` (Hugging Face generate), `"vllm"`, `"llama.cpp"` or
+                `"keras_hub"`. It decides the order, the values that mean off, and which names
                 are known. The default order is that of the list of parameters.
             defaults: whether what that system has on by default acts too, where nothing is passed:
                 llama.cpp's temperature 0.8, top_k 40, top_p 0.95 and min_p 0.05; generate's top_k
                 50 and do_sample False.
-            **params: by name; ``help("logit_sampling.settings")`` lists all, with the values
+            **params: by name; `help("logit_sampling.settings")` lists all, with the values
                 that mean off and the names that other systems have for them; the ranges are those
                 of the strategies.
 
         Raises:
             ValueError: a name is unknown, or unknown to that system; a parameter has no effect,
-                such as ``xtc_threshold`` without ``xtc_probability`` or ``top_p`` at temperature 0;
+                such as `xtc_threshold` without `xtc_probability` or `top_p` at temperature 0;
                 a value is out of range, or one that the system rejects; a tensor of a graph for a
                 parameter on which the chain itself depends.
 
@@ -213,7 +213,7 @@ class Sampler:
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> "Sampler":
-        """Return the sampler that ``get_config`` described.
+        """Return the sampler that `get_config` described.
 
         Raises:
             ValueError: an unknown name or parameter, or a value out of range.
@@ -225,27 +225,27 @@ class Sampler:
         raise ValueError(f"no configuration of a Sampler or Greedy: {config!r}")
 
     def for_keras_hub(self, *, seed: int | Sequence[int] | None = None) -> "KerasHubSampler":
-        """Return the chain as a KerasHub sampler, for ``causal_lm.compile(sampler=...)``.
+        """Return the chain as a KerasHub sampler, for `causal_lm.compile(sampler=...)`.
 
-        It writes the tokens that ``generate`` writes here after the same ids with the same seed:
+        It writes the tokens that `generate` writes here after the same ids with the same seed:
         each row draws by its own seed, and what counts as its history and its prompt is its own,
         also where prompts of different lengths share a batch. All of KerasHub's modes serve
-        (``jit_compile`` True or False, ``run_eagerly``), with TensorFlow and JAX. A row that has
-        stopped is not written further; ``KerasHubSampler`` tells of rows that nothing can be drawn
+        (`jit_compile` True or False, `run_eagerly`), with TensorFlow and JAX. A row that has
+        stopped is not written further; `KerasHubSampler` tells of rows that nothing can be drawn
         for. (From a string KerasHub makes ids with a start token, even where the preprocessor has
-        ``add_start_token=False``, which we follow.)
+        `add_start_token=False`, which we follow.)
 
         Args:
-            seed: as in a call of a sampler. The same each time ``generate`` is called, unless it is
-                None, which begins with a random one; the attribute ``seed`` of the result tells
+            seed: as in a call of a sampler. The same each time `generate` is called, unless it is
+                None, which begins with a random one; the attribute `seed` of the result tells
                 it and sets it, and nothing is compiled again.
 
         Returns:
-            a ``keras_hub.samplers.Sampler``; it goes through ``keras_hub.samplers.serialize``.
+            a `keras_hub.samplers.Sampler`; it goes through `keras_hub.samplers.serialize`.
 
         Raises:
-            ValueError: ``seed`` holds something else than integers; the chain has ``Grammar`` or
-                ``Guidance``, which are no part of graphs, and need ``generate`` of this library.
+            ValueError: `seed` holds something else than integers; the chain has `Grammar` or
+                `Guidance`, which are no part of graphs, and need `generate` of this library.
 
         Example:
             >>> import logit_sampling as ls
@@ -264,8 +264,8 @@ class Sampler:
         Its seed stays behind: here it belongs to a call.
 
         Args:
-            sampler: a ``GreedySampler``, ``RandomSampler``, ``TopKSampler`` or ``TopPSampler``, its
-                name ("top_k") or its configuration; or what ``for_keras_hub`` returned.
+            sampler: a `GreedySampler`, `RandomSampler`, `TopKSampler` or `TopPSampler`, its
+                name ("top_k") or its configuration; or what `for_keras_hub` returned.
 
         Raises:
             ValueError: one that searches or drafts, since that is no chain (the message says what
@@ -289,44 +289,44 @@ class Sampler:
         pad_token_id: int | None = None,
         eos_token_id: int | Sequence[int] = (),
     ) -> Callable[[ArrayLike, ArrayLike], ArrayLike]:
-        """Return the chain as an entry of the ``logits_processor`` of transformers' ``generate``.
+        """Return the chain as an entry of the `logits_processor` of transformers' `generate`.
 
-        It masks the logits, and ``generate`` draws. The prompts are what the first call is given;
-        what comes behind them is generated, and states are carried on (``Mirostat`` learns from the
-        tokens that ``generate`` drew). Make one for each ``generate``: used again it begins anew,
+        It masks the logits, and `generate` draws. The prompts are what the first call is given;
+        what comes behind them is generated, and states are carried on (`Mirostat` learns from the
+        tokens that `generate` drew). Make one for each `generate`: used again it begins anew,
         but longer prompts that begin with those before raise, since it could not tell what of them
         was generated (one token more than it has seen is taken for generated).
 
-        ``generate`` applies its own settings too: penalties and constraints before this entry, and
-        with ``do_sample=True`` its temperature, top_k, top_p and the like behind it. For a chain of
-        ours alone pass ``do_sample=True, temperature=1.0, top_k=0, top_p=1.0``, or whatever undoes
-        the model's generation_config; with ``Greedy`` pass ``do_sample=False``.
+        `generate` applies its own settings too: penalties and constraints before this entry, and
+        with `do_sample=True` its temperature, top_k, top_p and the like behind it. For a chain of
+        ours alone pass `do_sample=True, temperature=1.0, top_k=0, top_p=1.0`, or whatever undoes
+        the model's generation_config; with `Greedy` pass `do_sample=False`.
 
-        With ``draw=True`` the token is drawn here: it gets the logit 0, all others -inf, so that
-        ``generate`` can take no other, with ``do_sample`` or without. The same seed then writes
-        what ``logit_sampling.generate`` writes. Of beams and drafts ``TransformersProcessor``
+        With `draw=True` the token is drawn here: it gets the logit 0, all others -inf, so that
+        `generate` can take no other, with `do_sample` or without. The same seed then writes
+        what `logit_sampling.generate` writes. Of beams and drafts `TransformersProcessor`
         tells.
 
         Args:
             draw: whether the tokens are drawn here.
             seed: as in a call of a sampler; for the draw, and for a transform that tosses a coin
-                (``XTC``).
+                (`XTC`).
             attention_mask: [batch, length] as the tokenizer returns it beside the prompts, 0 for
                 padding, which is no history. Also for several texts of a prompt.
             pad_token_id: instead of it, the token at the left of shorter prompts: all that a row
                 begins with is padding. None if all have the same length.
-            eos_token_id: the tokens at which ``generate`` ends a row: what it fills up behind
+            eos_token_id: the tokens at which `generate` ends a row: what it fills up behind
                 them is no history, and nothing raises for it.
 
         Returns:
-            a ``transformers.LogitsProcessor``, where that can be imported; it takes and returns
+            a `transformers.LogitsProcessor`, where that can be imported; it takes and returns
             torch tensors, or arrays of another library. It raises ValueError for a row that nothing
             can be drawn from.
 
         Raises:
-            ValueError: ``eos_token_id`` holds something else than token ids, or ``attention_mask``
+            ValueError: `eos_token_id` holds something else than token ids, or `attention_mask`
                 something else than 0 and 1; when it is called, a mask that does not belong to the
-                prompts, or prompts that all begin with ``pad_token_id``, which may be a start token
+                prompts, or prompts that all begin with `pad_token_id`, which may be a start token
                 of theirs.
 
         Example:
@@ -343,27 +343,27 @@ class Sampler:
 
     @classmethod
     def from_generation_config(cls, config: object, **overrides: object) -> Self:
-        """Return the sampler that draws as ``generate`` of transformers does with a configuration.
+        """Return the sampler that draws as `generate` of transformers does with a configuration.
 
-        What a ``GenerationConfig`` leaves open (None) has the value that ``generate`` gives it:
-        ``do_sample`` is False, and ``top_k`` is 50. What does nothing there does nothing here: the
-        settings of sampling without ``do_sample``, ``eos_token_id`` without a minimal length.
+        What a `GenerationConfig` leaves open (None) has the value that `generate` gives it:
+        `do_sample` is False, and `top_k` is 50. What does nothing there does nothing here: the
+        settings of sampling without `do_sample`, `eos_token_id` without a minimal length.
         Settings that do not change the distribution of a token are passed over, those of length,
-        stopping, output, cache and speed; ``logit_sampling.settings.generation_config`` lists
-        them. So are names in ``config`` that are no settings, but a model's own (``lang_to_id``,
-        ``max_window_size``), as ``generate`` does; what looks like a slip of a setting's name
+        stopping, output, cache and speed; `logit_sampling.settings.generation_config` lists
+        them. So are names in `config` that are no settings, but a model's own (`lang_to_id`,
+        `max_window_size`), as `generate` does; what looks like a slip of a setting's name
         raises. A setting that changes the distribution and that no transform has raises.
 
         Args:
-            config: a ``GenerationConfig``, or a mapping such as ``generation_config.json`` holds.
-            **overrides: settings that come before those of ``config``, as in ``generate``.
+            config: a `GenerationConfig`, or a mapping such as `generation_config.json` holds.
+            **overrides: settings that come before those of `config`, as in `generate`.
 
         Raises:
             ValueError: beams, contrastive search or another setting that no chain has; a name in
-                ``overrides`` that ``generate`` does not know; one in ``config`` that is a slip of a
-                setting's (``temprature``) or a setting of another system; a value out of range; a
-                minimal length without ``eos_token_id``, ``forced_eos_token_id`` without a length,
-                ``guidance_scale`` without ``unconditional``.
+                `overrides` that `generate` does not know; one in `config` that is a slip of a
+                setting's (`temprature`) or a setting of another system; a value out of range; a
+                minimal length without `eos_token_id`, `forced_eos_token_id` without a length,
+                `guidance_scale` without `unconditional`.
 
         Example:
             >>> import logit_sampling as ls
@@ -396,7 +396,7 @@ class Sampler:
         Args:
             logits: floating point, [vocab] or [batch, vocab]: an array or tensor of any library
                 (eager, or of a graph that is being traced), a list of rows, or an object or mapping
-                that names them ``logits``; what a masked array hides is -inf.
+                that names them `logits`; what a masked array hides is -inf.
             seed: an integer s (row 0 uses s, row i > 0 a 64-bit hash of s and i), one integer per
                 row, or None for fresh entropy. A JAX key counts as the integer of its words.
             step: the position in the sequence, an integer of at least 0, or one per row.
@@ -406,7 +406,7 @@ class Sampler:
                 generated; an integer, or one for each row.
 
         Returns:
-            token ids, int32, of shape ``logits.shape[:-1]``, in the array type of the logits (of a
+            token ids, int32, of shape `logits.shape[:-1]`, in the array type of the logits (of a
             list: of its rows) and on their device. In a compiled graph, where nothing can raise, a
             row without a distribution gives -1.
 
@@ -438,7 +438,7 @@ class Sampler:
         """Return the distribution of the draw, float32 of the shape of the logits; rows sum to 1.
 
         Arguments and errors are those of a sampler's call. Only a transform that tosses a coin
-        (``XTC``) looks at ``seed`` and ``step``; without a seed the result is the mixture over its
+        (`XTC`) looks at `seed` and `step`; without a seed the result is the mixture over its
         outcomes.
         """
         taken, states = self._take_in(logits, history, prompt_length, seed, step)
@@ -470,10 +470,10 @@ class Sampler:
 
         Args:
             logits: as in a call.
-            ids: token ids, int, of shape ``logits.shape[:-1]``.
+            ids: token ids, int, of shape `logits.shape[:-1]`.
             history: as in a call.
             prompt_length: as in a call.
-            seed: as for ``probabilities``.
+            seed: as for `probabilities`.
             step: the same.
 
         Raises:
@@ -510,19 +510,19 @@ class Sampler:
             logits: as in a call, but not of a graph.
             history: as in a call.
             prompt_length: as in a call.
-            seed: as in a call; with one the token that it draws is shown too. ``XTC`` tosses its
+            seed: as in a call; with one the token that it draws is shown too. `XTC` tosses its
                 coin as in a call, by the seed or afresh.
             step: as in a call.
             top: how many of the likeliest tokens to show, before the chain and after it.
             decode: for the texts of tokens: list of ids -> text, or a list with the text of each.
 
         Returns:
-            an ``Explanation`` (print it, or call its ``plot(path)`` or ``to_dict()``); for logits
+            an `Explanation` (print it, or call its `plot(path)` or `to_dict()`); for logits
             [batch, vocab] a tuple with one for each row. A chain that leaves a row nothing to draw
             from is explained too.
 
         Raises:
-            ValueError: as in a call; in a graph; ``top`` below 1; texts for fewer tokens than
+            ValueError: as in a call; in a graph; `top` below 1; texts for fewer tokens than
                 there are.
 
         Example:
@@ -630,11 +630,11 @@ class Sampler:
 
         Args:
             logits: as in a call.
-            state: what ``init`` or the step before returned.
+            state: what `init` or the step before returned.
             return_log_prob: also return the log-probability of the tokens drawn.
 
         Returns:
-            ``(ids, state)``, or ``(ids, state, log_prob)``.
+            `(ids, state)`, or `(ids, state, log_prob)`.
 
         Raises:
             ValueError: as in a call.
@@ -648,13 +648,15 @@ class Sampler:
 
     @as_written
     @quietly
-    def begin_step(self, logits: Logits, state: State, resting: ArrayLike | None = None) -> Pending:
+    def begin_step(
+        self, logits: Logits, state: State, inactive: ArrayLike | None = None
+    ) -> Pending:
         """Apply the chain, and leave it to the caller which tokens are accepted.
 
         Args:
             logits: as in a call.
-            state: as for ``step``.
-            resting: bool [batch], rows that take no part, of the kind of array that ``state``
+            state: as for `step`.
+            inactive: bool [batch], rows that take no part, of the kind of array that `state`
                 holds: ids of theirs are -1, and their state stays as it is.
 
         Raises:
@@ -669,7 +671,7 @@ class Sampler:
         stages = tuple(
             self._stages(taken.distribution.seeded(state.seed, state.step), state.transforms)
         )
-        return Pending(self._transforms, taken, stages, state, resting)
+        return Pending(self._transforms, taken, stages, state, inactive)
 
     def _take_in(
         self, logits: Any, history: Any, prompt_length: Any, *others: Any
@@ -755,7 +757,7 @@ def chance_of(coins: tuple[bool, ...], chances: list[Any]) -> Any:
 def mixture(xp: Any, weighted: list[tuple[Any, Any]]) -> Any:
     """Return the sum of distributions, float32 [batch, vocab], weighted by [batch].
 
-    ``xp`` are functions on the arrays, ``numpy`` or ``keras.ops``.
+    `xp` are functions on the arrays, `numpy` or `keras.ops`.
     """
     if len(weighted) == 1:
         return weighted[0][1]

@@ -86,7 +86,7 @@ HISTORY = np.random.default_rng(2).integers(0, 6, (4, 12)).astype(np.int32)
 
 
 def everything(name: str, x: Any, p: Any) -> tuple[Any, ...]:
-    """Return ids drawn behind a transform of parameter ``p``, and its own logits."""
+    """Return ids drawn behind a transform of parameter `p`, and its own logits."""
     transform = CASES[name].make(p)
     sampler = ls.Sampler(transform, ls.Temperature(1.5))
     prompt_length = 12 if name.startswith(FEEDBACK) else 5
@@ -116,7 +116,7 @@ def chain(x: Any, parameters: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def check_equal(name: str, found: tuple[Any, ...], p: Any, rtol: float) -> None:
-    """Assert that a graph gave what eager code gives for the numbers ``p``."""
+    """Assert that a graph gave what eager code gives for the numbers `p`."""
     expected = everything(name, batch(), p)
     np.testing.assert_array_equal(found[0], expected[0], err_msg=f"{name} {p}")
     for own, wanted in zip(found[1:], expected[1:], strict=True):
@@ -124,7 +124,7 @@ def check_equal(name: str, found: tuple[Any, ...], p: Any, rtol: float) -> None:
 
 
 def check_lost(found: tuple[Any, ...], lost: Any) -> None:
-    """Assert that just the rows that are ``lost`` have no distribution."""
+    """Assert that just the rows that are `lost` have no distribution."""
     ids, *arrays = (np.asarray(array) for array in found)
     assert ((ids == -1) == lost).all()
     for array in arrays:

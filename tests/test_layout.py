@@ -18,7 +18,7 @@ FILES = {
 
 
 def imports(path: Path, inside: bool) -> set[str]:
-    """Our modules that a module imports, of its functions too if ``inside`` of them counts."""
+    """Our modules that a module imports, of its functions too if `inside` of them counts."""
     found = set()
 
     def look(node: ast.AST) -> None:

@@ -30,13 +30,13 @@ def test_other_tokens_than_those_drawn_can_be_accepted():
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
 
 
-def test_a_resting_row_stays_as_it_is_and_raises_nothing():
+def test_an_inactive_row_stays_as_it_is_and_raises_nothing():
     state = CHAIN.init([[0], [1, 2]], 3, seed=5)
     nothing = LOGITS.copy()
     nothing[1] = -np.inf
     with pytest.raises(ValueError, match="row 1 is at -inf"):
         CHAIN.begin_step(nothing, state).draw()
-    pending = CHAIN.begin_step(nothing, state, resting=np.array([False, True]))
+    pending = CHAIN.begin_step(nothing, state, inactive=np.array([False, True]))
     ids = pending.draw()
     assert ids[1] == -1 and ids[0] == CHAIN.step(LOGITS, state)[0][0]
     after = pending.accept(ids)
@@ -54,9 +54,9 @@ def test_the_same_inside_a_graph():
     state = CHAIN.init([[0], [1, 2]], 3, seed=5)
 
     @tf.function(jit_compile=True)
-    def step(logits, resting):
+    def step(logits, inactive):
         inside = CHAIN.init(tf.constant([[0, -1], [1, 2]]), 3, seed=5, max_new_tokens=4)
-        pending = CHAIN.begin_step(logits, inside, resting)
+        pending = CHAIN.begin_step(logits, inside, inactive)
         ids = pending.draw()
         return ids, pending.accept(ids)
 

@@ -1,6 +1,6 @@
 """What type checkers say of the library's use: mypy reads this file, nothing runs it.
 
-A line that ends with ``type: ignore`` must be an error, or mypy complains of the comment.
+A line that ends with `type: ignore` must be an error, or mypy complains of the comment.
 """
 
 from typing import assert_type

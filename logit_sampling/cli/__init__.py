@@ -1,6 +1,6 @@
-"""The command ``logit-sampling``.
+"""The command `logit-sampling`.
 
-What takes long to import is imported in :func:`main`, where an interruption is met.
+What takes long to import is imported in `main`, where an interruption is met.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""The commands of ``logit-sampling`` together."""
+"""The commands of `logit-sampling` together."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The command ``logit-sampling check``."""
+"""The command `logit-sampling check`."""
 
 import contextlib
 import json

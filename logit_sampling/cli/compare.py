@@ -1,4 +1,4 @@
-"""``logit-sampling compare``: samplers side by side, in texts, numbers and a picture."""
+"""`logit-sampling compare`: samplers side by side, in texts, numbers and a picture."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The command ``logit-sampling explain``."""
+"""The command `logit-sampling explain`."""
 
 import contextlib
 import json

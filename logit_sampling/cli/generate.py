@@ -1,4 +1,4 @@
-"""The command ``logit-sampling generate``."""
+"""The command `logit-sampling generate`."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The command ``logit-sampling samplers``: what strategies there are, and what each does."""
+"""The command `logit-sampling samplers`: what strategies there are, and what each does."""
 
 import itertools
 import json
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from logit_sampling.catalogue import Entry, Parameter
 
 
-_CODE = re.compile(r"``(.+?)``|`(.+?)`")
+_CODE = re.compile(r"`(.+?)`")
 
 
 def samplers(
@@ -136,5 +136,5 @@ def _prose(text: str, style: str = "") -> "Text":
     shown = Text(style=style)
     for i, part in enumerate(_CODE.split(text)):
         if part:
-            shown.append(part, "cyan" if i % 3 else "")
+            shown.append(part, "cyan" if i % 2 else "")
     return shown

@@ -1,4 +1,4 @@
-"""The command ``logit-sampling score``."""
+"""The command `logit-sampling score`."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The command ``logit-sampling train``."""
+"""The command `logit-sampling train`."""
 
 import shlex
 import sys

@@ -69,7 +69,7 @@ class Batch:
     ) -> "Step":
         """Apply the samplers of some rows to their logits, [members, vocab].
 
-        They begin with ``states``, by default those of the batch.
+        They begin with `states`, by default those of the batch.
         """
         if not self.states:
             self.vocabulary = logits.shape[-1]
@@ -111,7 +111,7 @@ class Batch:
         self.rows[i].fail(f"row {i}, new token {len(self.rows[i].ids)}: {text}")
 
     def branch(self, step: "Step", i: int, token: int) -> Row:
-        """Return a copy of row ``i`` that goes on with a token."""
+        """Return a copy of row `i` that goes on with a token."""
         longer, model, count = self.rows[i].copy(), step.model(i), self.plan.top_log_probs
         top = model.candidates(count) if count else None
         longer.take(
@@ -304,7 +304,7 @@ class _Part:
 
     def _after(self, ids: np.ndarray) -> State:
         inactive = ids < 0
-        return self.pending._replace(resting=inactive if inactive.any() else None).accept(ids)
+        return self.pending._replace(inactive=inactive if inactive.any() else None).accept(ids)
 
     def follow(self, places: Sequence[int], ids: Sequence[int]) -> State:
         """Return the state of other rows: the row that each has grown from, and its token."""

@@ -17,25 +17,25 @@ from logit_sampling.sampler import Sampler
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """Look for the likeliest texts: in each step the ``num_beams`` best beginnings go on.
+    """Look for the likeliest texts: in each step the `num_beams` best beginnings go on.
 
     A text is worth the sum of the log-probabilities of its tokens, its end token among them,
-    divided by ``length ** length_penalty``, its length in new tokens. They are log-probabilities
+    divided by `length ** length_penalty`, its length in new tokens. They are log-probabilities
     under the distribution that the chain of the sampler leaves, which sums to 1; the chain has a
     state for each beam, and with no sampler it is the model's distribution. Of equals the earlier
-    beam and then the lower id is first. An end token among the ``num_beams`` best candidates
+    beam and then the lower id is first. An end token among the `num_beams` best candidates
     ends a text, and the next best goes on in its place; a beam that is alone ends with its text.
 
-    With groups, each keeps ``num_beams / num_groups`` beams, and they choose one after the other: a
-    token loses ``diversity_penalty`` for each time that an earlier group took it in the same step.
+    With groups, each keeps `num_beams / num_groups` beams, and they choose one after the other: a
+    token loses `diversity_penalty` for each time that an earlier group took it in the same step.
     The penalty moves the choice alone, not the scores. Without it all groups find the same texts.
 
     Args:
         num_beams: at least 1, which is greedy.
         length_penalty: any number; 0 compares sums, greater ones favour longer texts.
-        num_groups: at least 1; divides ``num_beams``.
+        num_groups: at least 1; divides `num_beams`.
         diversity_penalty: at least 0, in nats.
-        early_stopping: whether to stop as soon as ``num_beams`` texts have ended, or else when no
+        early_stopping: whether to stop as soon as `num_beams` texts have ended, or else when no
             other text can become better than the worst of them.
 
     Raises:
@@ -77,13 +77,13 @@ class BeamSearch:
             )
 
     def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
-        """Write the ``n`` best texts of each prompt, with falling scores.
+        """Write the `n` best texts of each prompt, with falling scores.
 
         Yields:
             the number of each row, when all are written, or when the deadline has passed.
 
         Raises:
-            ValueError: ``n`` above ``num_beams``; ``Greedy``; a parameter whose values differ
+            ValueError: `n` above `num_beams`; `Greedy`; a parameter whose values differ
                 between the rows of a prompt.
         """
         if plan.n > self.num_beams:

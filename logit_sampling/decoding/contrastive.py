@@ -18,9 +18,9 @@ _TOKENS = 256  # of the prompts that are read at once: the logits of each take m
 
 @dataclass(frozen=True)
 class ContrastiveSearch:
-    """Take of the ``k`` likeliest tokens the one that is likely and says something new.
+    """Take of the `k` likeliest tokens the one that is likely and says something new.
 
-    The one of the greatest ``(1 - alpha) * p - alpha * s`` is taken, with p its probability under
+    The one of the greatest `(1 - alpha) * p - alpha * s` is taken, with p its probability under
     the distribution that the chain of the sampler leaves, and s the greatest cosine between the
     hidden state behind it and those behind all tokens before it, the prompt's too. Of equals the
     likelier one is taken, then the lower id. Nothing is drawn at random.
@@ -63,7 +63,7 @@ class ContrastiveSearch:
             the number of a row whenever it has got a token, or cannot go on.
 
         Raises:
-            ValueError: several texts a prompt, which would be equal; ``Greedy``; a model that tells
+            ValueError: several texts a prompt, which would be equal; `Greedy`; a model that tells
                 no hidden states.
         """
         plan.check_several("ContrastiveSearch")
@@ -82,20 +82,20 @@ class ContrastiveSearch:
         reader.select({i * tries + k: i for i in active for k in range(tries)})
         while active:
             step = batch.begin(np.stack([following[i] for i in active]), active)
-            leaders = {i: step.sampler(i).candidates(tries) for i in step.able}
+            candidates = {i: step.sampler(i).candidates(tries) for i in step.able}
             # Where fewer are left, the first are read twice.
             texts = {
                 i * tries + k: [*rows[i].tokens, token]
-                for i, (ids, _) in leaders.items()
+                for i, (ids, _) in candidates.items()
                 for k, token in enumerate(np.resize(ids, tries).tolist())
             }
             tokens: dict[int, int] = {}
             if texts:
                 output = reader.read(texts, columns)
                 columns = 2  # from now on what was tried and not taken is to be forgotten
-                logits = output.logits[:, -1].reshape(len(leaders), tries, -1)
-                hidden = _directions(output)[:, -1].reshape(len(leaders), tries, -1)
-            for place, (i, (ids, log_probs)) in enumerate(leaders.items()):
+                logits = output.logits[:, -1].reshape(len(candidates), tries, -1)
+                hidden = _directions(output)[:, -1].reshape(len(candidates), tries, -1)
+            for place, (i, (ids, log_probs)) in enumerate(candidates.items()):
                 length = len(rows[i].tokens)
                 likeness = (hidden[place, : len(ids)] @ seen[i][:length].T).max(axis=1)
                 best = int(((1 - self.alpha) * np.exp(log_probs) - self.alpha * likeness).argmax())

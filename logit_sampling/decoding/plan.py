@@ -67,7 +67,7 @@ class Search(Protocol):
     """Arguments of `generate` that it cannot follow."""
 
     def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
-        """Write rows to their ends; see :func:`logit_sampling.decoding.sampling.decode`.
+        """Write rows to their ends; see `decode`.
 
         Raises:
             ValueError: the plan asks for something that the search cannot do.

@@ -29,7 +29,7 @@ class Reader:
     def read(self, texts: Mapping[int, list[int]], columns: int = 1) -> Output:
         """Read each text to its end.
 
-        What has been read of a text may differ from it in its last ``columns`` tokens and behind
+        What has been read of a text may differ from it in its last `columns` tokens and behind
         them; that is forgotten. All texts are read by equally many tokens at once, so that the last
         tokens of some are read again.
 
@@ -38,7 +38,7 @@ class Reader:
             columns: of how many tokens to tell what follows; 1 in the first call.
 
         Returns:
-            for each of ``texts`` what follows at least its last ``columns`` tokens, and all that
+            for each of `texts` what follows at least its last `columns` tokens, and all that
             had not been read; the last column belongs to the last token. Columns before the first
             token mean nothing.
         """
@@ -57,7 +57,7 @@ class Reader:
         return _at(output, [place_of[i] for i in texts])
 
     def select(self, origins: Mapping[int, int]) -> None:
-        """Go on with other texts: text ``i`` is what ``origins[i]`` was; some may be repeated."""
+        """Go on with other texts: text `i` is what `origins[i]` was; some may be repeated."""
         assert self._cache is not None
         place_of = {i: place for place, i in enumerate(self._read)}
         if list(origins.values()) != list(self._read):

@@ -24,7 +24,7 @@ _CHECK, _REPLACE = 2**32 - 1, 2**32 - 2
 class Speculation:
     """Write texts with the distribution of the sampler on the target, whatever the draft says.
 
-    In a round the draft model samples up to ``num_draft`` tokens of each text, and the target
+    In a round the draft model samples up to `num_draft` tokens of each text, and the target
     reads them in one call. With p and q what the whole chain of the sampler makes of the logits of
     the target and of the draft after the same tokens, a drafted token t is kept with probability
     min(1, p(t) / q(t)). The first that is not is replaced by a draw from max(p - q, 0), normalised,
@@ -150,7 +150,7 @@ def _chance(distribution: Distribution, token: int) -> float:
 
 
 def _replacement(p: Distribution, q: Distribution, vocabulary: int, uniform: float) -> int:
-    """Draw from what ``p`` has more than ``q``."""
+    """Draw from what `p` has more than `q`."""
     ids = np.arange(vocabulary) if p.ids is None else p.ids
     own, other = (left.weights.of() / left.weights.total for left in (p, q))
     excess = np.maximum(own - q.spread(other, vocabulary, 0.0)[ids], 0.0)

@@ -59,7 +59,7 @@ def check_logits(
     measured.
 
     Args:
-        x: a Keras model, a layer, what :func:`load_model` returns, or float values [..., units]
+        x: a Keras model, a layer, what `load_model` returns, or float values [..., units]
             whose rows lie along the last axis, such as `model.predict` returns.
         loss: to judge by, instead of the one that the model was compiled with: that of a training
             loop of your own. What `compile` takes.
@@ -70,7 +70,7 @@ def check_logits(
             Weights and optimizer stay; the model is changed in place.
 
     Returns:
-        a :class:`LogitsReport`, or with `fix` the compiled model.
+        a `LogitsReport`, or with `fix` the compiled model.
 
     Raises:
         ValueError: neither a model nor floating-point values, a NaN, or `fix` where changing the
@@ -157,7 +157,7 @@ def _for_samplers(report: LogitsReport) -> LogitsReport:
 def check_model(
     model: Any, inputs: Any = None, like: Any = None, loss: Any = MISSING, y: Any = None
 ) -> LogitsReport:
-    """The report on a model; `inputs` and `like` are those of :func:`outputs_of`."""
+    """The report on a model; `inputs` and `like` are those of `outputs_of`."""
     import keras
 
     outputs = outputs_of(model, inputs, like)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from logit_sampling.diagnostics.check import check_model
-from logit_sampling.diagnostics.labels import LabelStatistics
+from logit_sampling.diagnostics.label_statistics import LabelStatistics
 from logit_sampling.diagnostics.labels_of_model import completed, problem_of
 from logit_sampling.diagnostics.losses import Expectation, expectation, places
 from logit_sampling.diagnostics.outputs import Output, Seen
@@ -24,7 +24,7 @@ STEADY = 20  # batches after which a loss that never changed is no chance
 class LogitsGuard(keras.callbacks.Callback):
     """Stop a training run whose loss takes logits for probabilities, or the other way round.
 
-    Before the first step it runs :func:`check_logits` on the compiled model; one that only its data
+    Before the first step it runs `check_logits` on the compiled model; one that only its data
     tells how to call is checked while that step is traced (on JAX and torch after it). In every
     batch, also those of validation, it checks that the labels are what the loss takes, on every
     backend. A loss that is not finite stops the run whenever it occurs. What may have other
@@ -34,10 +34,10 @@ class LogitsGuard(keras.callbacks.Callback):
 
     Args:
         action: "raise" stops the run with a `ValueError`, "warn" warns and lets it go on.
-        inputs: what to call the model on, see :func:`check_logits`.
+        inputs: what to call the model on, see `check_logits`.
 
     Attributes:
-        report: what :func:`check_logits` found, once training has begun.
+        report: what `check_logits` found, once training has begun.
 
     Raises:
         ValueError: `action` is neither.

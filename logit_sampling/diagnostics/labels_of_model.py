@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.diagnostics.labels import (
+from logit_sampling.diagnostics.label_statistics import (
     LabelStatistics,
-    Problem,
     form_of,
     is_text,
-    problem,
     statistics,
+)
+from logit_sampling.diagnostics.labels import (
+    Problem,
+    problem,
     takes,
 )
 from logit_sampling.diagnostics.losses import Expectation
@@ -40,7 +42,7 @@ def summarised(
 
 
 def form_of_labels(y: Any, output: Output) -> str:
-    """What labels of one output are, see :func:`form_of`; empty without labels."""
+    """What labels of one output are, see `form_of`; empty without labels."""
     found = summarised(y, output)
     if found is None or found[2] or output.values is None:
         return ""

@@ -99,7 +99,7 @@ class _Change:
 
 
 def mended(metrics: list[Any], *facts: Any, **settings: Any) -> list[Any]:
-    """The metrics, the wrong ones replaced; takes what :func:`judge_metrics` takes."""
+    """The metrics, the wrong ones replaced; takes what `judge_metrics` takes."""
     reports = judge_metrics(metrics, *facts, **settings)
     return [
         old if report.replacement is None else report.replacement
@@ -117,7 +117,7 @@ def judge_metrics(
         output: what the model puts out, the `output` of its report.
         units: the size of its last axis; None if unknown.
         expected: what the loss expects; it tells a distribution from questions of their own.
-        labels: "ids", "one-hot", "many" or else, see :func:`form_of`; by default what the loss
+        labels: "ids", "one-hot", "many" or else, see `form_of`; by default what the loss
             takes.
     """
     if not labels and expected.loss and expected.family == "categorical":

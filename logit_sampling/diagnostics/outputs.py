@@ -52,7 +52,7 @@ class Output:
         evidence: how that is known.
         units: how many classes lie along the axis; None if unknown.
         layer: the layer that ends in an activation; empty if none is known to.
-        stripped: see :class:`Seen`.
+        stripped: see `Seen`.
         axis: along which a softmax divides, from the end.
         low, high: bounds that no value passes.
         twice: the activation whose result the model gives to another one; empty if none.
@@ -100,7 +100,7 @@ def outputs_of(model: Any, inputs: Any = None, like: Any = None) -> list[Output]
         like: tensors, of a graph too, that have the shapes and dtypes of its inputs.
 
     Returns:
-        one :class:`Output` for each tensor of what the model returns, in its order.
+        one `Output` for each tensor of what the model returns, in its order.
     """
     if inputs is not None:
         return _outputs(model, inputs)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from logit_sampling.diagnostics.labels import NOTHING, is_text, merge, statistics
+from logit_sampling.diagnostics.label_statistics import NOTHING, is_text, merge, statistics
 from logit_sampling.diagnostics.losses import Expectation
 
 WEIGHTS = 2  # sum and count of the weights of samples

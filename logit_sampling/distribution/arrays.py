@@ -33,7 +33,7 @@ def library_of(x: Any) -> str:
 
 
 def is_symbolic(x: Any) -> bool:
-    """Tell whether ``x`` is of a graph that is being traced, and so holds no numbers."""
+    """Tell whether `x` is of a graph that is being traced, and so holds no numbers."""
     if type(x) in (np.ndarray, int, type(None)):  # what it nearly always is
         return False
     if isinstance(x, list | tuple):
@@ -53,14 +53,14 @@ def is_symbolic(x: Any) -> bool:
 
 
 def holds_symbolic(value: Any) -> bool:
-    """Tell whether ``value`` is symbolic, or a list, tuple or mapping with anything that is."""
+    """Tell whether `value` is symbolic, or a list, tuple or mapping with anything that is."""
     if isinstance(value, Mapping):
         return any(map(holds_symbolic, value.values()))
     return any(map(holds_symbolic, value)) if type(value) in (list, tuple) else is_symbolic(value)
 
 
 def in_graph(*values: Any) -> bool:
-    """Tell whether the work belongs into a graph: one of ``values`` does, or TensorFlow traces."""
+    """Tell whether the work belongs into a graph: one of `values` does, or TensorFlow traces."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None and not tensorflow.executing_eagerly():
         return True
@@ -78,7 +78,7 @@ def to_numpy(x: Any) -> np.ndarray:
     integers: a token that cannot be drawn, a place without a token.
 
     Raises:
-        ValueError: ``x`` holds no numbers, or not all of them: it is sparse, ragged or symbolic.
+        ValueError: `x` holds no numbers, or not all of them: it is sparse, ragged or symbolic.
     """
     if type(x) is np.ndarray and x.dtype in _NATIVE:
         return x
@@ -94,7 +94,7 @@ def to_numpy(x: Any) -> np.ndarray:
 
 
 def _read(x: Any) -> np.ndarray:
-    """Return what NumPy makes of ``x``, of any dtype."""
+    """Return what NumPy makes of `x`, of any dtype."""
     try:
         if library_of(x) == "torch":
             return _from_torch(x)
@@ -136,7 +136,7 @@ def _without_mask(x: np.ma.MaskedArray) -> np.ndarray:
 
 
 def _plain(array: np.ndarray, x: Any) -> np.ndarray:
-    """Return numbers that NumPy computes with, read from ``x``, in the byte order of the machine.
+    """Return numbers that NumPy computes with, read from `x`, in the byte order of the machine.
 
     bfloat16 stays: it is not NumPy's, but engines and reports know it.
     """
@@ -167,7 +167,7 @@ def _name(x: Any) -> str:
 
 
 def check_dense(x: Any) -> None:
-    """Raise ValueError if ``x`` is a tensor of another kind than those with a number everywhere."""
+    """Raise ValueError if `x` is a tensor of another kind than those with a number everywhere."""
     library, name, problem = library_of(x), type(x).__name__, ""
     if library == "torch" and getattr(x, "is_nested", False):
         problem = "has rows of different lengths: pass x.to_padded_tensor(float('-inf'))"
@@ -211,10 +211,10 @@ def padded(x: Any, filler: int) -> Any:
 
 
 def named_logits(x: Any) -> Any:
-    """Return the logits of an object that names them, ``x.logits`` or ``x["logits"]``; else ``x``.
+    """Return the logits of an object that names them, `x.logits` or `x["logits"]`; else `x`.
 
     Raises:
-        ValueError: ``x`` is a mapping without them.
+        ValueError: `x` is a mapping without them.
     """
     if isinstance(x, np.ndarray) or hasattr(x, "__array__"):
         return x
@@ -233,7 +233,7 @@ def logits_of(output: Any) -> Any:
     """Return the logits, an array of any kind, in what a model returned.
 
     Args:
-        output: the logits; an object with ``.logits``; a mapping with ``"logits"``; or a tuple that
+        output: the logits; an object with `.logits`; a mapping with `"logits"`; or a tuple that
             begins with one of these, whatever comes behind it.
 
     Raises:
@@ -248,7 +248,7 @@ def logits_of(output: Any) -> Any:
 
 
 def like(x: Any) -> Callable[[np.ndarray], Any]:
-    """Return what turns a NumPy array into the type of array that ``x`` is, on its device.
+    """Return what turns a NumPy array into the type of array that `x` is, on its device.
 
     That of a list is the type of its rows.
     """

@@ -1,6 +1,6 @@
 """What is accepted: ranges of parameters, and what counts as logits.
 
-A transform declares its parameters with :func:`number`; the check runs once, at construction, and
+A transform declares its parameters with `number`; the check runs once, at construction, and
 its message is built from the same bounds that it tests.
 """
 
@@ -53,7 +53,7 @@ class InRow(ValueError):
 
     Args:
         row: which one, in the batch that it was found in.
-        message: what is wrong, with ``{row}`` where the row is named, and the names of facts.
+        message: what is wrong, with `{row}` where the row is named, and the names of facts.
     """
 
     def __init__(self, row: int, message: str, **facts: Any) -> None:
@@ -71,7 +71,7 @@ class InRow(ValueError):
 
 
 def told(error: ValueError, row: str) -> str:
-    """Return the message of an error; the row that is the trouble is called as ``row`` says."""
+    """Return the message of an error; the row that is the trouble is called as `row` says."""
     return error.told(row) if isinstance(error, InRow) else str(error)
 
 
@@ -87,7 +87,7 @@ def number(
 ) -> Any:
     """Declare a numeric field of a transform: a scalar, or an array with one value per row.
 
-    It may be a tensor of a graph, unless it is ``static``: the graph itself depends on it. There
+    It may be a tensor of a graph, unless it is `static`: the graph itself depends on it. There
     nothing can raise, and a row whose value is out of range has no distribution.
     """
     metadata = {"ge": ge, "gt": gt, "le": le, "lt": lt, "integer": integer, "static": static}
@@ -106,7 +106,7 @@ def interval(ge: float, gt: float, le: float, lt: float) -> str:
 
 
 def check_number(owner: str, field: dataclasses.Field[Any], value: Any) -> Any:
-    """Return ``value`` as a number or a tuple of numbers; raise ValueError if out of range.
+    """Return `value` as a number or a tuple of numbers; raise ValueError if out of range.
 
     None is accepted where it is the default, and a tensor of a graph where the field may be one.
     """
@@ -182,7 +182,7 @@ def check_real(owner: Any, name: str, *, ge: float = -math.inf, le: float = math
 
 
 def check_count(owner: Any, name: str, *, least: int, optional: bool = False) -> None:
-    """Keep a field as an int of at least ``least`` (or None, if optional), or raise ValueError."""
+    """Keep a field as an int of at least `least` (or None, if optional), or raise ValueError."""
     value = concrete(owner, name)
     if value is None and optional:
         return
@@ -200,7 +200,7 @@ def check_flag(owner: Any, name: str) -> None:
 
 
 def check_choice(owner: Any, name: str, choices: tuple[Any, ...]) -> None:
-    """Raise ValueError unless a field is one of ``choices``."""
+    """Raise ValueError unless a field is one of `choices`."""
     value = concrete(owner, name)
     if not any(value is choice or (value == choice and _integer(choice)) for choice in choices):
         raise ValueError(
@@ -225,7 +225,7 @@ def check_ids(owner: Any, name: str, *, empty: bool = True) -> None:
 
 
 def check_dtype(name: str) -> None:
-    """Raise ValueError unless logits may have the dtype called ``name``."""
+    """Raise ValueError unless logits may have the dtype called `name`."""
     if name not in FLOATS:
         guess = ": these look like token ids or counts" if "int" in name else ""
         raise ValueError(
@@ -235,7 +235,7 @@ def check_dtype(name: str) -> None:
 
 
 def check_shape(shape: tuple[Any, ...]) -> None:
-    """Raise ValueError unless ``shape`` is [vocab] or [batch, vocab] with a vocabulary."""
+    """Raise ValueError unless `shape` is [vocab] or [batch, vocab] with a vocabulary."""
     if len(shape) not in (1, 2):
         hint = "; take the last position first: logits[:, -1, :]" if len(shape) == 3 else ""
         raise ValueError(
@@ -246,7 +246,7 @@ def check_shape(shape: tuple[Any, ...]) -> None:
 
 
 def check_returned(logits: Any, shape: tuple[Any, ...], source: str) -> None:
-    """Raise ValueError unless a transform's result has the ``shape`` of what it was given."""
+    """Raise ValueError unless a transform's result has the `shape` of what it was given."""
     if len(logits.shape) != 2 or any(
         a != b for a, b in zip(logits.shape, shape, strict=True) if None not in (a, b)
     ):
@@ -257,7 +257,7 @@ def check_returned(logits: Any, shape: tuple[Any, ...], source: str) -> None:
 
 
 def warn_if_probabilities(row: np.ndarray, name: str) -> None:
-    """Warn if ``row`` [vocab], whose greatest is in (0, 1], looks like probabilities."""
+    """Warn if `row` [vocab], whose greatest is in (0, 1], looks like probabilities."""
     # The first few nearly always tell that it does not.
     if row.size < 2 or row[:16].min() < 0 or row.min() < 0:
         return

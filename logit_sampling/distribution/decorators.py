@@ -11,7 +11,7 @@ _Code = TypeVar("_Code", bound=Callable)
 AUTOGRAPH_SKIPS = "autograph_info__"
 """TensorFlow's AutoGraph leaves code alone that has this attribute.
 
-The engines trace as they are; converting them makes the first call of a ``tf.function`` slow.
+The engines trace as they are; converting them makes the first call of a `tf.function` slow.
 """
 
 _QUIET = np.errstate(over="ignore", under="ignore", divide="ignore", invalid="warn")

@@ -1,4 +1,4 @@
-"""The distribution in eager code: NumPy arrays, one row at a time (see ``row``)."""
+"""The distribution in eager code: NumPy arrays, one row at a time (see `row`)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from logit_sampling.distribution.row import Row
 def uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
     """Return a number in [0, 1) for each row, a multiple of 2**-53.
 
-    ``seeds`` and ``steps`` are uint32 [batch, 2] and int [batch], or lists of Python integers.
+    `seeds` and `steps` are uint32 [batch, 2] and int [batch], or lists of Python integers.
     """
     if len(seeds) > MANY:
         seeds, steps = np.asarray(seeds, np.uint32), np.asarray(steps)
@@ -30,9 +30,9 @@ def uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
 
 
 class EagerDistribution(Distribution):
-    """The rows of a batch, each a ``Row`` of what is left of it.
+    """The rows of a batch, each a `Row` of what is left of it.
 
-    The methods without a docstring are those of ``Distribution``.
+    The methods without a docstring are those of `Distribution`.
     """
 
     __slots__ = ("coins_tossed", "forced", "rows", "seeds", "steps", "vocab_size")
@@ -70,7 +70,7 @@ class EagerDistribution(Distribution):
         )
 
     def _each(self, method: Callable[..., Row], *parameters: Any) -> Self:
-        """Call ``method(row, *parameters)`` for each row, with its own number of each parameter."""
+        """Call `method(row, *parameters)` for each row, with its own number of each parameter."""
         if not any(isinstance(p, (tuple, np.ndarray)) for p in parameters):
             return self._with(tuple([method(row, *parameters) for row in self.rows]))
         lists = (self.per_row(parameter).tolist() for parameter in parameters)

@@ -1,11 +1,11 @@
 """The distribution in compiled graphs: Keras operations on [batch, tokens] tensors.
 
-Works inside ``tf.function``, with and without XLA, and under ``jax.jit``. A small top-k narrows
+Works inside `tf.function`, with and without XLA, and under `jax.jit`. A small top-k narrows
 the tensors to the survivors; other cuts set -inf in place, at a threshold that is found without
-sorting (see ``search``). Nothing can raise here: a row without a distribution gets the id -1.
+sorting (see `search`). Nothing can raise here: a row without a distribution gets the id -1.
 
 Weights are float64 where the backend has it, as in eager code; JAX has it only with
-``jax_enable_x64``, and rounds to float32 otherwise.
+`jax_enable_x64`, and rounds to float32 otherwise.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ from logit_sampling.distribution.tensors import (
 )
 
 _SHORT = 1024
-"""Up to this many tokens are put in order by ``ops.top_k``; more are searched."""
+"""Up to this many tokens are put in order by `ops.top_k`; more are searched."""
 
 _FEW = 128  # top candidates among which the end of a prefix is looked for first
 _FAR = -1e9  # a log weight that is as good as -inf
@@ -49,7 +49,7 @@ _FAR = -1e9  # a log weight that is as good as -inf
 class GraphDistribution(Distribution):
     """The rows of a batch, what is left of them, and what of that is at hand.
 
-    The methods without a docstring are those of ``Distribution``.
+    The methods without a docstring are those of `Distribution`.
     """
 
     xp: ClassVar[Any] = ops
@@ -124,7 +124,7 @@ class GraphDistribution(Distribution):
         return self._with(values=values, peak=self.peak, known=known)
 
     def _at(self, places: Any, first_stays: bool = False) -> Self:
-        """Return the tokens at ``places``, in that order."""
+        """Return the tokens at `places`, in that order."""
         ids = places if self.ids is None else pick(self.ids, places)
         peak = self.peak if first_stays else None
         return self._with(values=pick(self.values, places), ids=ops.cast(ids, "int32"), peak=peak)
@@ -148,7 +148,7 @@ class GraphDistribution(Distribution):
         return ops.sum(self._weights(), axis=-1)
 
     def _terms(self) -> Any:
-        """Return mass times log weight, a mass of 0 counting as 0."""
+        """Return weight times log weight, a weight of 0 counting as 0."""
         return self._weights() * ops.maximum(self._exponents(), _FAR)
 
     def count(self) -> Any:
@@ -286,7 +286,7 @@ class GraphDistribution(Distribution):
         return self._keep(upto(self.values, *end), first_stays=True)
 
     def _prefix(self, key: Any, wanted: Callable, with_terms: bool = False) -> Self:
-        """Keep the prefix in the order of ``key`` (see ``end_of_prefix``), never nothing."""
+        """Keep the prefix in the order of `key` (see `end_of_prefix`), never nothing."""
         weights, n = self._weights(), self.values.shape[-1]
         both, first_stays = (weights, self._terms() if with_terms else weights), key is self.values
         places = leading(key, n if n <= _SHORT else _FEW)
@@ -388,7 +388,7 @@ class GraphDistribution(Distribution):
         return ops.where((tokens >= 0) & (tokens < self.vocab_size), tokens, self.vocab_size)
 
     def _saturated(self, x: Any) -> Any:
-        """Return ``x`` in the dtype of the logits; what is finite stays so."""
+        """Return `x` in the dtype of the logits; what is finite stays so."""
         most = float(np.finfo("float64" if is_wide(self.values) else "float32").max)
         return ops.cast(ops.where(ops.isinf(x), x, ops.clip(x, -most, most)), self.values.dtype)
 

@@ -1,7 +1,7 @@
 """Taking logits in: which engine serves them, and how results go back to the caller.
 
-``eager`` serves all arrays that hold numbers: NumPy's, and eager tensors of TensorFlow, JAX and
-torch, whose memory it reads. ``graph`` serves the symbolic tensors of a graph that is being traced.
+`eager` serves all arrays that hold numbers: NumPy's, and eager tensors of TensorFlow, JAX and
+torch, whose memory it reads. `graph` serves the symbolic tensors of a graph that is being traced.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def take_in(logits: Any, *others: Any) -> Intake:
     """Check logits, [vocab] or [batch, vocab], and hand them to their engine.
 
     Args:
-        logits: an array, a tensor, or nested lists; or what names it as its ``logits``.
+        logits: an array, a tensor, or nested lists; or what names it as its `logits`.
         others: what else takes part: in a graph if any of it is.
 
     Raises:
@@ -71,7 +71,7 @@ def take_in(logits: Any, *others: Any) -> Intake:
 
 
 def batch_of(numbers: Any, history: Any) -> Any:
-    """Return a number or [batch] numbers as float64 [batch], for the rows of ``history``.
+    """Return a number or [batch] numbers as float64 [batch], for the rows of `history`.
 
     Of a graph that is being traced, it is a tensor.
     """
@@ -83,9 +83,9 @@ def batch_of(numbers: Any, history: Any) -> Any:
 
 
 def engine_of(*arrays: Any, others: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
-    """Return where to compute with integer arrays, ``numpy`` or ``keras.ops``, and them as int32.
+    """Return where to compute with integer arrays, `numpy` or `keras.ops`, and them as int32.
 
-    It is ``keras.ops`` in a graph that is being traced, which any of the arrays or of ``others``
+    It is `keras.ops` in a graph that is being traced, which any of the arrays or of `others`
     may belong to; the arrays are then its tensors.
     """
     if not in_graph(*arrays, *others):

@@ -18,7 +18,7 @@ class Distribution(Protocol):
     weight 0. Order is by logit, the greatest first, and of equals the lower token id first. A
     result "[batch]" is an array of the engine, of its widest float.
 
-    Functions that are passed in compute with ``xp`` along the last axis. They get their further
+    Functions that are passed in compute with `xp` along the last axis. They get their further
     parameters so that these broadcast, and are called once for a batch or once for a row, on all
     tokens or on a part of them.
     """
@@ -26,7 +26,7 @@ class Distribution(Protocol):
     __slots__ = ()
 
     xp: ClassVar[Any]
-    """Functions on the engine's arrays by NumPy's names: ``numpy``, or ``keras.ops`` in a graph."""
+    """Functions on the engine's arrays by NumPy's names: `numpy`, or `keras.ops` in a graph."""
 
     vocab_size: int
 
@@ -63,9 +63,9 @@ class Distribution(Protocol):
         """Return the log weight of the last token above -inf, [batch]; 0 for none."""
 
     def of_first(self, function: Callable[..., tuple[Array, Array]], *parameters: PerRow) -> Array:
-        """Return what ``function`` makes of the first tokens, [batch]; 0 for none.
+        """Return what `function` makes of the first tokens, [batch]; 0 for none.
 
-        ``function(log_weights, *parameters)`` gets their log weights in order, -inf for a removed
+        `function(log_weights, *parameters)` gets their log weights in order, -inf for a removed
         one, and returns a number for each row, and whether the tokens behind them leave it as it
         is. It sees a few tokens first, and all where these cannot tell.
         """
@@ -76,21 +76,21 @@ class Distribution(Protocol):
     # What keeps some tokens. Of each row the first token stays, but where it is said otherwise.
 
     def top(self, k: PerRow) -> Self:
-        """Keep the first ``k`` tokens."""
+        """Keep the first `k` tokens."""
 
     def reach(
         self, p: PerRow, key: Callable[..., Array] | None = None, *parameters: PerRow
     ) -> Self:
-        """Keep the shortest prefix whose probability reaches ``p``; 1 keeps all.
+        """Keep the shortest prefix whose probability reaches `p`; 1 keeps all.
 
-        The order is by ``key(log_weights, *parameters)``, the greatest first, or by logit. A key
+        The order is by `key(log_weights, *parameters)`, the greatest first, or by logit. A key
         must fall with the log weight below its greatest.
         """
 
     def prefix(self, wanted: Callable[..., Array], *parameters: PerRow) -> Self:
         """Keep the longest prefix of wanted tokens.
 
-        ``wanted(weight_before, terms_before, weight, term, *parameters)`` tells of a token from the
+        `wanted(weight_before, terms_before, weight, term, *parameters)` tells of a token from the
         sums over those before it, and from its own. A term is a weight times its log. Once it is
         false it stays false.
         """
@@ -105,7 +105,7 @@ class Distribution(Protocol):
         """Remove the last token above -inf in each row; there may be no other."""
 
     def without(self, other: Self, where: PerRow) -> Self:
-        """Remove what ``other`` holds above -inf, in the rows where ``where`` is true."""
+        """Remove what `other` holds above -inf, in the rows where `where` is true."""
 
     def only(self, token_ids: tuple[int, ...]) -> Self:
         """Remove all tokens but these; nothing may be left."""
@@ -116,15 +116,15 @@ class Distribution(Protocol):
     # What changes logits.
 
     def scale(self, temperature: PerRow) -> Self:
-        """Divide the logits by ``temperature``; 0 keeps the first token."""
+        """Divide the logits by `temperature`; 0 keeps the first token."""
 
     def map(self, function: Callable[..., Array], *parameters: PerRow) -> Self:
-        """Give each token above -inf the logit ``function(log_weights, *parameters)``."""
+        """Give each token above -inf the logit `function(log_weights, *parameters)`."""
 
     def add(self, amount: PerRow, chosen: Callable[..., Array], *integers: PerRow) -> Self:
-        """Add ``amount``, at least 0, to the logits of the tokens that are chosen.
+        """Add `amount`, at least 0, to the logits of the tokens that are chosen.
 
-        ``chosen(token_ids, *integers)`` tells which, bool; token ids and integers are uint32.
+        `chosen(token_ids, *integers)` tells which, bool; token ids and integers are uint32.
         """
 
     def adjust(self, token_ids: Array, change: Callable[[Array], Array]) -> Self:
@@ -157,13 +157,13 @@ class Distribution(Protocol):
         """Return an integer array of a state as one of the engine."""
 
     def without_rows(self, lost: Array) -> Self:
-        """Go on without the rows that are ``lost``, bool [batch].
+        """Go on without the rows that are `lost`, bool [batch].
 
         They give the id -1 in a graph; in eager code a ValueError says what to do.
         """
 
     def replaced(self, logits: Any, source: str) -> Self:
-        """Go on with the logits [batch, vocab] that the transform ``source`` returned."""
+        """Go on with the logits [batch, vocab] that the transform `source` returned."""
 
     # What comes out.
 
@@ -180,7 +180,7 @@ class Distribution(Protocol):
         """Return a token for each row, int32 [batch], by one uniform number of seed and step."""
 
     def seeded(self, seeds: Any, steps: Any) -> Self:
-        """Return the same, whose random numbers are those of ``seeds`` and ``steps``."""
+        """Return the same, whose random numbers are those of `seeds` and `steps`."""
 
     def fixed(self, coins: tuple[bool, ...]) -> Self:
         """Return the same, whose next coins fall as given."""

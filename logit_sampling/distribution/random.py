@@ -24,7 +24,7 @@ MANY = 16  # rows from which numbers come faster from arrays than one by one
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA
 _WORD = 0xFFFFFFFF
-_ROWS = 2**32 - 3  # the stream of the seeds of rows, see ``next_words``; draws use others
+_ROWS = 2**32 - 3  # the stream of the seeds of rows, see `next_words`; draws use others
 
 
 def threefry(
@@ -34,13 +34,13 @@ def threefry(
     right: Callable = operator.rshift,
     word: Callable = int,
 ) -> tuple[Any, Any]:
-    """Encrypt ``counter`` with ``key``.
+    """Encrypt `counter` with `key`.
 
     Args:
         key: two words: Python integers, which are fastest for a few rows, or uint32 arrays.
         counter: two words like those.
-        left: shifts words, for tensors that lack the operator ``<<``.
-        right: the same for ``>>``.
+        left: shifts words, for tensors that lack the operator `<<`.
+        right: the same for `>>`.
         word: makes a constant that combines with words.
 
     Returns:
@@ -65,10 +65,10 @@ def next_words(
     right: Callable = operator.rshift,
     word: Callable = int,
 ) -> tuple[Any, Any]:
-    """Return the seed, two words, of row ``number`` > 0 of a batch whose seed is ``key``.
+    """Return the seed, two words, of row `number` > 0 of a batch whose seed is `key`.
 
     Number 0, which is no row's, makes the seed of the next batch where one goes on by itself. The
-    other arguments are those of ``threefry``.
+    other arguments are those of `threefry`.
     """
     return threefry(key, (number, word(_ROWS)), left, right, word)
 
@@ -107,7 +107,7 @@ def seed_list(seed: Any) -> int | list[int]:
 
 
 def check_count(count: int, rows: int, seed: Any = None) -> None:
-    """Raise ValueError unless there are as many seeds as rows; ``seed`` is what was given."""
+    """Raise ValueError unless there are as many seeds as rows; `seed` is what was given."""
     if count != rows:
         old_key = count == 2 and type(seed).__module__.startswith("jax")
         hint = " (of a JAX key of the old style, pass jax.random.wrap_key_data(key))"
@@ -117,7 +117,7 @@ def check_count(count: int, rows: int, seed: Any = None) -> None:
 
 
 def row_words(seed: Any, rows: int) -> list[tuple[int, int]]:
-    """Return the seed of each row as two words, the low one first; see ``row_seeds``."""
+    """Return the seed of each row as two words, the low one first; see `row_seeds`."""
     if seed is None:
         words = np.frombuffer(os.urandom(8 * rows), np.uint32).reshape(rows, 2).tolist()
         return [(low, high) for low, high in words]
@@ -139,7 +139,7 @@ def row_seeds(seed: Any, rows: int) -> np.ndarray:
     Args:
         seed: an integer s, an integer for each row, or None for fresh entropy. Integers count
             modulo 2**64. Of one s, row 0 has s and row i > 0 a 64-bit hash of (s, i). A JAX key
-            (``jax.random.key``) counts as the integer that its two words make.
+            (`jax.random.key`) counts as the integer that its two words make.
         rows: how many rows there are.
 
     Raises:

@@ -18,16 +18,16 @@ AT_A_COIN = 1e-12
 def forgiving(threshold: float, epsilon: float) -> float:
     """Return a threshold for logits, lowered by the rounding of a logit of its size.
 
-    Works on tensors too; ``epsilon`` is that of the logits' dtype.
+    Works on tensors too; `epsilon` is that of the logits' dtype.
     """
     return threshold - abs(threshold) * (epsilon / 2)
 
 
 def greatest_exponent(base: Any) -> Any:
-    """Return up to which power each ``base`` stays below the greatest float32.
+    """Return up to which power each `base` stays below the greatest float32.
 
     A base below 1 has all of its powers, up to 2**30; those of 1 are one. Like a parameter it is a
-    number, one for each row, or a ``Symbol``.
+    number, one for each row, or a `Symbol`.
     """
     limit = float(np.finfo(np.float32).max)
     with np.errstate(divide="ignore"):

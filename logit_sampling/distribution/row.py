@@ -3,7 +3,7 @@
 A row holds its survivors alone, so each cut makes what follows cheaper. Logits keep their precision
 (float32 or float64) and are never rescaled: a row remembers its temperature, which leaves the order
 alone, and applies it where weights are computed. Weights are relative to the greatest, float64, and
-those of a wide row are computed part by part and not kept: see ``weights``.
+those of a wide row are computed part by part and not kept: see `weights`.
 """
 
 import math
@@ -82,7 +82,7 @@ class Row:
         return float(np.finfo(self.values.dtype).eps)
 
     def keep(self, places: np.ndarray, peak: float | None = None) -> "Row":
-        """Return the tokens at ``places``, ascending; ``peak`` is their greatest, if known."""
+        """Return the tokens at `places`, ascending; `peak` is their greatest, if known."""
         ids = places if self.ids is None else self.ids[places]
         return self._new(self.values[places], ids, peak)
 
@@ -91,7 +91,7 @@ class Row:
         return Row(values, ids, peak, self.temperature, number)
 
     def keep_where(self, mask: np.ndarray, peak: float | None = None) -> "Row":
-        """Return the tokens for which ``mask`` is true."""
+        """Return the tokens for which `mask` is true."""
         count = np.count_nonzero(mask)
         if count == mask.size:
             return self
@@ -104,7 +104,7 @@ class Row:
         return self.keep(np.flatnonzero(mask), peak)
 
     def with_values(self, values: np.ndarray, peak: float | None = None) -> "Row":
-        """Return other logits of the same tokens; ``peak`` is their greatest, if known."""
+        """Return other logits of the same tokens; `peak` is their greatest, if known."""
         row = self._new(values, self.ids, peak)
         row.temperature = 1.0
         return row
@@ -117,7 +117,7 @@ class Row:
         return self.keep(place.reshape(1), self._peak)
 
     def scale(self, temperature: float) -> "Row":
-        """Divide by ``temperature``; 0 keeps the first in order."""
+        """Divide by `temperature`; 0 keeps the first in order."""
         if temperature == 0:
             row = self.first()
             row.temperature = 1.0
@@ -126,7 +126,7 @@ class Row:
         return Row(self.values, self.ids, self._peak, product, self.number)
 
     def top(self, k: int) -> "Row":
-        """Keep the first ``k``."""
+        """Keep the first `k`."""
         if k >= self.values.size:
             return self
         kept = self.keep(leading(self.values, int(k)))
@@ -137,7 +137,7 @@ class Row:
         return kept
 
     def prefix(self, wanted: Callable, key: Key | None = None, with_terms: bool = False) -> "Row":
-        """Keep the prefix in the order of a key (see ``wanted_prefix``), never nothing."""
+        """Keep the prefix in the order of a key (see `wanted_prefix`), never nothing."""
         peak = self.peak if key is None else None
         chosen = wanted_prefix(self._keys(key), self.weights, wanted, with_terms)
         if chosen.dtype == bool:
@@ -156,7 +156,7 @@ class Row:
         return keys
 
     def reach(self, p: float, key: Key | None = None) -> "Row":
-        """Keep the shortest prefix, by logit or by a key, whose probability reaches ``p``."""
+        """Keep the shortest prefix, by logit or by a key, whose probability reaches `p`."""
         if p == 1 or self.empty:
             return self
         kept = None
@@ -169,7 +169,7 @@ class Row:
         return kept or self.prefix(self.short_of(p), key)
 
     def prefix_of_few(self, goal: float, error: float, key: Key | None = None) -> "Row | None":
-        """Keep the shortest prefix whose weight reaches ``goal``, a number known up to ``error``.
+        """Keep the shortest prefix whose weight reaches `goal`, a number known up to `error`.
 
         Returns:
             None if the top candidates, which nearly always hold it, cannot tell.
@@ -208,13 +208,13 @@ class Row:
         return self.epsilon * max(abs(self.peak), abs(logit)) / self.temperature
 
     def within(self, distance: float) -> "Row":
-        """Keep tokens whose logit, as it came in, is at most ``distance`` below the greatest."""
+        """Keep tokens whose logit, as it came in, is at most `distance` below the greatest."""
         if distance == math.inf or self.empty:
             return self
         return self.keep_where(self.near(distance), self.peak)
 
     def near(self, distance: float) -> np.ndarray:
-        """Tell which tokens ``within`` keeps; one at -inf is among them at a distance of inf."""
+        """Tell which tokens `within` keeps; one at -inf is among them at a distance of inf."""
         least = self.peak
         if distance == math.inf:
             least = -math.inf
@@ -229,13 +229,13 @@ class Row:
         return self.remove(places[np.flatnonzero(values == values.min(initial=np.inf))[-1:]])
 
     def without(self, other: "Row") -> "Row":
-        """Remove the tokens that ``other`` holds above -inf; what is left may be empty."""
+        """Remove the tokens that `other` holds above -inf; what is left may be empty."""
         places = np.flatnonzero(other.values > -np.inf)
         own, found = self._places(places if other.ids is None else other.ids[places])
         return self.remove(own[found])
 
     def remove(self, places: np.ndarray) -> "Row":
-        """Remove the tokens at ``places``; what is left may be empty."""
+        """Remove the tokens at `places`; what is left may be empty."""
         if not places.size:
             return self
         left = np.ones(self.values.size, bool)
@@ -256,7 +256,7 @@ class Row:
         return np.divide(values, self.temperature, dtype=np.float64).astype(dtype)
 
     def change(self, tokens: np.ndarray, new: np.ndarray) -> "Row":
-        """Give the logits ``new`` to ``tokens`` that are left (see ``logits_of``)."""
+        """Give the logits `new` to `tokens` that are left (see `logits_of`)."""
         places, found = self._places(tokens)
         if not found.any():
             return self
@@ -269,7 +269,7 @@ class Row:
         return self.with_values(values, max(peak, values[places].max()) if untouched else None)
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> "Row":
-        """Give each token above -inf the logit that ``function`` makes of its log weight."""
+        """Give each token above -inf the logit that `function` makes of its log weight."""
         if self.empty:
             return self
         new = np.empty_like(self.values)
@@ -280,7 +280,7 @@ class Row:
         return self.with_values(new)
 
     def add(self, amount: float, chosen: Callable[[np.ndarray], np.ndarray]) -> "Row":
-        """Add ``amount``, 0 or more, to the logits of the tokens whose ids are ``chosen``."""
+        """Add `amount`, 0 or more, to the logits of the tokens whose ids are `chosen`."""
         base = self.scaled()
         values, step = np.empty_like(base), base.dtype.type(amount)
         for part in self.weights.parts():
@@ -289,7 +289,7 @@ class Row:
         return self.with_values(values)
 
     def logits_of(self, tokens: np.ndarray) -> np.ndarray:
-        """Return the logits of ``tokens``, -inf for one that was removed or is none."""
+        """Return the logits of `tokens`, -inf for one that was removed or is none."""
         places, found = self._places(tokens)
         logits = np.full(tokens.shape, -np.inf, self.values.dtype)
         logits[found] = self.scaled(self.values[places[found]])
@@ -302,7 +302,7 @@ class Row:
         return places, self.ids[places] == tokens
 
     def spread(self, kept: np.ndarray, vocabulary: int, fill: float) -> np.ndarray:
-        """Put what was ``kept`` into a row of the whole vocabulary."""
+        """Put what was `kept` into a row of the whole vocabulary."""
         if self.ids is None:
             return kept
         row = np.full(vocabulary, fill, kept.dtype)
@@ -321,7 +321,7 @@ class Row:
 
     @quietly
     def candidates(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first ``count`` in order, or all above -inf: ids and log-probabilities."""
+        """Return the first `count` in order, or all above -inf: ids and log-probabilities."""
         places = leading(self.values, min(count, self.values.size))
         places = places[np.argsort(-self.values[places], kind="stable")]
         log_probs = self.weights.logs_at(places) - self.weights.log_total
@@ -329,13 +329,13 @@ class Row:
         return (places if self.ids is None else self.ids[places])[left], log_probs[left]
 
     def top_log_probs(self, count: int) -> np.ndarray:
-        """Return the log-probabilities of the first ``count`` in order, padded with -inf."""
+        """Return the log-probabilities of the first `count` in order, padded with -inf."""
         found = self.candidates(count)[1]
         return np.pad(found, (0, count - found.size), constant_values=-np.inf)
 
     @quietly
     def of_first(self, function: Callable, *parameters: float) -> float:
-        """Return what ``function`` makes of the first tokens, of no more than it takes."""
+        """Return what `function` makes of the first tokens, of no more than it takes."""
         count, settled = FEW, False
         while not settled:
             places = leading(self.values, min(count, self.values.size))
@@ -345,6 +345,6 @@ class Row:
         return float(value)
 
     def draw(self, uniform: float) -> int:
-        """Return the token at which ``uniform`` of the mass falls."""
+        """Return the token at which `uniform` of the mass falls."""
         place = self.weights.place_of(uniform)
         return int(place if self.ids is None else self.ids[place])

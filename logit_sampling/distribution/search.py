@@ -1,7 +1,7 @@
 """Searching rows of Keras tensors: the shortest prefix in order, and the place of a draw.
 
-Neither sorts: the one looks among a few leaders and then at histograms, the other into one block of
-the cumulative sum.
+Neither sorts: the one looks among a few candidates and then at histograms, the other into one block
+of the cumulative sum.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def is_wide(x: Any) -> bool:
 
 
 def pick(x: Any, places: Any) -> Any:
-    """Return what is at ``places`` [batch, m] of ``x`` [batch, n, ...], [batch, m, ...]."""
+    """Return what is at `places` [batch, m] of `x` [batch, n, ...], [batch, m, ...]."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -40,7 +40,7 @@ def pick(x: Any, places: Any) -> Any:
 
 
 def _in_bins(bins: Any, weights: Any, count: int) -> Any:
-    """Return the weight that falls into each of ``count`` bins; all are one-dimensional."""
+    """Return the weight that falls into each of `count` bins; all are one-dimensional."""
     if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -49,27 +49,27 @@ def _in_bins(bins: Any, weights: Any, count: int) -> Any:
 
 
 def _width(n: int, wanted: int) -> int:
-    """Return a width of blocks of ``n`` tokens: one that leaves no remainder, if one is near."""
+    """Return a width of blocks of `n` tokens: one that leaves no remainder, if one is near."""
     near = (w for w in range(wanted // 2 + 1, 2 * wanted) if n % w == 0)
     return min(near, key=lambda w: abs(w - wanted), default=wanted)
 
 
 def _in_blocks(x: Any, width: int, fill: float) -> Any:
-    """Return ``x`` [batch, n] as [batch, blocks, width], filled up with ``fill``."""
+    """Return `x` [batch, n] as [batch, blocks, width], filled up with `fill`."""
     if missing := -x.shape[-1] % width:
         x = ops.pad(x, ((0, 0), (0, missing)), constant_values=fill)
     return ops.reshape(x, (-1, x.shape[-1] // width, width))
 
 
 def _one_zero(x: Any) -> Any:
-    """Return ``x`` without -0.0, which some sorts put behind 0.0."""
+    """Return `x` without -0.0, which some sorts put behind 0.0."""
     return ops.where(x == 0, ops.zeros_like(x), x)
 
 
 def _first_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
-    """Return the least integers in [low, high] for which ``holds`` does, by bisection.
+    """Return the least integers in [low, high] for which `holds` does, by bisection.
 
-    ``holds`` is true at ``high`` and, once true, stays true.
+    `holds` is true at `high` and, once true, stays true.
     """
 
     def halve(low: Any, high: Any) -> tuple[Any, Any]:
@@ -84,7 +84,7 @@ def _first_true(low: Any, high: Any, holds: Callable[[Any], Any]) -> Any:
 
 
 def leading(x: Any, k: int) -> Any:
-    """Return the places of the ``k`` greatest of ``x`` [batch, n], in order, [batch, k].
+    """Return the places of the `k` greatest of `x` [batch, n], in order, [batch, k].
 
     Of equals the lower places come first.
     """
@@ -92,7 +92,7 @@ def leading(x: Any, k: int) -> Any:
     width = _width(n, int((n / k) ** 0.5))
     if 4 * width * k > n:
         return ops.top_k(_one_zero(x), k)[1]
-    # The k greatest lie in the k blocks with the greatest leaders, of equals in the lower blocks.
+    # The k greatest lie in the k blocks with the greatest maxima, of equals in the lower blocks.
     table = _in_blocks(x, width, -np.inf)
     chosen = ops.sort(ops.top_k(_one_zero(ops.max(table, axis=-1)), k)[1], axis=-1)
     values = _one_zero(ops.reshape(pick(table, chosen), (-1, k * width)))
@@ -101,12 +101,12 @@ def leading(x: Any, k: int) -> Any:
 
 
 def first_greatest(x: Any) -> Any:
-    """Return the first place of the greatest of ``x`` [batch, n], [batch, 1]."""
+    """Return the first place of the greatest of `x` [batch, n], [batch, 1]."""
     return ops.argmax(_one_zero(x), axis=-1)[:, None]
 
 
 def _sortable(x: Any) -> Any:
-    """Return integers in the order of the floats ``x``, which hold no NaN and no -0.0."""
+    """Return integers in the order of the floats `x`, which hold no NaN and no -0.0."""
     kind = "int64" if is_wide(x) else "int32"
     bits = ops.view(x, kind)
     magnitude = ops.cast(np.iinfo(kind).max, kind)
@@ -114,22 +114,22 @@ def _sortable(x: Any) -> Any:
 
 
 def upto(key: Any, least: Any, place: Any) -> Any:
-    """Return the mask of the keys above ``least``, and of its equals up to a place."""
+    """Return the mask of the keys above `least`, and of its equals up to a place."""
     places = ops.arange(key.shape[-1], dtype="int32")[None]
     return (key > least) | ((key == least) & (places <= place))
 
 
-def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[Any, Any]:
+def end_of_prefix(key: Any, weights: Any, terms: Any, wanted: Callable) -> tuple[Any, Any]:
     """Return key and place of the last token in the longest prefix of wanted ones, [batch, 1] each.
 
-    The greatest key is first. ``wanted(mass_before, terms_before, mass, term)`` tells from the sums
-    over the tokens before one and from its own whether it is wanted; once it is false it stays
-    false. The first token is kept in any case. Of equal keys, whose masses must be equal, the lower
-    place is first. Histograms of mass over ever narrower ranges of keys find the end without
-    sorting.
+    The greatest key is first. `wanted(weight_before, terms_before, weight, term)` tells from the
+    sums over the tokens before one and from its own whether it is wanted; once it is false it stays
+    false. The first token is kept in any case. Of equal keys, whose weights must be equal, the
+    lower place is first. Histograms of weight over ever narrower ranges of keys find the end
+    without sorting.
     """
     keys = _sortable(_one_zero(key))
-    several = terms is not masses
+    several = terms is not weights
     size = ops.cast(64 if is_wide(key) else 32, keys.dtype)
     spare = 1 if is_wide(key) or wide() == "float32" else 0  # the span is rounded
     rows = ops.shape(keys)[0] if keys.shape[0] is None else keys.shape[0]
@@ -140,7 +140,7 @@ def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[
         sums = _in_bins(ops.reshape(bins, (-1,)), ops.reshape(weights, (-1,)), rows * (_BINS + 1))
         return ops.reshape(sums, (-1, _BINS + 1))[:, :_BINS]
 
-    def narrow(low: Any, high: Any, mass: Any, term: Any) -> tuple[Any, ...]:
+    def narrow(low: Any, high: Any, weight: Any, term: Any) -> tuple[Any, ...]:
         span = ops.cast(high, wide()) - ops.cast(low, wide())
         shift = ops.cast(ops.maximum(ops.ceil(ops.log2(span + 1)) - (_BITS - spare), 0), keys.dtype)
         # A difference may need the sign's bit, which is then no sign.
@@ -151,11 +151,11 @@ def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[
         )
         inside = (keys >= low) & (keys <= high)
         bins = ops.where(inside, ops.cast(bins, "int32"), _BINS) + offsets
-        own = histogram(bins, masses)
+        own = histogram(bins, weights)
         own_terms = histogram(bins, terms) if several else own
         before, before_terms = (
             base + ops.cumsum(sums, axis=-1) - sums
-            for base, sums in ((mass, own), (term, own_terms))
+            for base, sums in ((weight, own), (term, own_terms))
         )
         # The keys of the last bin before which the prefix has not ended.
         flags = ops.cast(wanted(before, before_terms, 0.0, 0.0), "int32")
@@ -164,30 +164,32 @@ def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[
         high = high - ops.left_shift(ops.cast(last, keys.dtype), shift)
         width = ops.left_shift(ops.cast(1, keys.dtype), shift)
         low = ops.maximum(low, high - width + 1)
-        mass, term = (pick(x, last) for x in (before, before_terms))
-        return low, high, mass, term
+        weight, term = (pick(x, last) for x in (before, before_terms))
+        return low, high, weight, term
 
-    def unfinished(low: Any, high: Any, mass: Any, term: Any) -> Any:
+    def unfinished(low: Any, high: Any, weight: Any, term: Any) -> Any:
         return ops.any(low < high)
 
-    nothing = ops.zeros_like(masses[:, :1])
+    nothing = ops.zeros_like(weights[:, :1])
     low, high = ops.min(keys, axis=-1, keepdims=True), ops.max(keys, axis=-1, keepdims=True)
-    _, least, mass, term = ops.while_loop(unfinished, narrow, (low, high, nothing, nothing))
+    _, least, weight, term = ops.while_loop(unfinished, narrow, (low, high, nothing, nothing))
     above, tied = keys > least, keys == least
-    own, own_term = (ops.max(ops.where(tied, w, -np.inf), -1, True) for w in (masses, terms))
+    own, own_term = (ops.max(ops.where(tied, w, -np.inf), -1, True) for w in (weights, terms))
 
     def unwanted(count: Any) -> Any:
-        number = ops.cast(count, masses.dtype)
-        return ops.logical_not(wanted(mass + number * own, term + number * own_term, own, own_term))
+        number = ops.cast(count, weights.dtype)
+        return ops.logical_not(
+            wanted(weight + number * own, term + number * own_term, own, own_term)
+        )
 
-    some = ops.cast(tied, masses.dtype)
+    some = ops.cast(tied, weights.dtype)
     count = ops.sum(some, axis=-1, keepdims=True)
     ended = count == 0  # by the rounding of a sum, between two keys
     none = ops.zeros_like(least, dtype="int32")
     needed = _first_true(none, ops.cast(count, "int32"), unwanted)
     first = ops.logical_not(ops.any(above, axis=-1, keepdims=True))
     needed = ops.maximum(needed, ops.cast(first, "int32"))
-    share = (ops.cast(needed, masses.dtype) - 0.5) / ops.maximum(count, 1.0)
+    share = (ops.cast(needed, weights.dtype) - 0.5) / ops.maximum(count, 1.0)
     place = ops.cast(locate(some, share[:, 0])[:, None], "int32")
     value = ops.max(ops.where(tied, key, -np.inf), axis=-1, keepdims=True)
     value = ops.where(ended, ops.min(ops.where(above, key, np.inf), -1, True), value)
@@ -195,28 +197,28 @@ def end_of_prefix(key: Any, masses: Any, terms: Any, wanted: Callable) -> tuple[
     return value, ops.where(ended, key.shape[-1], place)
 
 
-def locate(masses: Any, uniform: Any) -> Any:
-    """Return the place at which ``uniform`` [batch] of the total of ``masses`` falls, [batch]."""
-    n = masses.shape[-1]
+def locate(weights: Any, uniform: Any) -> Any:
+    """Return the place at which `uniform` [batch] of the total of `weights` falls, [batch]."""
+    n = weights.shape[-1]
     if n == 1:
-        return ops.zeros_like(masses[:, 0], "int32")
+        return ops.zeros_like(weights[:, 0], "int32")
     if n <= _BLOCK:
-        return _find(masses, uniform)[0]
+        return _find(weights, uniform)[0]
     width = _width(n, _BLOCK)
-    table = _in_blocks(masses, width, 0.0)
+    table = _in_blocks(weights, width, 0.0)
     block, uniform = _find(ops.sum(table, axis=-1), uniform)
     return block * width + _find(pick(table, block[:, None])[:, 0], uniform)[0]
 
 
-def _find(masses: Any, uniform: Any) -> tuple[Any, Any]:
-    """Return where ``uniform`` of the total falls, and which part of that mass lies below it."""
-    sums = ops.cumsum(masses, axis=-1)
+def _find(weights: Any, uniform: Any) -> tuple[Any, Any]:
+    """Return where `uniform` of the total falls, and which part of that weight lies below it."""
+    sums = ops.cumsum(weights, axis=-1)
     target = uniform[:, None] * sums[:, -1:]  # below the total, as uniform is below 1
-    # XLA sums in another order for each place, so a place without mass may seem to add some.
-    places = ops.arange(masses.shape[-1], dtype="int32")[None]
-    last = ops.max(ops.where(masses > 0, places, 0), axis=-1, keepdims=True)
-    hits = (sums > target) & (masses > 0)
+    # XLA sums in another order for each place, so a place without weight may seem to add some.
+    places = ops.arange(weights.shape[-1], dtype="int32")[None]
+    last = ops.max(ops.where(weights > 0, places, 0), axis=-1, keepdims=True)
+    hits = (sums > target) & (weights > 0)
     place = ops.min(ops.where(hits, places, last), axis=-1, keepdims=True)
-    mass = pick(masses, place)
-    part = (target - (pick(sums, place) - mass)) / mass
+    weight = pick(weights, place)
+    part = (target - (pick(sums, place) - weight)) / weight
     return place[:, 0], ops.clip(part, 0.0, 1 - float(np.finfo(wide()).eps) / 2)[:, 0]

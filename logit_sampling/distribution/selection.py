@@ -13,7 +13,7 @@ _BINS = 4096  # of keys, in which it is looked for then
 
 
 def leading(x: np.ndarray, k: int) -> np.ndarray:
-    """Return the ids of the ``k`` greatest of ``x`` [n], ascending; of equals the lower ids.
+    """Return the ids of the `k` greatest of `x` [n], ascending; of equals the lower ids.
 
     If there is a NaN, its id alone.
     """
@@ -22,7 +22,7 @@ def leading(x: np.ndarray, k: int) -> np.ndarray:
 
 
 def leading_or_more(x: np.ndarray, k: int) -> np.ndarray:
-    """Return the ids, ascending, of all scores above a threshold that at least ``k`` reach.
+    """Return the ids, ascending, of all scores above a threshold that at least `k` reach.
 
     If there is a NaN, its id alone.
     """
@@ -54,7 +54,7 @@ def leading_or_more(x: np.ndarray, k: int) -> np.ndarray:
 
 @functools.lru_cache
 def _width(n: int, k: int) -> int:
-    """Return how wide a table to make of ``n`` scores, without a remainder where one is near."""
+    """Return how wide a table to make of `n` scores, without a remainder where one is near."""
     blocks = max(round((n / k) ** 0.5), 1)
     near = [b for b in range(blocks // 2 + 1, 2 * blocks) if n % b == 0]
     return n // min(near, key=lambda b: abs(b - blocks), default=blocks)
@@ -75,9 +75,9 @@ def wanted_prefix(
 ) -> np.ndarray:
     """Return the longest prefix of wanted tokens, the greatest key first; never nothing.
 
-    ``wanted(weight_before, terms_before, weight, term)`` tells from the sums over the
+    `wanted(weight_before, terms_before, weight, term)` tells from the sums over the
     tokens before one and from its own whether it is wanted; once it is false it stays
-    false. A term is a weight times its logarithm; unless ``with_terms``, those that it gets are
+    false. A term is a weight times its logarithm; unless `with_terms`, those that it gets are
     of no use.
 
     Returns:

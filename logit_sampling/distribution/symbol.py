@@ -9,15 +9,15 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """Stands where a parameter has its number, or its numbers for each row: a tensor, rank 0 or 1.
 
     NumPy's functions take it as they take numbers, and are then operations of the graph, on the
-    widest float: ``np.log(p)`` is written once for a number, for several and for a tensor. The
-    engine of graphs reads ``tensor``. Two are equal if they hold the same tensor.
+    widest float: `np.log(p)` is written once for a number, for several and for a tensor. The
+    engine of graphs reads `tensor`. Two are equal if they hold the same tensor.
     """
 
     def __init__(self, tensor: Any) -> None:
         self.tensor = tensor
 
     def __array_ufunc__(self, function: np.ufunc, method: str, *values: Any) -> "Symbol":
-        """Compute in the graph: what NumPy calls instead of ``function(*values)``."""
+        """Compute in the graph: what NumPy calls instead of `function(*values)`."""
         from keras import ops
 
         from logit_sampling.distribution.search import wide
@@ -48,12 +48,12 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def is_everywhere(number: float, parameter: Any) -> bool:
-    """Tell whether a parameter is known to be ``number`` in all rows."""
+    """Tell whether a parameter is known to be `number` in all rows."""
     return not isinstance(parameter, Symbol) and bool(np.all(np.equal(parameter, number)))
 
 
 def tensor_of(parameter: Any, dtype: str) -> Any:
-    """Return a number, [batch] numbers or a ``Symbol`` as a tensor.
+    """Return a number, [batch] numbers or a `Symbol` as a tensor.
 
     In the widest float no number turns into 0 or inf.
     """

@@ -37,7 +37,7 @@ def row_count(batch: Any) -> Any:
 
 
 def seed_words(seed: Any, rows: Any) -> Any:
-    """Return the seed of each row, uint32 [rows, 2]; see ``random.row_seeds``."""
+    """Return the seed of each row, uint32 [rows, 2]; see `random.row_seeds`."""
     if seed is None:
         if keras.config.backend() != "tensorflow":
             raise ValueError("seed=None inside a compiled function would be frozen; pass a seed")
@@ -84,19 +84,19 @@ def row_words_of(words: Any, rows: Any) -> Any:
 
 
 def next_words_of(words: Any, numbers: Any) -> Any:
-    """Return seeds, uint32 [n, 2], that a seed, uint32 [1, 2], makes; see ``random.next_words``."""
+    """Return seeds, uint32 [n, 2], that a seed, uint32 [1, 2], makes; see `random.next_words`."""
     key = words[:, 0], words[:, 1]
     return ops.stack(next_words(key, numbers, left_shift, right_shift, np.uint32), axis=-1)
 
 
 def check_integers(name: str, tensor: Any) -> None:
-    """Raise ValueError unless ``tensor`` holds integers."""
+    """Raise ValueError unless `tensor` holds integers."""
     if "int" not in kind_of(tensor):
         raise ValueError(f"{name} must hold integers, got {kind_of(tensor)}")
 
 
 def to_tensor(x: Any) -> Any:
-    """Return ``x``, an array of any kind or nested lists, as a tensor of the backend.
+    """Return `x`, an array of any kind or nested lists, as a tensor of the backend.
 
     Raises:
         ValueError: it belongs to another framework's graph, or is no dense array.
@@ -145,7 +145,7 @@ def row_integers(numbers: Any, rows: Any) -> Any:
 
 
 def batch_of(numbers: Any, history: Any) -> Any:
-    """Return a number or [batch] numbers as [batch] floats, for the rows of ``history``."""
+    """Return a number or [batch] numbers as [batch] floats, for the rows of `history`."""
     rows = row_count(ops.convert_to_tensor(history))
     return ops.broadcast_to(tensor_of(numbers, wide()), (rows,))
 
@@ -169,13 +169,13 @@ def prompt_lengths(prompt_length: Any, rows: int | None) -> Any:
 
 
 def beyond(lengths: Any, history: Any) -> Any:
-    """Return which lengths of prompts are no number of columns of ``history``, bool [batch]."""
+    """Return which lengths of prompts are no number of columns of `history`, bool [batch]."""
     wrong = (lengths < 0) | (lengths > ops.shape(history)[1])
     return ops.broadcast_to(wrong, (row_count(ops.convert_to_tensor(history)),))
 
 
 def lengths(history: Any) -> Any:
-    """Return how many token ids each row of ``history`` [batch, length] holds, int32 [batch]."""
+    """Return how many token ids each row of `history` [batch, length] holds, int32 [batch]."""
     return ops.sum(ops.cast(ops.convert_to_tensor(history) >= 0, "int32"), axis=-1)
 
 

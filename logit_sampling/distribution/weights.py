@@ -23,7 +23,7 @@ _FAR = -1e9  # a log weight that is as good as -inf
 
 
 class Weights:
-    """The weights of the logits ``values`` [n], whose greatest is ``peak``, at a temperature."""
+    """The weights of the logits `values` [n], whose greatest is `peak`, at a temperature."""
 
     __slots__ = ("_blocks", "_short", "_total", "peak", "temperature", "values")
 
@@ -75,24 +75,24 @@ class Weights:
         return self._short
 
     def kept(self, places: np.ndarray, values: np.ndarray) -> "Weights":
-        """Return the weights at ``places``, whose logits are ``values``, relative to the same."""
+        """Return the weights at `places`, whose logits are `values`, relative to the same."""
         weights = Weights(values, self.peak, self.temperature)
         if self._short is not None:
             weights._short = self._short[places]
         return weights
 
     def logs_at(self, places: np.ndarray) -> np.ndarray:
-        """Return the log-weights at ``places``, float64."""
+        """Return the log-weights at `places`, float64."""
         return self._logs(self.values[places], None)
 
     def at(self, places: np.ndarray) -> np.ndarray:
-        """Return the weights at ``places``, float64."""
+        """Return the weights at `places`, float64."""
         return self.with_terms(places, False)[0]
 
     def with_terms(
         self, places: np.ndarray | slice, wanted: bool, buffer: np.ndarray | None = None
     ) -> list[np.ndarray]:
-        """Return the weights at ``places`` and, if wanted, each times its log weight, float64."""
+        """Return the weights at `places` and, if wanted, each times its log weight, float64."""
         if self._short is not None and not wanted:
             return [self._short[places]]
         values = self.values[places]
@@ -101,7 +101,7 @@ class Weights:
         return [weights, weights * np.maximum(logs, _FAR)] if wanted else [weights]
 
     def part(self, share: int = 4) -> int:
-        """Return the length of a part: whole blocks, about one of ``share``, or less."""
+        """Return the length of a part: whole blocks, about one of `share`, or less."""
         return min(-(-self.values.size // (share * BLOCK)), _MOST) * BLOCK
 
     def buffer(self, share: int = 4) -> np.ndarray:
@@ -127,7 +127,7 @@ class Weights:
         return math.log(self.total)
 
     def blocks(self) -> np.ndarray:
-        """Return the sum of each block of ``BLOCK`` weights, float64."""
+        """Return the sum of each block of `BLOCK` weights, float64."""
         if self._blocks is None:
             buffer = self.buffer()
             sums = [_sums(self.of(part, buffer[: self.values[part].size])) for part in self.parts()]
@@ -135,13 +135,13 @@ class Weights:
         return self._blocks
 
     def _sum_up(self, other: Callable[[np.ndarray, np.ndarray], float]) -> float:
-        """Return the sum of ``other(logs, weights)`` over the parts; note the blocks."""
+        """Return the sum of `other(logs, weights)` over the parts; note the blocks."""
         logs, weights, sums, others = self.buffer(), self.buffer(), [], []
         for part in self.parts():
             own = self.logs(part, logs[: self.values[part].size])
-            mass = np.exp(own, out=weights[: own.size])
-            sums.append(_sums(mass))
-            others.append(other(own, mass))
+            weight = np.exp(own, out=weights[: own.size])
+            sums.append(_sums(weight))
+            others.append(other(own, weight))
         self._blocks = np.concatenate(sums)
         return math.fsum(others)
 
@@ -243,7 +243,7 @@ class Weights:
         return alike / sample.size * self.values.size > 0.1 / _ESTIMATE
 
     def place_of(self, uniform: float) -> int:
-        """Return the place at which ``uniform`` of the total falls."""
+        """Return the place at which `uniform` of the total falls."""
         if self.values.size <= BLOCK:
             return find(self.short(), uniform)[0]
         if not self.known and not self.flat():
@@ -267,7 +267,7 @@ def _sums(weights: np.ndarray, fast: bool = False) -> np.ndarray:
 
 
 def _cumulated(weights: np.ndarray, uniform: float) -> tuple[int, float, float]:
-    """Return where ``uniform`` of the total falls, the mass before it, and the target."""
+    """Return where `uniform` of the total falls, the mass before it, and the target."""
     sums = weights.cumsum()
     target = uniform * float(sums[-1])  # below the total, since uniform is at most 1 - 2**-53
     place = int(sums.searchsorted(target, "right"))
@@ -275,6 +275,6 @@ def _cumulated(weights: np.ndarray, uniform: float) -> tuple[int, float, float]:
 
 
 def find(weights: np.ndarray, uniform: float) -> tuple[int, float]:
-    """Return where ``uniform`` of the total falls, and which part of that mass lies below it."""
+    """Return where `uniform` of the total falls, and which part of that mass lies below it."""
     place, below, target = _cumulated(weights, uniform)
     return place, min((target - below) / float(weights[place]), 1 - 2**-53)

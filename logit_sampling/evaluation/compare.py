@@ -28,7 +28,7 @@ class Text:
         text: the continuation, without the prompt; None if there is no tokenizer.
         token_ids: the generated ids.
         log_prob: mean log-probability of a token under the model itself, in nats.
-        seq_rep_4: share of its 4-grams that repeat an earlier one (:func:`seq_rep_n`).
+        seq_rep_4: share of its 4-grams that repeat an earlier one (`seq_rep_n`).
     """
 
     prompt: str | tuple[int, ...]
@@ -41,7 +41,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Result:
-    """What one sampler wrote, and its numbers: each an :class:`Estimate` over the seeds.
+    """What one sampler wrote, and its numbers: each an `Estimate` over the seeds.
 
     Attributes:
         name: the name of the sampler in this comparison.
@@ -71,7 +71,7 @@ class Comparison:
         prompts: the prompts.
         seeds: the seeds of every sampler that draws.
         tokens: length of every text in tokens.
-        results: one :class:`Result` per sampler, in the order given; after an interruption, of
+        results: one `Result` per sampler, in the order given; after an interruption, of
             those whose texts were all written.
     """
 
@@ -129,7 +129,7 @@ def compare(
         on_run: called before each run with the name of the sampler, the runs done, and all runs.
 
     Returns:
-        A :class:`Comparison`.
+        A `Comparison`.
 
     Raises:
         ValueError: no sampler or seed, a seed twice, too few tokens, or what `generate` rejects,

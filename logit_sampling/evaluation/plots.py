@@ -48,7 +48,7 @@ def plot_next_token(
         top: number of tokens with a bar of their own, at least 1.
 
     Raises:
-        ValueError: as :func:`check_plot_path`, or a prompt that the model rejects.
+        ValueError: as `check_plot_path`, or a prompt that the model rejects.
     """
     target = check_plot_path(path)
     samplers = default_samplers() if samplers is None else samplers

@@ -40,7 +40,7 @@ def tables(explanation: Explanation) -> "RenderableType":
 
 
 def short(name: str, width: int = _NAME) -> str:
-    """Return a stage's name cut to ``width`` characters.
+    """Return a stage's name cut to `width` characters.
 
     >>> short("AllowTokens(token_ids=(1, 2, 3))", 20)
     'AllowTokens(token_i…'

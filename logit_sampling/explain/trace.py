@@ -23,7 +23,7 @@ class Stage:
     """What one stage of a chain did to one row.
 
     Attributes:
-        name: the transform with its parameters; the last one of a ``Greedy`` is ``Greedy()``.
+        name: the transform with its parameters; the last one of a `Greedy` is `Greedy()`.
         tokens_before: how many tokens could be drawn from what arrived.
         tokens_after: how many can be drawn from what the stage passes on.
         removed: how many of the former are no longer among the latter.
@@ -47,9 +47,9 @@ class Token:
 
     Attributes:
         id: the token id.
-        text: its text, None if no ``decode`` was given.
+        text: its text, None if no `decode` was given.
         log_probs: its log-probability, nats, in the logits and after each stage; -inf once removed.
-        removed_by: the stage that removed it, a position in ``stages``; None if none did.
+        removed_by: the stage that removed it, a position in `stages`; None if none did.
     """
 
     id: int
@@ -68,7 +68,7 @@ class Token:
         return self.log_probs[-1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it, ready for ``json.dumps``: None stands for -inf."""
+        """Return all of it, ready for `json.dumps`: None stands for -inf."""
         return strict_json(
             {
                 "id": self.id,
@@ -83,10 +83,10 @@ class Token:
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What a chain did to one row of logits; ``print`` shows it as a table.
+    """What a chain did to one row of logits; `print` shows it as a table.
 
     Attributes:
-        stages: one for each transform, in order, and for a ``Greedy`` its choice.
+        stages: one for each transform, in order, and for a `Greedy` its choice.
         tokens: those asked for: the likeliest before the chain, the likeliest after it, and the
             one drawn; the likeliest before the chain first.
         drawn: the token id that the seed and step draw; None without a seed.
@@ -103,7 +103,7 @@ class Explanation:
     removed_by: np.ndarray = field(compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return stages, tokens and the draw, without the arrays, ready for ``json.dumps``."""
+        """Return stages, tokens and the draw, without the arrays, ready for `json.dumps`."""
         return strict_json(
             {
                 "vocab_size": self.raw_log_probs.size,
@@ -177,7 +177,7 @@ def explain_rows(
 
 
 def check_arguments(top: Any, decode: Any, vocabulary: int) -> None:
-    """Raise ValueError unless ``top`` is a count and ``decode`` can name each token."""
+    """Raise ValueError unless `top` is a count and `decode` can name each token."""
     if not isinstance(top, int | np.integer) or isinstance(top, bool) or top < 1:
         raise ValueError(f"top must be an integer of at least 1, got {top!r}")
     if decode is None or callable(decode):

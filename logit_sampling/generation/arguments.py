@@ -20,7 +20,7 @@ _Code = TypeVar("_Code", bound=Callable)
 
 
 class Options(TypedDict, total=False):
-    """What `generate` and `stream` can be told; :func:`generate` explains each."""
+    """What `generate` and `stream` can be told; `generate` explains each."""
 
     sampler: Samplers
     max_new_tokens: int

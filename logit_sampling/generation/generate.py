@@ -29,15 +29,15 @@ def generate(
 
     A row that cannot go on (its logits hold NaN, nothing is left to draw from, the tokenizer cannot
     decode it) ends as `"error"`, and the others are written to their ends. An interruption (Ctrl-C)
-    comes out as :class:`~logit_sampling.Interrupted`, a `KeyboardInterrupt` whose `result` has what
+    comes out as `Interrupted`, a `KeyboardInterrupt` whose `result` has what
     was written. So has the attribute `result` of an exception of the model, `should_stop` or
     `on_text`, which comes out as it is. In all cases the model can be used again.
 
     Args:
-        model: what :func:`load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, any
+        model: what `load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, any
             function or Keras model from int32 token ids [batch, length] to logits [batch, length,
             vocab] (or [batch, vocab], those of the last position), or an object that is a
-            :class:`~logit_sampling.models.model.Model`.
+            `Model`.
         prompts: a string, a list of strings, or a list of lists of token ids; or bytes, arrays and
             tensors with the same, which may be ragged. A string is encoded as the model's
             preprocessor says (with its start token, which makes a prompt of the empty one, or
@@ -47,14 +47,14 @@ def generate(
             draws for.
         max_new_tokens: how many tokens a text gets at most.
         min_new_tokens: how many it gets before an end token can be drawn (see
-            :class:`MinNewTokens`) or a stop string, complete with a later token, ends it.
+            `MinNewTokens`) or a stop string, complete with a later token, ends it.
         seed: an integer `s` (row 0 uses `s`, row `i` > 0 a 64-bit hash of `s` and `i`), one for
             each row, or None for fresh ones. The result tells the seed of each row.
         n: samples of each prompt; sample `j` of prompt `i` is row `i * n + j`.
         stop_at_end: whether an end token of the model ends a text. (Ids in its place count as
             `stop_token_ids`.)
         stop_token_ids: ids that end a text too, beside the model's end tokens and those of a
-            :class:`Grammar`.
+            `Grammar`.
         stop: a string or several that end a text, which then stops before it. It may span tokens
             and be part of one; the prompt is not searched.
         should_stop: called as `should_stop(row, ids)` with the new ids after each token that does
@@ -71,19 +71,19 @@ def generate(
         tokenizer: in place of the model's, if it has one: has `encode(text)` and `decode(ids)`, as
             those of tokenizers and transformers, or `tokenize` and `detokenize`, as KerasHub's.
         on_text: called as `on_text(row, piece)` while the texts grow. Pieces are whole characters,
-            and those of a row together are its text. See also :func:`stream`.
-        search: another way to write texts: a :class:`BeamSearch` or a :class:`ContrastiveSearch`.
+            and those of a row together are its text. See also `stream`.
+        search: another way to write texts: a `BeamSearch` or a `ContrastiveSearch`.
             The chain of `sampler` acts in it too; nothing is drawn.
         draft: a smaller model with the same tokens, in any form that `model` may have. It drafts
             `num_draft` tokens (4 by default) that `model` then reads in one call. The texts have
             the distribution of `sampler` on `model` whatever the draft says, but other random
-            numbers make them; see :class:`~logit_sampling.decoding.speculative.Speculation`.
+            numbers make them; see `Speculation`.
         num_draft: at least 1, with `draft` alone.
         on_error: what to do, after all rows have ended, if some could not go on: `"raise"`, or
             `"return"` the result, whose `errors` tell why.
 
     Returns:
-        a :class:`GenerationResult`.
+        a `GenerationResult`.
 
     Raises:
         ValueError: an empty prompt, one that does not fit the context together with

@@ -61,16 +61,16 @@ def score(
     Texts are read one after another and in parts, so memory does not grow with their number.
 
     Args:
-        model: as for :func:`generate`.
-        texts: as the prompts of :func:`generate`, of any lengths; none may be empty.
+        model: as for `generate`.
+        texts: as the prompts of `generate`, of any lengths; none may be empty.
         overflow: what to do with a text longer than the context: `"error"`, or `"slide"`, which
-            shows the model at each place what :func:`generate` would: between half a context and a
+            shows the model at each place what `generate` would: between half a context and a
             whole one of the tokens before.
-        tokenizer: as for :func:`generate`.
+        tokenizer: as for `generate`.
         on_error: the same, for a text whose log-probabilities are not defined.
 
     Returns:
-        a :class:`ScoreResult`.
+        a `ScoreResult`.
 
     Raises:
         ValueError: an empty text, one that does not fit the context, ids outside the vocabulary, no

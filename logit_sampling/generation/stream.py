@@ -30,7 +30,7 @@ class TextEvent:
         sampler_log_prob: the same under the distribution that it was drawn from.
         top_log_probs: the likeliest tokens at its place, if they were asked for.
         finish_reason: why the row ends with this event, else None.
-        error: why the row could not go on, if its finish reason is ``"error"``.
+        error: why the row could not go on, if its finish reason is `"error"`.
     """
 
     row: int
@@ -50,9 +50,9 @@ class Stream(Iterator[TextEvent]):
     """The events of a generation, which goes on as they are asked for.
 
     An interruption (Ctrl-C) while the model runs ends the rows; behind the events that tell so it
-    comes out as :class:`~logit_sampling.Interrupted`. What else is raised, by the model or by
+    comes out as `Interrupted`. What else is raised, by the model or by
     `should_stop`, comes out as it is, with what was written as its attribute `result`. Rows that
-    could not go on are told at the end by :class:`~logit_sampling.RowError`, unless `on_error` is
+    could not go on are told at the end by `RowError`, unless `on_error` is
     `"return"`.
 
     Args:
@@ -187,16 +187,16 @@ def stream(
     """Continue prompts, and give the text while it grows.
 
     Args:
-        model: as for :func:`generate`, but it needs a tokenizer.
+        model: as for `generate`, but it needs a tokenizer.
         prompts: the same.
-        **options: those of :func:`generate`, all but `on_text`.
+        **options: those of `generate`, all but `on_text`.
 
     Returns:
-        an iterator of :class:`TextEvent`, one for each new token of each row; its `result` is that
-        of :func:`generate` once it has ended. Its `close()` ends it early and frees the memory.
+        an iterator of `TextEvent`, one for each new token of each row; its `result` is that
+        of `generate` once it has ended. Its `close()` ends it early and frees the memory.
 
     Raises:
-        ValueError: as :func:`generate`.
+        ValueError: as `generate`.
 
     Example, with a model that counts:
 

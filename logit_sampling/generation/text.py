@@ -19,7 +19,7 @@ _SHOWN = 2  # told characters that the last tokens must show alone, so as to go 
 
 
 def continuation(decode: Decode, prompt: list[int], ids: list[int]) -> str:
-    """Return what `ids` add to the text of `prompt`: the pieces of a :class:`TextStream`.
+    """Return what `ids` add to the text of `prompt`: the pieces of a `TextStream`.
 
     Args:
         decode: token ids -> text, U+FFFD where bytes are no UTF-8.
@@ -36,8 +36,8 @@ class TextStream:
     Tokens are decoded behind those before them, since some tokenizers drop the space before the
     first word of a text, or join words and punctuation. The end of a text is held back while the
     next tokens may change it, at most 8 characters: the first bytes of a character, which decode to
-    U+FFFD, and what the clean-up of spaces in transformers joins (``do n '`` and ``t`` to
-    ``don't``) if the decode put the space there. Where a decode changes what was told nonetheless,
+    U+FFFD, and what the clean-up of spaces in transformers joins (`do n '` and `t` to
+    `don't`) if the decode put the space there. Where a decode changes what was told nonetheless,
     the told pieces stay, and from there on the last 8 characters are always held back. So the
     pieces are the decoded text where a token changes no more than them; where one does, the pieces
     are the text.

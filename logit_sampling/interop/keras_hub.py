@@ -19,17 +19,17 @@ from logit_sampling.strategies import Grammar, Guidance
 
 @keras.saving.register_keras_serializable("logit_sampling")
 class KerasHubSampler(keras_hub.samplers.Sampler):
-    """What ``Sampler.for_keras_hub`` returns: for ``causal_lm.compile(sampler=...)``.
+    """What `Sampler.for_keras_hub` returns: for `causal_lm.compile(sampler=...)`.
 
     Nothing can raise in compiled code. When it is through, a UserWarning names each row that
-    nothing could be drawn for, where it ends and why. Asked for texts, ``generate`` returns them
+    nothing could be drawn for, where it ends and why. Asked for texts, `generate` returns them
     all, such a row up to there; asked for ids (by a model without a preprocessor), the row holds -1
-    from there on. With ``run_eagerly=True`` TensorFlow raises a ValueError, and torch always does.
-    Only in a graph of your own around ``generate`` nothing is told.
+    from there on. With `run_eagerly=True` TensorFlow raises a ValueError, and torch always does.
+    Only in a graph of your own around `generate` nothing is told.
 
     Args:
         sampler: one of ours, or its configuration.
-        seed: see ``seed``.
+        seed: see `seed`.
 
     Attributes:
         sampler: ours.
@@ -51,9 +51,9 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
 
     @property
     def seed(self) -> int | list[int]:
-        """The seed of the next ``generate``: an integer, or one for each row.
+        """The seed of the next `generate`: an integer, or one for each row.
 
-        Constructed without one, it is random, and each ``generate`` makes the next of it. It can be
+        Constructed without one, it is random, and each `generate` makes the next of it. It can be
         set, to an integer or to as many as there were, and nothing is compiled again.
         """
         seeds = [int(low) | int(high) << 32 for low, high in ops.convert_to_numpy(self._words)]
@@ -84,27 +84,27 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
         model: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Write the rows of ``prompt`` to their ends: what a KerasHub model calls.
+        """Write the rows of `prompt` to their ends: what a KerasHub model calls.
 
         Args:
-            next: ``(prompt, cache, index) -> (logits [batch, vocab], hidden states, cache)``, the
-                logits of the column ``index``.
+            next: `(prompt, cache, index) -> (logits [batch, vocab], hidden states, cache)`, the
+                logits of the column `index`.
             prompt: int [batch, length], with room for what is written.
-            cache: what ``next`` takes and returns.
+            cache: what `next` takes and returns.
             index: the first column that is not in all prompts.
-            mask: bool [batch, length], where a prompt is, besides the columns before ``index``.
+            mask: bool [batch, length], where a prompt is, besides the columns before `index`.
             stop_token_ids: tokens that end a row.
             hidden_states: not looked at.
-            model: the model whose variables ``next`` reads; one with a tokenizer gets its end token
+            model: the model whose variables `next` reads; one with a tokenizer gets its end token
                 for -1 when compiled code has told of it.
             **kwargs: not looked at.
 
         Returns:
             int [batch, length]; behind its end a row is as it was. From where nothing could be
-            drawn a row holds -1; in ``model.generate`` a UserWarning then names row and reason.
+            drawn a row holds -1; in `model.generate` a UserWarning then names row and reason.
 
         Raises:
-            ValueError: in eager code (``run_eagerly=True``), a row that nothing can be drawn from;
+            ValueError: in eager code (`run_eagerly=True`), a row that nothing can be drawn from;
                 seeds for another number of rows.
         """
         prompt, cache = ops.convert_to_tensor(prompt), () if cache is None else cache
@@ -130,17 +130,17 @@ class KerasHubSampler(keras_hub.samplers.Sampler):
 
         def write(prompt: Any, cache: Any, index: Any, done: Any, lost: Any, state: Any) -> tuple:
             logits, _, cache = next(ops.maximum(prompt, 0), cache, index)  # -1 is no input
-            resting = ops.logical_or(mask[:, index], done)
-            pending = self.sampler.begin_step(logits, state, resting)
+            inactive = ops.logical_or(mask[:, index], done)
+            pending = self.sampler.begin_step(logits, state, inactive)
             ids = pending.draw()
-            tokens = ops.where(resting, prompt[:, index], ops.cast(ids, prompt.dtype))
+            tokens = ops.where(inactive, prompt[:, index], ops.cast(ids, prompt.dtype))
             prompt = ops.slice_update(prompt, [0, index], tokens[:, None])
             ends = none = tokens < 0
             reasons = ops.where(ops.any(ops.isnan(logits), axis=-1), NAN, NO_TOKEN)
             lost = ops.where(ops.logical_and(none, lost == 0), ops.cast(reasons, "int32"), lost)
             for stop in () if stop_token_ids is None else stop_token_ids:
                 ends = ops.logical_or(ends, tokens == stop)
-            ends = ops.logical_and(ends, ops.logical_not(resting))
+            ends = ops.logical_and(ends, ops.logical_not(inactive))
             done = ops.logical_or(done, ends)
             return prompt, cache, index + 1, done, lost, pending.accept(ids)
 
@@ -186,7 +186,7 @@ def _end_token(model: Any) -> int:
 
 
 def from_keras_hub(sampler: Any) -> Sampler:
-    """Return our sampler for one of KerasHub's (see ``Sampler.from_keras_hub``)."""
+    """Return our sampler for one of KerasHub's (see `Sampler.from_keras_hub`)."""
     named = keras_hub.samplers
     try:
         theirs = named.get(sampler)
@@ -231,12 +231,12 @@ _SEARCHES: dict[type, str] = {
 
 
 def _telling(ids: Any, lengths: Any, reasons: Any, end: int) -> Any:
-    """Return ids of compiled code, which will ``warn`` when it is through.
+    """Return ids of compiled code, which will `warn` when it is through.
 
     Args:
         ids: int [batch, length], -1 in a row from where nothing could be drawn.
-        lengths: for ``warn``.
-        reasons: for ``warn``.
+        lengths: for `warn`.
+        reasons: for `warn`.
         end: what a row holds instead of -1 once it is told.
     """
     if keras.config.backend() == "jax":

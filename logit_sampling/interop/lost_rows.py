@@ -14,7 +14,7 @@ def warn(lengths: Any, reasons: Any) -> None:
 
     Args:
         lengths: int [batch], how many ids a row holds before it is lost.
-        reasons: int [batch], why: ``NAN``, ``NO_TOKEN`` or 0.
+        reasons: int [batch], why: `NAN`, `NO_TOKEN` or 0.
     """
     lost = [
         f"row {row} ends at {length} tokens, since {_TEXTS[int(reason)]}"

@@ -42,7 +42,7 @@ for _operator in tf.Tensor.OVERLOADABLE_OPERATORS:
 
 
 class TellingIdsSpec(tf.TypeSpec):
-    """The type of ``TellingIds``."""
+    """The type of `TellingIds`."""
 
     value_type = property(lambda self: TellingIds)
 

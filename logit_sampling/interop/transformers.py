@@ -18,21 +18,21 @@ except ImportError:  # then there is no loop of theirs either, but arrays can be
 
 
 class TransformersProcessor(LogitsProcessor):
-    """What ``Sampler.for_transformers`` returns: for ``generate(logits_processor=[...])``.
+    """What `Sampler.for_transformers` returns: for `generate(logits_processor=[...])`.
 
     A call goes on with the texts of an earlier one if it was given them before without their last
-    tokens. If they are those of the call before, so does the state. Where ``generate`` takes tokens
-    back, it is built anew from the texts: in beam search (without ``draw``), with
-    ``prompt_lookup_num_tokens`` and with an ``assistant_model``. Drafts are checked by this chain,
-    so the tokens have the same distribution as without them, and with ``draw=True`` they are the
-    same. ``Mirostat`` and ``AdaptiveP``, which learn from each draw, raise there. So does a draft
+    tokens. If they are those of the call before, so does the state. Where `generate` takes tokens
+    back, it is built anew from the texts: in beam search (without `draw`), with
+    `prompt_lookup_num_tokens` and with an `assistant_model`. Drafts are checked by this chain,
+    so the tokens have the same distribution as without them, and with `draw=True` they are the
+    same. `Mirostat` and `AdaptiveP`, which learn from each draw, raise there. So does a draft
     after which a chain leaves nothing to draw from; for drafts that reach behind the end pass
-    ``eos_token_id``.
+    `eos_token_id`.
 
     Args:
         sampler: one of ours.
         draw: whether the tokens are drawn here.
-        seed: see ``Sampler.for_transformers``, also for the others.
+        seed: see `Sampler.for_transformers`, also for the others.
         attention_mask: the same.
         pad_token_id: the same.
         eos_token_id: the same.
@@ -75,21 +75,21 @@ class TransformersProcessor(LogitsProcessor):
             scores: float [batch, vocab], the logits of the next token.
 
         Returns:
-            float32 [batch, vocab] like ``scores``: logits, -inf for a removed token; or, if the
+            float32 [batch, vocab] like `scores`: logits, -inf for a removed token; or, if the
             draw is made here, 0 for the token drawn and -inf for the others. A row behind its end
             token is left as it is.
 
         Raises:
             ValueError: as in a call of a sampler, also for a row with nothing left to draw from;
                 padding that cannot be told from prompts; texts of which it cannot be told whether
-                they go on or begin; ``Mirostat`` or ``AdaptiveP`` where beams change places or
+                they go on or begin; `Mirostat` or `AdaptiveP` where beams change places or
                 drafts are given up.
         """
         ids, raw = to_numpy(input_ids), np.array(to_numpy(scores))  # theirs may be overwritten
         generation, state = self._find(ids, raw.shape[-1])
         ended = np.isin(ids[:, generation.prompts.shape[1] :], self.eos_token_id)
-        resting = np.any(ended, axis=1, keepdims=True)
-        pending = self.sampler.begin_step(raw, state, resting[:, 0])
+        inactive = np.any(ended, axis=1, keepdims=True)
+        pending = self.sampler.begin_step(raw, state, inactive[:, 0])
         generation.take(ids, pending)
         others = [other for other in self._generations if not other.has_prompts_of(generation)]
         self._generations = [generation, *others[:1]]
@@ -97,10 +97,10 @@ class TransformersProcessor(LogitsProcessor):
         left = pending.logits()
         if self._draw:
             left = np.where(np.arange(left.shape[1]) == tokens[:, None], 0.0, -np.inf)
-        return like(scores)(np.where(resting, raw, left).astype(np.float32))
+        return like(scores)(np.where(inactive, raw, left).astype(np.float32))
 
     def _find(self, ids: np.ndarray, vocabulary: int) -> tuple["_Generation", State]:
-        """Return the generation that ``ids`` [batch, length] belong to, and the state after them.
+        """Return the generation that `ids` [batch, length] belong to, and the state after them.
 
         It is a new one if its prompts are, or are those of an earlier one and nothing more.
         """
@@ -140,7 +140,7 @@ class TransformersProcessor(LogitsProcessor):
         return prompts
 
     def _fitted_mask(self, ids: np.ndarray) -> np.ndarray:
-        """Return the mask for prompts that ``generate`` may have repeated, for several texts."""
+        """Return the mask for prompts that `generate` may have repeated, for several texts."""
         mask, copies = self._mask, max(len(ids) // len(self._mask), 1)
         prompts = ids[::copies] if self._masked is None else self._masked
         if prompts.shape != mask.shape or not np.array_equal(np.repeat(prompts, copies, 0), ids):
@@ -152,10 +152,10 @@ class TransformersProcessor(LogitsProcessor):
         return np.repeat(mask, copies, axis=0)
 
     def _state(self, generation: "_Generation", ids: np.ndarray) -> State:
-        """Return the state after ``ids``: one token later, or built anew."""
+        """Return the state after `ids`: one token later, or built anew."""
         pending = generation.pending
         if np.array_equal(ids[:, :-1], generation.latest):
-            return pending.accept(np.where(pending.resting, -1, ids[:, -1]).astype(np.int32))
+            return pending.accept(np.where(pending.inactive, -1, ids[:, -1]).astype(np.int32))
         try:
             return self._read(generation, ids)
         except ValueError as error:
@@ -189,17 +189,17 @@ class _Generation:
         self._texts: set[int] = set()  # hashes of all that came
 
     def has_prompts_of(self, other: "_Generation") -> bool:
-        """Tell whether this one is ``other``, or was until that began anew."""
+        """Tell whether this one is `other`, or was until that began anew."""
         return self.vocabulary == other.vocabulary and np.array_equal(self.given, other.given)
 
     def precedes(self, ids: np.ndarray) -> bool:
-        """Tell whether the prompts of ``ids``, which hold more, are those of this generation."""
+        """Tell whether the prompts of `ids`, which hold more, are those of this generation."""
         rows, length = self.given.shape
         longer = len(ids) == rows and ids.shape[1] > length
         return longer and np.array_equal(ids[:, :length], self.given)
 
     def goes_on(self, ids: np.ndarray) -> bool:
-        """Tell whether each row of ``ids`` was here before without its last token."""
+        """Tell whether each row of `ids` was here before without its last token."""
         return self.precedes(ids) and self._texts.issuperset(_hashes(ids[:, :-1]))
 
     def take(self, ids: np.ndarray, pending: Pending) -> None:

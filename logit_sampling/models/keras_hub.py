@@ -1,4 +1,4 @@
-"""KerasHub models, and what :func:`generate` makes of a model that it is given."""
+"""KerasHub models, and what `generate` makes of a model that it is given."""
 
 import functools
 import sys

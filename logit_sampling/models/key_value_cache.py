@@ -2,7 +2,7 @@
 
 KerasHub's own step takes its cache as one array and returns a new one: it copies the cache several
 times a token. Its attention layers can also hand queries, keys and values to another function
-(see `keras_hub_bridge`); :class:`Steps` takes them there, writes keys and values into arrays in
+(see `keras_hub_bridge`); `Steps` takes them there, writes keys and values into arrays in
 place, and attends with two batched matrix products that read each of them once. (Variables would
 not do: TensorFlow copies one that was written in part whenever it is read.)
 

@@ -17,7 +17,7 @@ def model_and_tokenizer(model: Any, tokenizer: Any) -> tuple[Model, Tokenizer | 
     """Return a model without the logits that no token of its tokenizer has, and the tokenizer.
 
     Args:
-        model: as for :func:`generate`.
+        model: as for `generate`.
         tokenizer: one in place of the model's, or None.
     """
     runner = as_model(model)
@@ -27,7 +27,7 @@ def model_and_tokenizer(model: Any, tokenizer: Any) -> tuple[Model, Tokenizer | 
 
 
 class KnownTokens:
-    """A model, but for the logits of ids from ``count`` on."""
+    """A model, but for the logits of ids from `count` on."""
 
     def __init__(self, model: Model, count: int) -> None:
         self._model, self._count = model, count

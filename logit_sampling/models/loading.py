@@ -14,13 +14,13 @@ def load_model(name: str | Path) -> LanguageModel:
     """Load a language model.
 
     Args:
-        name: a shipped model (``"shakespeare"``), a folder that holds a KerasHub preset or a
+        name: a shipped model (`"shakespeare"`), a folder that holds a KerasHub preset or a
             Hugging Face checkpoint that KerasHub can convert, or a KerasHub preset such as
-            ``"gpt2_base_en"`` or ``"hf://user/model"``, which KerasHub downloads. A shipped name
-            goes before a folder: write ``"./shakespeare"`` for a folder.
+            `"gpt2_base_en"` or `"hf://user/model"`, which KerasHub downloads. A shipped name
+            goes before a folder: write `"./shakespeare"` for a folder.
 
     Returns:
-        a :class:`LanguageModel`; its `causal_lm` is the KerasHub model.
+        a `LanguageModel`; its `causal_lm` is the KerasHub model.
 
     Raises:
         ValueError: there is no such model, a file that it needs is missing or damaged, or the

@@ -1,6 +1,6 @@
 """What the generation loop and the searches need of a model.
 
-A model reads prompts of any lengths (`prefill`) and gives a :class:`Cache`, which holds what it
+A model reads prompts of any lengths (`prefill`) and gives a `Cache`, which holds what it
 knows of the rows of a batch. Each row stands at its own position, so nothing is ever padded.
 """
 
@@ -57,7 +57,7 @@ class Cache(Protocol):
 
 
 class Model(Protocol):
-    """What :func:`generate` runs."""
+    """What `generate` runs."""
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ _ROOM = 64  # tokens of the shortest cache; each longer one has twice the room
 class RowSteps:
     """KerasHub's own step, row by row: it takes one position for all rows of a batch.
 
-    Slower than :class:`~logit_sampling.models.key_value_cache.Steps`, which not every model
+    Slower than `Steps`, which not every model
     supports.
 
     Args:

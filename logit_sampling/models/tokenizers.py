@@ -36,7 +36,7 @@ class AnyTokenizer:
     Args:
         tokenizer: has the two methods.
         encode: the name of the one from text to token ids: a list, an array or tensor, an
-            ``Encoding``, or a mapping with ``input_ids``.
+            `Encoding`, or a mapping with `input_ids`.
         decode: the name of the one back.
 
     Attributes:
@@ -72,8 +72,8 @@ def as_tokenizer(tokenizer: Any) -> Tokenizer | None:
     """Return a tokenizer of any kind as generation needs it; None for None.
 
     Args:
-        tokenizer: has ``encode(text)`` and ``decode(ids)``, as those of transformers and
-            tokenizers have, or ``tokenize(text)`` and ``detokenize(ids)``, as KerasHub's.
+        tokenizer: has `encode(text)` and `decode(ids)`, as those of transformers and
+            tokenizers have, or `tokenize(text)` and `detokenize(ids)`, as KerasHub's.
 
     Raises:
         ValueError: it has neither.

@@ -1,6 +1,6 @@
 """Parameters by name, as other systems know them, to a chain of transforms.
 
-``Sampler.from_params`` takes these, and by default applies them in this order; in parentheses stand
+`Sampler.from_params` takes these, and by default applies them in this order; in parentheses stand
 the names that other systems have for them. A value that means off leaves the transform out; in a
 list with one value per row the others keep it, but for those that are on in all rows or in none.
 

@@ -16,11 +16,11 @@ from logit_sampling.strategies.transform import Transform
 def chain_of(
     given: Mapping[str, Any], order: str = "default", defaults: bool = False, surplus: bool = False
 ) -> list[Any]:
-    """Return the transforms for ``given`` parameters, in the order of a system.
+    """Return the transforms for `given` parameters, in the order of a system.
 
     Args:
         given: values by name; None counts as not given.
-        order: which system's chain, a key of ``SYSTEMS``.
+        order: which system's chain, a key of `SYSTEMS`.
         defaults: whether what that system has on by default acts where nothing is given.
         surplus: whether parameters without effect are passed over.
 
@@ -124,7 +124,7 @@ class _Rows(list):
 
 
 def _in_rows(name: str, value: Any) -> Any:
-    """Return a value, as ``_Rows`` if it is one number for each row."""
+    """Return a value, as `_Rows` if it is one number for each row."""
     off = PARAMETERS[name].off
     if off is None or not isinstance(off.number, int | float) or is_symbolic(value):
         return value  # no list of numbers

@@ -133,13 +133,13 @@ def does_nothing(name: str, value: Any) -> bool:
 
 
 def closest(name: str, names: Iterable[str], cutoff: float) -> str | None:
-    """Return which of ``names`` another may be a slip of, alike to ``cutoff`` in [0, 1], if any."""
+    """Return which of `names` another may be a slip of, alike to `cutoff` in [0, 1], if any."""
     spelled = name.lower().replace("-", "_")
     return next(iter(difflib.get_close_matches(spelled, names, n=1, cutoff=cutoff)), None)
 
 
 def explained(name: str, parameters: Iterable[str]) -> str:
-    """Return what to do about a name that is none of the ``parameters``."""
+    """Return what to do about a name that is none of the `parameters`."""
     if name in CALLED_HERE:
         return f"`{name}` is `{CALLED_HERE[name]}` here"
     if name in NEAREST:

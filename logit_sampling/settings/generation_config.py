@@ -1,4 +1,4 @@
-"""What of a ``GenerationConfig`` of Hugging Face transformers acts on the distribution."""
+"""What of a `GenerationConfig` of Hugging Face transformers acts on the distribution."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -49,7 +49,7 @@ IGNORED = frozenset(
 """Settings that leave the distribution of a token alone.
 
 They say when a text ends and what is returned, or how fast it comes (caches, compiling, drafts that
-are checked); two act on beams alone, and ``renormalize_logits`` on no distribution.
+are checked); two act on beams alone, and `renormalize_logits` on no distribution.
 """
 
 _ACTING = [name for name, parameter in NAMES.items() if SYSTEMS["hf"].knows(parameter.name)]
@@ -58,8 +58,8 @@ _ACTING = [name for name, parameter in NAMES.items() if SYSTEMS["hf"].knows(para
 def _is_setting(name: str) -> bool:
     """Tell whether the name in a file is that of a setting, or a slip of one.
 
-    Others are those of a model: ``lang_to_id``, ``max_window_size``. Its tokens have names that are
-    all alike, ``eot_token_id`` or ``sep_token_id``.
+    Others are those of a model: `lang_to_id`, `max_window_size`. Its tokens have names that are
+    all alike, `eot_token_id` or `sep_token_id`.
     """
     if name in NAMES or is_known(name):
         return True
@@ -68,7 +68,7 @@ def _is_setting(name: str) -> bool:
 
 
 def chain_from(config: Any, overrides: Mapping[str, Any]) -> list[Any]:
-    """Return the transforms for a configuration (see ``Sampler.from_generation_config``)."""
+    """Return the transforms for a configuration (see `Sampler.from_generation_config`)."""
     if not isinstance(config, Mapping):
         if not hasattr(config, "to_dict"):
             raise ValueError(

@@ -22,10 +22,10 @@ class Refusal:
 class System:
     """How one system reads its settings.
 
-    ``chain`` names the strategies in order, each by the parameter that switches it on; ``lacks``
-    are parameters of theirs that it does not know. ``replaces`` says which strategies a parameter
-    puts out of force; ``presets`` are arguments of a transform, and ``off`` and ``reads`` the
-    meaning of values, where they differ from the default; ``defaults`` is what is on unless said
+    `chain` names the strategies in order, each by the parameter that switches it on; `lacks`
+    are parameters of theirs that it does not know. `replaces` says which strategies a parameter
+    puts out of force; `presets` are arguments of a transform, and `off` and `reads` the
+    meaning of values, where they differ from the default; `defaults` is what is on unless said
     otherwise.
     """
 
@@ -187,4 +187,4 @@ SYSTEMS = {
         refuses=(Refusal("temperature", _AT_MOST_0, "for the likeliest token use ls.Greedy()"),),
     ),
 }
-"""The systems by the name that ``order`` takes."""
+"""The systems by the name that `order` takes."""

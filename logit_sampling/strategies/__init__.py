@@ -1,6 +1,6 @@
-"""The strategies: each a small frozen dataclass in a file of its own name, and a row in ``table``.
+"""The strategies: each a small frozen dataclass in a file of its own name, and a row in `table`.
 
-Each file is imported when its name is first used. A new strategy is a file, a row in ``TABLE``, and
+Each file is imported when its name is first used. A new strategy is a file, a row in `TABLE`, and
 an import below, which tells type checkers of it.
 """
 

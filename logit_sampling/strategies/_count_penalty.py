@@ -45,7 +45,7 @@ class CountPenalty(Strategy):
         return None if self.window is None else int(np.max(self.window))
 
     def _penalized(self, xp: Any, x: Any, penalty: Any, counts: Any) -> Any:
-        """Return the new logits of tokens with ``counts`` above 0, all [batch, n]."""
+        """Return the new logits of tokens with `counts` above 0, all [batch, n]."""
         raise NotImplementedError(f"{type(self).__name__} does not write `_penalized`")
 
     def init(

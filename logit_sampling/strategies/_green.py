@@ -22,12 +22,12 @@ def words_of(
     right: Callable = operator.rshift,
     word: Callable = int,
 ) -> tuple[Any, Any, Any, Any]:
-    """Return four words that depend on ``key`` and on each of ``tokens``, in their order.
+    """Return four words that depend on `key` and on each of `tokens`, in their order.
 
     Args:
         key: two words.
         tokens: at least one, Python integers or uint32 arrays of equal shapes.
-        left: for this and what follows see ``threefry``.
+        left: for this and what follows see `threefry`.
         right: see there.
         word: see there.
     """
@@ -40,20 +40,20 @@ def words_of(
 
 
 def is_green(xp: Any, vocabulary: int, ids: Any, count: Any, *words: Any) -> Any:
-    """Tell for each of ``ids`` whether a permutation of the vocabulary puts it below ``count``.
+    """Tell for each of `ids` whether a permutation of the vocabulary puts it below `count`.
 
-    So exactly ``count`` ids are. All ids are first rotated by a random number, which alone makes
+    So exactly `count` ids are. All ids are first rotated by a random number, which alone makes
     each as likely as any other to be green (up to vocabulary / 2**32). They then fill a table of
     about as many rows as columns, row by row, and a row, a column and again a row is rotated by a
     hash of its number: each step takes the whole table onto itself. What does not fill a last row
     stays behind the table. Places in the table are counted column by column.
 
     Args:
-        xp: functions on the arrays, ``numpy`` or ``keras.ops``.
+        xp: functions on the arrays, `numpy` or `keras.ops`.
         vocabulary: how many ids there are, below 2**31.
         ids: uint32.
         count: how many are green; a number, or an array that broadcasts with the ids.
-        *words: four (see ``words_of``), uint32 like ``count``.
+        *words: four (see `words_of`), uint32 like `count`.
     """
     bits = vocabulary.bit_length() // 2
     width, rows = 1 << bits, vocabulary >> bits
@@ -66,7 +66,7 @@ def is_green(xp: Any, vocabulary: int, ids: Any, count: Any, *words: Any) -> Any
         return xp.right_shift(x, np.uint32(16))
 
     def wrapped(x: Any, end: int) -> Any:
-        """Return ``x`` modulo ``end``, of which it is below twice: below 0 are great numbers."""
+        """Return `x` modulo `end`, of which it is below twice: below 0 are great numbers."""
         return xp.minimum(x, x - np.uint32(end))
 
     place = wrapped(ids + words[0] % vocabulary, vocabulary)

@@ -84,7 +84,7 @@ def as_prompt_length(prompt_length: Any, history: Any) -> Any:
 
     Args:
         prompt_length: an integer, or one for each row, as an array of any kind.
-        history: what ``as_history`` returned, [batch, length].
+        history: what `as_history` returned, [batch, length].
 
     Returns:
         an int for all rows, or int32 [batch]; of a graph a tensor, [1] or [batch].
@@ -114,7 +114,7 @@ def as_prompt_length(prompt_length: Any, history: Any) -> Any:
 
 
 def with_room(history: Any, room: int) -> Any:
-    """Return a history with ``room`` empty columns more."""
+    """Return a history with `room` empty columns more."""
     if not room:
         return history
     if not is_symbolic(history):
@@ -127,7 +127,7 @@ def with_room(history: Any, room: int) -> Any:
 def parted(history: Any, prompt_length: Any, others: Any = ()) -> tuple[Any, Any, Any]:
     """Return where to compute, the history there, and which of its places are prompt.
 
-    The last is bool, [length] or [batch, length]. For ``others`` see ``engine_of``.
+    The last is bool, [length] or [batch, length]. For `others` see `engine_of`.
     """
     if isinstance(prompt_length, int):
         xp, (ids,) = engine_of(history, others=others)

@@ -2,7 +2,7 @@
 
 A log holds the latest tokens of each row, [batch, capacity], at the right in order, with -1 for
 free columns at the left. Eager code doubles the capacity of an array that is full. In a graph,
-where shapes are fixed, ``LOST`` fills the row instead, and it has no distribution from then on.
+where shapes are fixed, `LOST` fills the row instead, and it has no distribution from then on.
 """
 
 from functools import lru_cache
@@ -70,13 +70,13 @@ def per_row(parameter: Any) -> Any:
 
 
 def shifted(xp: Any, log: Any, by: int) -> Any:
-    """Return a log as it was ``by`` tokens ago."""
+    """Return a log as it was `by` tokens ago."""
     by = min(by, log.shape[1])
     return xp.pad(log[:, : log.shape[1] - by], ((0, 0), (by, 0)), constant_values=-1)
 
 
 def log_of(xp: Any, ids: Any, limit: int | None = None) -> Any:
-    """Return the log of the latest ``limit`` tokens of ``ids`` [batch, length], -1 for none."""
+    """Return the log of the latest `limit` tokens of `ids` [batch, length], -1 for none."""
     if xp is np:  # a sort takes many times as long, and as much memory
         log = np.full_like(ids, -1)
         for own, row in zip(log, ids, strict=True):
@@ -90,7 +90,7 @@ def log_of(xp: Any, ids: Any, limit: int | None = None) -> Any:
 
 
 def roomy(xp: Any, limit: int | None, token: Any, log: Any, *others: Any) -> tuple[Any, ...]:
-    """Return a log and what belongs to its columns, in eager code with room for ``token``."""
+    """Return a log and what belongs to its columns, in eager code with room for `token`."""
     size = log.shape[1]
     arrays = (log, *others)
     if xp is not np or size == limit or not ((log[:, :1] >= 0) & (token >= 0)).any():
@@ -100,7 +100,7 @@ def roomy(xp: Any, limit: int | None, token: Any, log: Any, *others: Any) -> tup
 
 
 def appended(xp: Any, limit: int | None, token: Any, log: Any) -> Any:
-    """Return a log with ``token`` [batch, 1]; the first column falls out of one of ``limit``."""
+    """Return a log with `token` [batch, 1]; the first column falls out of one of `limit`."""
     moved = xp.concatenate([log[:, 1:], token], axis=1)
     if log.shape[1] != limit:
         moved = xp.where(log[:, :1] >= 0, LOST, moved)
@@ -123,7 +123,7 @@ def tally(xp: Any, ids: Any) -> tuple[Any, Any]:
 
 
 def counted(xp: Any, token: Any, ids: Any, counts: Any) -> tuple[Any, Any]:
-    """Return a table of distinct ids and counts with ``token`` [batch, 1]; -1 is none."""
+    """Return a table of distinct ids and counts with `token` [batch, 1]; -1 is none."""
     best, place = _slot(xp, token, ids, counts)
     if xp is np and ((best == 0) & (token >= 0)).any():
         more = ((0, 0), (0, ids.shape[1]))
@@ -136,7 +136,7 @@ def counted(xp: Any, token: Any, ids: Any, counts: Any) -> tuple[Any, Any]:
 
 
 def _slot(xp: Any, token: Any, ids: Any, counts: Any) -> tuple[Any, Any]:
-    """Return where ``token`` goes: 2, 1 or 0 for its own, a free or no place, and the place."""
+    """Return where `token` goes: 2, 1 or 0 for its own, a free or no place, and the place."""
     free = (counts == 0) & (ids != LOST)
     rank = xp.where(ids == token, 2, xp.where(free, 1, 0))
     return xp.max(rank, axis=1, keepdims=True), xp.argmax(rank, axis=1)[:, None]
@@ -163,7 +163,7 @@ def ends_with(xp: Any, log: Any, table: np.ndarray) -> Any:
 
 
 def hot_columns(xp: Any, hot: Any, *arrays: Any) -> tuple[Any, ...]:
-    """Return ``hot``, bool [batch, n], and others; in eager code the columns of hot ones alone."""
+    """Return `hot`, bool [batch, n], and others; in eager code the columns of hot ones alone."""
     if xp is not np:
         return hot, *arrays
     columns = np.flatnonzero(hot.any(axis=0))
@@ -171,9 +171,9 @@ def hot_columns(xp: Any, hot: Any, *arrays: Any) -> tuple[Any, ...]:
 
 
 def endings(tokens: np.ndarray, enough: int) -> np.ndarray:
-    """Return how many tokens before each place are also the last ones of ``tokens`` [length].
+    """Return how many tokens before each place are also the last ones of `tokens` [length].
 
-    int32 [length]; they are counted to ``enough`` at least. Only places where all is equal so far
+    int32 [length]; they are counted to `enough` at least. Only places where all is equal so far
     are compared further. When these are so many that they overlap, what repeats there has a period,
     and is followed in one go to where the period ends: in all about length * log(length) steps.
     """

@@ -24,7 +24,7 @@ class Repeats(Strategy):
     """A rule for tokens that once followed the latest ones.
 
     The state is the log, and for each of its columns how many tokens before it are also the latest
-    ones, [batch, capacity]; further than ``_enough`` nobody needs to know.
+    ones, [batch, capacity]; further than `_enough` nobody needs to know.
     """
 
     def _enough(self) -> Any:

@@ -47,9 +47,9 @@ class Bound:
 class Parameter:
     """One setting.
 
-    ``off`` are the values that leave the transform out, besides None. ``neutral`` is what stands
+    `off` are the values that leave the transform out, besides None. `neutral` is what stands
     for them in a row while other rows have a value; None if rows cannot differ in whether it is on.
-    ``joins`` is for one that has several names in one system, whose ids are put together. ``note``
+    `joins` is for one that has several names in one system, whose ids are put together. `note`
     says what a user has to know besides.
     """
 
@@ -72,10 +72,10 @@ class Parameter:
 class Settings:
     """The parameters that make one transform; the first switches it on.
 
-    ``takes`` maps arguments of the constructor of ``transform`` to them;
-    ``needs`` are arguments that have to be given with the first, ``presets`` those for when nothing
-    else is said, and ``make`` turns arguments into those of the constructor, where they are others.
-    ``keeps_best`` says that the likeliest token stays the likeliest, so that it changes nothing
+    `takes` maps arguments of the constructor of `transform` to them;
+    `needs` are arguments that have to be given with the first, `presets` those for when nothing
+    else is said, and `make` turns arguments into those of the constructor, where they are others.
+    `keeps_best` says that the likeliest token stays the likeliest, so that it changes nothing
     before a greedy choice.
     """
 

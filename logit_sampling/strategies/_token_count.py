@@ -15,7 +15,7 @@ from logit_sampling.types import ArrayLike, Integers
 class TokenCount(Strategy):
     """A strategy whose state is how many tokens each row has generated, int32 [batch].
 
-    One with a true ``prompt`` counts those of the prompt too.
+    One with a true `prompt` counts those of the prompt too.
     """
 
     def init(
@@ -39,5 +39,5 @@ class TokenCount(Strategy):
 def without_tokens(
     distribution: Distribution, token_ids: tuple[int, ...], when: Any
 ) -> Distribution:
-    """Remove tokens in the rows for which ``when`` holds, bool [batch, 1]."""
+    """Remove tokens in the rows for which `when` holds, bool [batch, 1]."""
     return distribution.adjust([token_ids], lambda x: distribution.xp.where(when, -np.inf, x))

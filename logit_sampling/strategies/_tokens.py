@@ -12,12 +12,12 @@ from logit_sampling.distribution.checks import concrete
 
 
 def parameter(**default: Any) -> Any:
-    """Declare a field of a transform that is no number, for type checkers with ``Kept``."""
+    """Declare a field of a transform that is no number, for type checkers with `Kept`."""
     return dataclasses.field(**default)
 
 
 def is_id(value: Any) -> bool:
-    """Tell whether ``value`` can be a token id."""
+    """Tell whether `value` can be a token id."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     return whole and 0 <= value < 2**31
 
@@ -64,7 +64,7 @@ def biases_of(
 ) -> tuple[tuple[tuple[int, ...], float], ...]:
     """Return a field that maps tokens or sequences of them to biases as pairs, sorted.
 
-    With ``single`` each must be one token. A bias None is -inf and "inf" is +inf, as in JSON.
+    With `single` each must be one token. A bias None is -inf and "inf" is +inf, as in JSON.
     """
     concrete(owner, name, "add a bias that is a tensor to the logits, before the sampler sees them")
     biases: dict[tuple[int, ...], float] = {}
@@ -106,14 +106,14 @@ def steps_of(owner: Any, name: str) -> tuple[tuple[int, int], ...]:
 
 
 def biased(xp: Any, x: Any, bias: Any) -> Any:
-    """Return ``x + bias``; -inf beats +inf, and two finite numbers have a finite sum."""
+    """Return `x + bias`; -inf beats +inf, and two finite numbers have a finite sum."""
     total = xp.add(x, bias)
     total = xp.where(xp.isinf(x) | xp.isinf(bias), total, _finite(xp, total))
     return xp.where((x == -np.inf) | (bias == -np.inf), -np.inf, total)
 
 
 def steady(xp: Any, x: Any, new: Any) -> Any:
-    """Return the ``new`` logits of tokens; an infinite one stays, and no other becomes infinite."""
+    """Return the `new` logits of tokens; an infinite one stays, and no other becomes infinite."""
     return xp.where(xp.isinf(x), x, _finite(xp, new))
 
 

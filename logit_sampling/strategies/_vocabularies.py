@@ -63,7 +63,7 @@ class _Tokens:
 
 
 def as_vocabulary(tokenizer: Any, end_id: int | None) -> Vocabulary:
-    """Return the tokens of a tokenizer of any kind (see ``Grammar``)."""
+    """Return the tokens of a tokenizer of any kind (see `Grammar`)."""
     told: tuple[int, ...] = ()
     inner = tokenizer
     while inner is not None and not isinstance(inner, Vocabulary):  # down to what has no other
@@ -103,7 +103,7 @@ def _tokens_of(tokenizer: Any) -> _Parts:
 
 
 def _read(backend: Any) -> Any:
-    """Return llguidance's form of a ``Tokenizer`` of Hugging Face's ``tokenizers``."""
+    """Return llguidance's form of a `Tokenizer` of Hugging Face's `tokenizers`."""
     try:
         return llguidance().LLTokenizer(backend.to_str())
     except ValueError as error:

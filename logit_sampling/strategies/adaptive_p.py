@@ -17,11 +17,11 @@ from logit_sampling.types import ArrayLike
 
 @dataclass(frozen=True)
 class AdaptiveP(Strategy):
-    """Aim at tokens of a ``target`` probability, by the running mean of what was drawn.
+    """Aim at tokens of a `target` probability, by the running mean of what was drawn.
 
     With the weighted sum W of the probabilities drawn so far and the sum N of their weights, the
-    aim is ``a = clip(2 * target - W / N, 0, 1)``; a token of probability p gets the logit
-    ``5 - 10 d**2 / (1 + d)`` with ``d = abs(p - a) / 0.3``, whatever its logit was.
+    aim is `a = clip(2 * target - W / N, 0, 1)`; a token of probability p gets the logit
+    `5 - 10 d**2 / (1 + d)` with `d = abs(p - a) / 0.3`, whatever its logit was.
 
     Args:
         target: a probability in [0, 1], or one for each row.
@@ -29,7 +29,7 @@ class AdaptiveP(Strategy):
 
     Raises:
         ValueError: a value is out of range; a call with tokens that were generated (the state has
-            to be carried by ``init`` and ``step``).
+            to be carried by `init` and `step`).
 
     Source:
         llama.cpp, pull request 17927, 2026.

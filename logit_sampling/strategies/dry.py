@@ -35,8 +35,8 @@ class DRY(Repeats):
     """Penalise tokens by how long a passage of the history they would repeat.
 
     A token that followed an earlier occurrence of the latest m tokens (the longest such m counts)
-    has its logit lowered by ``multiplier * base ** (m - allowed_length)`` if m is at least
-    ``allowed_length``. The power stops below the greatest float32; the prompt counts.
+    has its logit lowered by `multiplier * base ** (m - allowed_length)` if m is at least
+    `allowed_length`. The power stops below the greatest float32; the prompt counts.
 
     The state is the log; for each of its columns how many tokens before it are also the latest
     ones, [batch, capacity]; and how many tokens ago each breaker was, [batch, breakers].

@@ -15,13 +15,13 @@ from logit_sampling.strategies.transform import Strategy
 class DynamicTemperature(Strategy):
     """Sample hotter where the model is uncertain: a temperature that follows the entropy.
 
-    It goes from ``max(0, temperature - range)`` for a certain row to ``temperature + range`` for a
-    flat one, by the entropy's share of the greatest possible, to the power of ``exponent``. A row
+    It goes from `max(0, temperature - range)` for a certain row to `temperature + range` for a
+    flat one, by the entropy's share of the greatest possible, to the power of `exponent`. A row
     with one token above -inf is left as it is.
 
     Args:
         temperature: a number of at least 0, or one for each row.
-        range: a number of at least 0, or one for each row; 0 is a plain ``Temperature``.
+        range: a number of at least 0, or one for each row; 0 is a plain `Temperature`.
         exponent: a number above 0, or one for each row.
 
     Raises:

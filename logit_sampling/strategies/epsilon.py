@@ -12,13 +12,13 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class Epsilon(Strategy):
-    """Keep tokens with a probability of at least ``epsilon``.
+    """Keep tokens with a probability of at least `epsilon`.
 
     Args:
         epsilon: a number in [0, 1), or one for each row; 0 keeps all.
 
     Raises:
-        ValueError: ``epsilon`` is outside [0, 1).
+        ValueError: `epsilon` is outside [0, 1).
 
     Source:
         Hewitt et al., Truncation Sampling as Language Model Desmoothing, 2022, arXiv 2210.15191.

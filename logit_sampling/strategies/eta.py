@@ -19,7 +19,7 @@ class Eta(Strategy):
         epsilon: a number in [0, 1), or one for each row; 0 keeps all.
 
     Raises:
-        ValueError: ``epsilon`` is outside [0, 1).
+        ValueError: `epsilon` is outside [0, 1).
 
     Source:
         Hewitt et al., Truncation Sampling as Language Model Desmoothing, 2022, arXiv 2210.15191.

@@ -23,23 +23,23 @@ class Grammar(Transform):
     those that the tokenizer would choose. Put it first in a chain, so that a cut by rank or mass is
     made among valid tokens. The text begins where generation does: the prompt is no part of it.
 
-    The work is done by llguidance, an optional extra (``pip install 'logit-sampling[grammar]'``),
+    The work is done by llguidance, an optional extra (`pip install 'logit-sampling[grammar]'`),
     in eager code alone. Grammars are equal if their texts, tokens and end tokens are, whatever
     tokenizer told these. They and their states can be pickled, into another process too.
 
     Args:
-        grammar: in llguidance's form of Lark. The constructors ``json_schema``, ``regex`` and
-            ``lark`` write it.
+        grammar: in llguidance's form of Lark. The constructors `json_schema`, `regex` and
+            `lark` write it.
         tokenizer: a KerasHub tokenizer (byte-level BPE, SentencePiece or bytes), one of Hugging
-            Face's ``tokenizers`` or ``transformers``, an ``LLTokenizer`` of llguidance, or what has
-            one of these: what ``load_model`` returns, its ``tokenizer``, a KerasHub model. The
-            attribute is an ``LLTokenizer``.
+            Face's `tokenizers` or `transformers`, an `LLTokenizer` of llguidance, or what has
+            one of these: what `load_model` returns, its `tokenizer`, a KerasHub model. The
+            attribute is an `LLTokenizer`.
         end_id: the id of the end token, where the tokenizer knows none or another is wanted.
 
     Attributes:
-        end_ids: the tokens that end a text: ``end_id``, or those of the tokenizer. ``generate``
+        end_ids: the tokens that end a text: `end_id`, or those of the tokenizer. `generate`
             ends its rows with them; another loop has to be told: that of transformers with
-            ``eos_token_id=list(grammar.end_ids)``, in its ``generate`` and in ``for_transformers``.
+            `eos_token_id=list(grammar.end_ids)`, in its `generate` and in `for_transformers`.
 
     Raises:
         ValueError: llguidance is not installed; the grammar is not valid; a tokenizer of another
@@ -96,10 +96,10 @@ class Grammar(Transform):
     ) -> Self:
         """Return the grammar of JSON texts that a JSON schema, a dict or its text, allows.
 
-        ``whitespace`` is a regular expression for the white space between the parts of a text. By
-        default it is ``" ?"``, one space or none, so that none runs on for ever; ``""`` writes
-        compact texts, and ``r"[ \t\r\n]*"`` is all that JSON allows. It takes the place of what the
-        schema says itself in llguidance's ``"x-guidance"``, and so does the default where that says
+        `whitespace` is a regular expression for the white space between the parts of a text. By
+        default it is `" ?"`, one space or none, so that none runs on for ever; `""` writes
+        compact texts, and `r"[ \t\r\n]*"` is all that JSON allows. It takes the place of what the
+        schema says itself in llguidance's `"x-guidance"`, and so does the default where that says
         nothing of white space.
         """
         try:
@@ -123,7 +123,7 @@ class Grammar(Transform):
 
     @classmethod
     def lark(cls, text: str, tokenizer: object, end_id: int | None = None) -> Self:
-        """Return a context-free grammar, in llguidance's form of Lark, that begins at ``start``."""
+        """Return a context-free grammar, in llguidance's form of Lark, that begins at `start`."""
         return cls(text, tokenizer, end_id)
 
     @property
@@ -132,7 +132,7 @@ class Grammar(Transform):
         return self._vocabulary.end_ids
 
     def end_tokens(self) -> tuple[int, ...]:
-        """Return ``end_ids``."""
+        """Return `end_ids`."""
         return self.end_ids
 
     def init(self, history: ArrayLike, vocab_size: int) -> "tuple[_Text, ...]":
@@ -141,7 +141,7 @@ class Grammar(Transform):
         return (_Text(self, (), self._matcher),) * history.shape[0]
 
     def update(self, state: Any, ids: ArrayLike) -> "tuple[_Text, ...]":
-        """Return the texts that have accepted ``ids``, int [batch]; -1 is none."""
+        """Return the texts that have accepted `ids`, int [batch]; -1 is none."""
         _refuse_graph(ids)
         pairs = zip(state, to_numpy(ids).tolist(), strict=True)
         return tuple(
@@ -196,7 +196,7 @@ class _Text:
         raise InRow(row, message, id=id, name=name, why=why)
 
     def allowed(self, row: int, vocabulary: int) -> np.ndarray:
-        """Return which of the first ``vocabulary`` tokens are valid, bool [of these]."""
+        """Return which of the first `vocabulary` tokens are valid, bool [of these]."""
         copy = self.matcher.deep_copy()  # which may fail, while the text stays as it is
         bits = np.frombuffer(copy.compute_bitmask(), np.uint8)
         count = self.grammar.tokenizer.vocab_size

@@ -20,17 +20,17 @@ class Guidance(Transform):
     """Strengthen what the prompt changes: classifier-free guidance with a second context.
 
     With c and u the log-probabilities with the prompt and without it (or after a negative prompt),
-    a token gets ``u + scale * (c - u)``. Where c is -inf it stays. The result is the normalised
+    a token gets `u + scale * (c - u)`. Where c is -inf it stays. The result is the normalised
     row c for a scale of 1, whose distribution is the one that came in; later penalties that look
-    at the sign of a logit see other numbers. The state is the tokens that ``unconditional`` gets.
+    at the sign of a logit see other numbers. The state is the tokens that `unconditional` gets.
 
     It calls a function in every step, so it works in eager code alone; inside a compiled function
-    run both models there and combine their logits with ``guide``.
+    run both models there and combine their logits with `guide`.
 
     Args:
         scale: at least 0, or one for each row; 0 is the unconditional, 1 the conditional.
         unconditional: a function from token ids, int32 [batch, length], -1 for padding at the
-            right, to logits [batch, vocab]. The ids are those of ``prompt`` and of what was
+            right, to logits [batch, vocab]. The ids are those of `prompt` and of what was
             generated; without a prompt there are none at the first step.
         prompt: token ids of the negative prompt, the same for all rows.
 
@@ -67,7 +67,7 @@ class Guidance(Transform):
         return np.tile(np.asarray(self.prompt, np.int32), (history.shape[0], 1))
 
     def update(self, state: ArrayLike, ids: ArrayLike) -> np.ndarray:
-        """Return the tokens with ``ids`` behind them."""
+        """Return the tokens with `ids` behind them."""
         _refuse_graph(state, ids)
         tokens, new = to_numpy(state), to_numpy(ids)
         tokens = np.pad(tokens, ((0, 0), (0, 1)), constant_values=-1)
@@ -96,7 +96,7 @@ class Guidance(Transform):
 
 @quietly
 def guide(logits: Array, unconditional_logits: ArrayLike, scale: PerRow) -> Array:
-    """Combine the logits of two contexts as ``Guidance`` does; works inside graphs too.
+    """Combine the logits of two contexts as `Guidance` does; works inside graphs too.
 
     Args:
         logits: with the prompt: floating point, [vocab] or [batch, vocab], an array or a tensor.

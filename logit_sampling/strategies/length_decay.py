@@ -15,9 +15,9 @@ from logit_sampling.strategies._tokens import parameter, steady
 
 @dataclass(frozen=True)
 class LengthDecay(TokenCount):
-    """Raise the logit x of the end more and more once ``start`` tokens were generated.
+    """Raise the logit x of the end more and more once `start` tokens were generated.
 
-    It gains ``abs(x) * (factor ** (generated - start) - 1)``; an infinite logit stays.
+    It gains `abs(x) * (factor ** (generated - start) - 1)`; an infinite logit stays.
 
     Args:
         start: at least 0, or one for each row.

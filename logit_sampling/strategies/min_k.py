@@ -21,7 +21,7 @@ class MinK(Strategy):
 
     With the logits in order, the drop behind rank i is divided by i, so that those among the first
     tokens count for more. The cut is at the greatest, whatever the temperature is. A row whose
-    logits lie within ``tau`` is too flat to have a tail: it keeps at least ``tau`` divided by their
+    logits lie within `tau` is too flat to have a tail: it keeps at least `tau` divided by their
     range, and equal logits stay all.
 
     Args:
@@ -29,7 +29,7 @@ class MinK(Strategy):
             flat.
 
     Raises:
-        ValueError: ``tau`` is not above 0.
+        ValueError: `tau` is not above 0.
 
     Source:
         Ding et al., Min-k Sampling: Decoupling Truncation from Temperature Scaling via Relative

@@ -14,7 +14,7 @@ from logit_sampling.strategies._tokens import parameter
 
 @dataclass(frozen=True)
 class MinNewTokens(TokenCount):
-    """Remove the tokens that end a text while fewer than ``n`` tokens were generated.
+    """Remove the tokens that end a text while fewer than `n` tokens were generated.
 
     Args:
         n: at least 0, or one for each row; 0 changes nothing.

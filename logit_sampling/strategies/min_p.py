@@ -13,13 +13,13 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class MinP(Strategy):
-    """Keep tokens with at least ``p`` times the probability of the likeliest.
+    """Keep tokens with at least `p` times the probability of the likeliest.
 
     Args:
         p: a number in [0, 1], or one for each row; 0 keeps all, 1 all that share the maximum.
 
     Raises:
-        ValueError: ``p`` is outside [0, 1].
+        ValueError: `p` is outside [0, 1].
 
     Source:
         Nguyen et al., Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs,

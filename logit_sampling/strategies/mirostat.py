@@ -24,11 +24,11 @@ from logit_sampling.types import ArrayLike
 
 @dataclass(frozen=True)
 class Mirostat(Strategy):
-    """Hold the surprise of the text at ``tau`` bits, by a limit that each draw corrects.
+    """Hold the surprise of the text at `tau` bits, by a limit that each draw corrects.
 
     The limit mu starts at 2 tau; after a token of surprise S, in bits under the distribution that
-    came in, it falls by ``eta * (S - tau)``. Version 2 keeps the tokens whose surprise is at most
-    mu; version 1 estimates from the first ``m`` ranks how many tokens to keep. One always stays.
+    came in, it falls by `eta * (S - tau)`. Version 2 keeps the tokens whose surprise is at most
+    mu; version 1 estimates from the first `m` ranks how many tokens to keep. One always stays.
 
     Args:
         tau: the surprise to hold, bits, above 0, or one for each row.
@@ -40,7 +40,7 @@ class Mirostat(Strategy):
 
     Raises:
         ValueError: a value is out of range; a call with tokens that were generated (the state has
-            to be carried by ``init`` and ``step``).
+            to be carried by `init` and `step`).
 
     Source:
         Basu et al., Mirostat: A Neural Text Decoding Algorithm that Directly Controls Perplexity,

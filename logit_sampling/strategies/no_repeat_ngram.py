@@ -17,13 +17,13 @@ from logit_sampling.strategies._repeats import Repeats
 class NoRepeatNGram(Repeats):
     """Remove the tokens that would complete an n-gram which is already there.
 
-    The prompt counts; a history shorter than ``n`` removes nothing, so that 2**31 - 1 never does.
+    The prompt counts; a history shorter than `n` removes nothing, so that 2**31 - 1 never does.
 
     Args:
         n: at least 1, or one for each row; 1 removes every token seen.
 
     Raises:
-        ValueError: ``n`` is out of range.
+        ValueError: `n` is out of range.
 
     Source:
         Paulus et al., A Deep Reinforced Model for Abstractive Summarization, 2017,

@@ -10,7 +10,7 @@ from logit_sampling.strategies._formula import Row, latest
 
 @dataclass(frozen=True)
 class PresencePenalty(CountPenalty):
-    """Subtract ``penalty`` from the logit of each token that occurred.
+    """Subtract `penalty` from the logit of each token that occurred.
 
     Args:
         penalty: a finite number, or one for each row; 0 changes nothing.

@@ -15,7 +15,7 @@ class Quadratic(Strategy):
     """Bend the logits: nearer to the greatest one those close to it, further away the others.
 
     A logit at the distance d below the greatest goes to the distance
-    ``factor * (k * d**2 + s * d**3)``, where ``k = (3 - curve) / 2`` and ``s = (curve - 1) / 2``.
+    `factor * (k * d**2 + s * d**3)`, where `k = (3 - curve) / 2` and `s = (curve - 1) / 2`.
     The greatest one becomes 0. With a curve of at most 3 the order stays; above it tokens just
     below the first one rise above it, as in the systems that the parameters come from.
 

@@ -12,10 +12,10 @@ from logit_sampling.strategies._formula import Row, latest
 
 @dataclass(frozen=True)
 class RepetitionPenalty(CountPenalty):
-    """Divide the logits above 0 of tokens seen by ``penalty``, and multiply the others by it.
+    """Divide the logits above 0 of tokens seen by `penalty`, and multiply the others by it.
 
     Once for each distinct token; infinite logits stay. A constant added to a row changes what it
-    does: apply it to raw logits, before all else. With ``normalize=True`` it works on
+    does: apply it to raw logits, before all else. With `normalize=True` it works on
     log-probabilities, which no constant changes and which are all below 0: each is multiplied.
 
     Args:
@@ -30,7 +30,7 @@ class RepetitionPenalty(CountPenalty):
     Source:
         Keskar et al., CTRL: A Conditional Transformer Language Model for Controllable Generation,
         2019, arXiv 1909.05858; the rule for the sign from Hugging Face transformers, 2020,
-        ``normalize`` after its issue 47595.
+        `normalize` after its issue 47595.
 
     Example:
         >>> import numpy as np, logit_sampling as ls

@@ -14,7 +14,7 @@ from logit_sampling.strategies._tokens import parameter
 
 @dataclass(frozen=True)
 class SuppressTokens(TokenCount):
-    """Remove some tokens, always or while fewer than ``steps`` tokens were generated.
+    """Remove some tokens, always or while fewer than `steps` tokens were generated.
 
     Args:
         token_ids: which.

@@ -2,7 +2,7 @@
 
 A strategy is a file, named as its class in lower case, and a row: what kind it is, examples of its
 parameters, and the settings of other systems that it answers to. The order is the order in which
-``Sampler.from_params`` applies them.
+`Sampler.from_params` applies them.
 """
 
 import math
@@ -52,7 +52,7 @@ _FILES = {
 
 
 def _greedy(do_sample: Any) -> float:
-    """Return the temperature for ``do_sample``; True never gets here, it means off."""
+    """Return the temperature for `do_sample`; True never gets here, it means off."""
     if do_sample is not False:
         raise ValueError(f"`do_sample` is True or False, got {do_sample!r}")
     return 0.0

@@ -12,13 +12,13 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class TopA(Strategy):
-    """Keep tokens with a probability of at least ``a`` times the square of the greatest.
+    """Keep tokens with a probability of at least `a` times the square of the greatest.
 
     Args:
         a: a number in [0, 1], or one for each row; 0 keeps all.
 
     Raises:
-        ValueError: ``a`` is outside [0, 1].
+        ValueError: `a` is outside [0, 1].
 
     Source:
         The RWKV-LM repository, 2021.

@@ -16,10 +16,10 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class TopH(Strategy):
-    """Keep the longest prefix whose entropy is at most ``h`` times that of the row.
+    """Keep the longest prefix whose entropy is at most `h` times that of the row.
 
-    The entropy of the prefix is that of its renormalised distribution. With ``renormalize=False``
-    it is the part of the row's entropy that its tokens make up. With ``first`` only so many of the
+    The entropy of the prefix is that of its renormalised distribution. With `renormalize=False`
+    it is the part of the row's entropy that its tokens make up. With `first` only so many of the
     likeliest tokens are looked at, and the others go, as in Hugging Face transformers.
 
     Args:
@@ -28,7 +28,7 @@ class TopH(Strategy):
         first: look at so many tokens only, an integer of at least 1; None for all.
 
     Raises:
-        ValueError: ``h`` is outside (0, 1], or ``first`` is below 1.
+        ValueError: `h` is outside (0, 1], or `first` is below 1.
 
     Source:
         Potraghloo et al., Top-H Decoding, 2025, arXiv 2509.02510.

@@ -10,13 +10,13 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class TopK(Strategy):
-    """Keep the ``k`` likeliest tokens, exactly.
+    """Keep the `k` likeliest tokens, exactly.
 
     Args:
-        k: an integer of at least 1, or one for each row; ``k >= vocab`` keeps all.
+        k: an integer of at least 1, or one for each row; `k >= vocab` keeps all.
 
     Raises:
-        ValueError: ``k`` is below 1 or no integer.
+        ValueError: `k` is below 1 or no integer.
 
     Source:
         Fan, Lewis and Dauphin, Hierarchical Neural Story Generation, 2018, arXiv 1805.04833.

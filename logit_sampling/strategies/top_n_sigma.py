@@ -11,7 +11,7 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class TopNSigma(Strategy):
-    """Keep logits within ``n`` standard deviations of the greatest.
+    """Keep logits within `n` standard deviations of the greatest.
 
     The deviation is that of the population of all logits above -inf, so a temperature before or
     after changes nothing.
@@ -20,7 +20,7 @@ class TopNSigma(Strategy):
         n: a number above 0, or one for each row.
 
     Raises:
-        ValueError: ``n`` is not above 0.
+        ValueError: `n` is not above 0.
 
     Source:
         Tang et al., Top-n-sigma: Not All Logits Are You Need, 2024, arXiv 2411.07641.

@@ -10,7 +10,7 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class TopP(Strategy):
-    """Keep the shortest prefix of the order whose probability reaches ``p`` (nucleus sampling).
+    """Keep the shortest prefix of the order whose probability reaches `p` (nucleus sampling).
 
     A token stays if the mass before it is below p. What is missing counts as nothing when it is
     below 16 roundings of the token's own mass, so that a prefix which reaches p on paper does here.
@@ -19,7 +19,7 @@ class TopP(Strategy):
         p: a number in (0, 1], or one for each row; 1 keeps all.
 
     Raises:
-        ValueError: ``p`` is outside (0, 1].
+        ValueError: `p` is outside (0, 1].
 
     Source:
         Holtzman et al., The Curious Case of Neural Text Degeneration, 2019, arXiv 1904.09751.

@@ -31,7 +31,7 @@ from logit_sampling.types import (
 
 
 def _both_ways(apply: Callable, on_arrays: bool) -> Callable:
-    """Let ``apply`` take a distribution and arrays, and return the same, whichever it takes."""
+    """Let `apply` take a distribution and arrays, and return the same, whichever it takes."""
 
     @functools.wraps(apply)
     def both(self: "Transform", logits: Any, state: Any = ()) -> Any:
@@ -57,13 +57,13 @@ def _on_distribution(transform: "Transform", logits: Any, state: Any) -> Any:
 class Transform:
     """Logits in, logits out; a removed token is -inf.
 
-    A subclass is a frozen dataclass that writes ``apply``. One that depends on the tokens so far
-    also writes ``init`` and ``update``; what it carries from step to step is a value (arrays, or a
+    A subclass is a frozen dataclass that writes `apply`. One that depends on the tokens so far
+    also writes `init` and `update`; what it carries from step to step is a value (arrays, or a
     tuple of them) that is passed in and comes back. Nothing on a transform changes. It gets NumPy
     arrays in eager code, whatever the caller holds, and tensors in a graph, where AutoGraph leaves
-    it as it is written; to serve both it computes with ``keras.ops``.
+    it as it is written; to serve both it computes with `keras.ops`.
 
-    A ``Strategy`` is a transform that is written for a ``Distribution`` instead, once for both.
+    A `Strategy` is a transform that is written for a `Distribution` instead, once for both.
 
     Example:
         >>> import dataclasses, numpy as np, logit_sampling as ls
@@ -103,10 +103,10 @@ class Transform:
     def init(self, history: ArrayLike, vocab_size: int) -> Any:
         """Return the state before the first step.
 
-        It may ask for more by name: for ``capacity``, how many tokens more the state must have room
-        for, since shapes are fixed in a graph; and for ``prompt_length``, how many columns of the
+        It may ask for more by name: for `capacity`, how many tokens more the state must have room
+        for, since shapes are fixed in a graph; and for `prompt_length`, how many columns of the
         history are the prompt, an int or int32 [batch], None for all. Without the latter it gets
-        the prompt alone, and the tokens behind it go through ``update`` one by one.
+        the prompt alone, and the tokens behind it go through `update` one by one.
 
         Args:
             history: int [batch, length], the prompt; -1 pads a shorter row.
@@ -117,14 +117,14 @@ class Transform:
     def apply(self, logits: Any, state: Any = ()) -> Any:
         """Return the transformed logits, float [batch, vocab], like those given.
 
-        Every transform takes a ``Distribution`` as well, and returns one then.
+        Every transform takes a `Distribution` as well, and returns one then.
         """
         raise NotImplementedError(f"{type(self).__name__} does not write `apply`")
 
     def update(self, state: Any, ids: ArrayLike) -> Any:
-        """Return the state after the tokens ``ids``, int [batch], were accepted; -1 is none.
+        """Return the state after the tokens `ids`, int [batch], were accepted; -1 is none.
 
-        It may ask for ``distribution``: what ``apply`` was given before they were drawn.
+        It may ask for `distribution`: what `apply` was given before they were drawn.
         """
         return state
 
@@ -137,7 +137,7 @@ class Transform:
         return ()
 
     def end_tokens(self) -> tuple[int, ...]:
-        """Return the tokens with which a text ends for it: what ``generate`` asks for.
+        """Return the tokens with which a text ends for it: what `generate` asks for.
 
         They end the texts of the sampler that it is part of, besides those of the model.
         """
@@ -186,14 +186,14 @@ class Transform:
             )
 
     def check_rows(self, rows: int | None) -> None:
-        """Raise ValueError unless each parameter has one value, or one for each of ``rows``."""
+        """Raise ValueError unless each parameter has one value, or one for each of `rows`."""
         for name, values in self.per_row().items():
             _check_count(type(self).__name__, name, len(values), rows)
 
     def select(self, state: Any, rows: np.ndarray) -> Any:
         """Return the state of some rows, int [n], which may be repeated or reordered.
 
-        The first axis of each array in ``state`` is taken for its rows; what is no array with an
+        The first axis of each array in `state` is taken for its rows; what is no array with an
         axis belongs to all of them.
         """
         if isinstance(state, tuple):
@@ -273,7 +273,7 @@ class Transform:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Return the transform that ``get_config`` described.
+        """Return the transform that `get_config` described.
 
         Raises:
             ValueError: no transform has that name, or it has no such parameter.
@@ -309,9 +309,9 @@ setattr(Transform, AUTOGRAPH_SKIPS, {})  # for calls, which AutoGraph looks up o
 
 @dataclasses.dataclass(frozen=True)
 class Strategy(Transform):
-    """A transform that is written for a ``Distribution``: once, for eager code and for graphs.
+    """A transform that is written for a `Distribution`: once, for eager code and for graphs.
 
-    Its ``apply`` takes a distribution and returns one; called with arrays it takes them in and
+    Its `apply` takes a distribution and returns one; called with arrays it takes them in and
     returns arrays.
 
     Example:
@@ -337,7 +337,7 @@ def start(
 ) -> Any:
     """Return the state of a transform after a whole history, int [batch, length].
 
-    Its first ``prompt_length`` columns (see ``as_prompt_length``) are the prompt; None for all.
+    Its first `prompt_length` columns (see `as_prompt_length`) are the prompt; None for all.
 
     Raises:
         ValueError: the length of the history is open in a graph and the transform depends on it.
@@ -364,7 +364,7 @@ def start(
 
 
 def go_on(transform: Transform, state: Any, ids: Any, distribution: Distribution) -> Any:
-    """Return the state after ``ids`` were drawn from what became of a distribution."""
+    """Return the state after `ids` were drawn from what became of a distribution."""
     update: Any = transform.update
     if "distribution" in transform._asked:
         return update(state, ids, distribution=distribution)

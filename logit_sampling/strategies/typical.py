@@ -13,7 +13,7 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class Typical(Strategy):
-    """Keep the tokens of the most typical surprise whose mass reaches ``p``.
+    """Keep the tokens of the most typical surprise whose mass reaches `p`.
 
     The order is by the distance of a token's surprise, -ln p, from the entropy; of equal distances
     the likelier token is first.
@@ -22,7 +22,7 @@ class Typical(Strategy):
         p: a number in (0, 1], or one for each row; 1 keeps all.
 
     Raises:
-        ValueError: ``p`` is outside (0, 1].
+        ValueError: `p` is outside (0, 1].
 
     Source:
         Meister et al., Locally Typical Sampling, 2022, arXiv 2202.00666.

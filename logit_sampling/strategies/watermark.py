@@ -18,11 +18,11 @@ _WORD = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Watermark(Strategy):
-    """Add ``delta`` to the logits of some tokens, the green ones, picked by a keyed hash.
+    """Add `delta` to the logits of some tokens, the green ones, picked by a keyed hash.
 
-    Exactly ``floor(gamma * vocabulary)`` tokens are green; which ones depends on ``key`` and on the
-    last ``context`` tokens of the row. With fewer tokens than that, a row is unchanged. Whoever
-    knows the key finds the mark with ``WatermarkDetector``. The state is those tokens, int32
+    Exactly `floor(gamma * vocabulary)` tokens are green; which ones depends on `key` and on the
+    last `context` tokens of the row. With fewer tokens than that, a row is unchanged. Whoever
+    knows the key finds the mark with `WatermarkDetector`. The state is those tokens, int32
     [batch, context], the latest at the right, -1 for none.
 
     Args:

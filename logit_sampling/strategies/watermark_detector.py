@@ -27,18 +27,18 @@ class Detection:
 class WatermarkDetector:
     """Count the green tokens of a text, and tell how unlikely they are without the watermark.
 
-    Of T scored tokens a text without the mark has ``gamma * T`` green ones on average;
-    ``z = (green - gamma * T) / sqrt(T * gamma * (1 - gamma))``, and ``p_value`` is the upper tail
+    Of T scored tokens a text without the mark has `gamma * T` green ones on average;
+    `z = (green - gamma * T) / sqrt(T * gamma * (1 - gamma))`, and `p_value` is the upper tail
     of the normal distribution at z. Here gamma is the exact share of green tokens, those that
-    ``floor`` leaves of the vocabulary. A text that repeats itself repeats its windows (a context
-    and a token), and they are not independent then: ``unique=True`` counts each once.
+    `floor` leaves of the vocabulary. A text that repeats itself repeats its windows (a context
+    and a token), and they are not independent then: `unique=True` counts each once.
 
     Args:
-        watermark: the one to look for, with one ``gamma``.
+        watermark: the one to look for, with one `gamma`.
         vocab_size: that of the model which wrote: the number of its logits.
 
     Raises:
-        ValueError: a ``gamma`` for each row, or one that makes no token green.
+        ValueError: a `gamma` for each row, or one that makes no token green.
 
     Source:
         Kirchenbauer et al., A Watermark for Large Language Models, 2023, arXiv 2301.10226.

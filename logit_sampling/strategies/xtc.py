@@ -17,9 +17,9 @@ from logit_sampling.types import PerRow
 
 @dataclass(frozen=True)
 class XTC(Strategy):
-    """With a chance of ``probability``, exclude the top choices but the least likely of them.
+    """With a chance of `probability`, exclude the top choices but the least likely of them.
 
-    The top choices are the tokens with a probability of at least ``threshold``. The chance is taken
+    The top choices are the tokens with a probability of at least `threshold`. The chance is taken
     for each row and step, from the seed and step of the draw. A distribution that is asked for
     without a seed is the mixture of both outcomes.
 

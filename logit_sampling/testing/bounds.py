@@ -14,12 +14,12 @@ _HALVINGS = 40
 
 
 def relative_entropy(counts: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return ``n`` times the divergence of the counts from the probabilities, in nats.
+    """Return `n` times the divergence of the counts from the probabilities, in nats.
 
     This is half of the G statistic; infinite if something without probability was counted.
 
     Args:
-        counts: int [kinds], of ``n`` draws in all.
+        counts: int [kinds], of `n` draws in all.
         probabilities: float [kinds], summing to 1.
 
     Example:
@@ -34,12 +34,12 @@ def log_chance(statistic: float, freedom: int) -> float:
     """Return the log of a bound on the chance that a sum of relative entropies gets so great.
 
     Args:
-        statistic: the sum of ``relative_entropy`` over independent sets of draws.
+        statistic: the sum of `relative_entropy` over independent sets of draws.
         freedom: the sum of their numbers of kinds, less one each.
 
     Source:
         Agrawal, Finite-Sample Concentration of the Multinomial in Relative Entropy, 2020, arXiv
-        1904.02291: the moments are at most those of a gamma distribution of shape ``freedom``.
+        1904.02291: the moments are at most those of a gamma distribution of shape `freedom`.
 
     Example:
         >>> round(log_chance(40.0, 10), 2)
@@ -56,7 +56,7 @@ def log_chance_of_worst(counts: np.ndarray, probabilities: np.ndarray) -> tuple[
     Chernoff's bound for a binomial count, on both sides, times the number of kinds.
 
     Args:
-        counts: int [kinds], of ``n`` draws in all.
+        counts: int [kinds], of `n` draws in all.
         probabilities: float [kinds], summing to 1.
 
     Example:
@@ -107,10 +107,10 @@ def log_chance_of_surprise(rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> flo
 
 
 def dependence(first: np.ndarray, second: np.ndarray, bins: int) -> tuple[float, int]:
-    """Return ``n`` times the mutual information of pairs, in nats, and its ``freedom``.
+    """Return `n` times the mutual information of pairs, in nats, and its `freedom`.
 
     It is at most the relative entropy of the pairs from independent ones, whatever the
-    distributions of the two sides are, so ``log_chance`` bounds it.
+    distributions of the two sides are, so `log_chance` bounds it.
 
     Args:
         first: int [n], in [0, bins).
@@ -123,7 +123,7 @@ def dependence(first: np.ndarray, second: np.ndarray, bins: int) -> tuple[float,
 
 
 def bins_of_equal_mass(probabilities: np.ndarray, order: np.ndarray, bins: int) -> np.ndarray:
-    """Return for each token one of at most ``bins`` bins of about the same mass, int [vocab].
+    """Return for each token one of at most `bins` bins of about the same mass, int [vocab].
 
     Args:
         probabilities: float [vocab], summing to 1.
@@ -143,7 +143,7 @@ def _log_sum(x: np.ndarray) -> float:
 
 
 def _times_log_ratio(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return ``counts * log(counts / expected)``, 0 where nothing was counted."""
+    """Return `counts * log(counts / expected)`, 0 where nothing was counted."""
     with np.errstate(divide="ignore"):
         ratio = np.divide(counts, expected, out=np.ones(counts.shape), where=counts > 0)
     return counts * np.log(ratio)

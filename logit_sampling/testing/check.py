@@ -46,43 +46,43 @@ def check_sampler(
     What is checked, on rows that are spread, nearly flat, peaked, far from zero, partly at -inf,
     all equal, tied at the top and tied exactly at the cut, and on a wide vocabulary:
 
-    - ``support``: no token of probability zero is ever drawn.
-    - ``distribution``: each token and the shape as a whole are as frequent as they should be, and
+    - `support`: no token of probability zero is ever drawn.
+    - `distribution`: each token and the shape as a whole are as frequent as they should be, and
       the mean surprise (minus log-probability) is the entropy; row by row, and over all together.
-    - the same for logits of other ``dtypes``; a type that ``fn`` refuses is reported, not failed.
-    - ``independence``: between rows of a batch, between calls, between neighbouring seeds.
-    - ``seeds``: equal seeds give equal draws, whatever was drawn in between; others give others.
-    - ``batch``: a row draws the same token alone, in a smaller batch and beside other rows.
-    - ``input``: the logits are left unchanged.
+    - the same for logits of other `dtypes`; a type that `fn` refuses is reported, not failed.
+    - `independence`: between rows of a batch, between calls, between neighbouring seeds.
+    - `seeds`: equal seeds give equal draws, whatever was drawn in between; others give others.
+    - `batch`: a row draws the same token alone, in a smaller batch and beside other rows.
+    - `input`: the logits are left unchanged.
 
     Tokens that a change of the logits by 0.1 % lets in or out count neither way, so that rounding
     is not taken for a fault; rows are chosen to have none, but for those of the wide vocabulary.
 
     Args:
-        fn: the sampler: ``fn(logits, seed=...)`` or ``fn(logits)``. It gets a NumPy array
+        fn: the sampler: `fn(logits, seed=...)` or `fn(logits)`. It gets a NumPy array
             [batch, vocab] and returns one integer for each row, as an array or tensor. The seed is
             a Python integer below 2**31 for the whole batch, and is passed by its name.
-        expected: the distribution to follow: a ``Sampler``, a transform, or a function from
+        expected: the distribution to follow: a `Sampler`, a transform, or a function from
             logits, float64 [batch, vocab], to probabilities of the same shape.
         vocab_size: tokens in the rows, at least 20.
         wide_vocab_size: tokens in the wide rows; None leaves them out, as for a sampler that is
             tied to one vocabulary.
         dtypes: further types of logits, of float16, bfloat16 and float64; float32 is always there.
-        seeded: whether ``fn`` takes ``seed``; None looks for an argument of that name.
-        row_seeds: whether ``seed`` may also be a list with an integer for each row; then each row
+        seeded: whether `fn` takes `seed`; None looks for an argument of that name.
+        row_seeds: whether `seed` may also be a list with an integer for each row; then each row
             must draw the same token in any place of any batch.
-        draws: tokens drawn for each row of ``vocab_size``, at least 100; a tenth for wide ones.
+        draws: tokens drawn for each row of `vocab_size`, at least 100; a tenth for wide ones.
         batch_size: rows in a call, at least 4.
         false_alarm: the chance, at most, that a correct sampler fails in any check. It is split
             over the statistical checks, and their bounds hold for any number of draws.
-        seed: of the rows and of the calls. With a seeded ``fn`` equal seeds give equal reports.
+        seed: of the rows and of the calls. With a seeded `fn` equal seeds give equal reports.
 
     Returns:
-        a ``Report``: ``ok``, ``checks``, ``failures``, ``to_dict()``; ``print(report)`` shows all
-        checks, and ``report.raise_for_failures()`` raises AssertionError with those that failed.
+        a `Report`: `ok`, `checks`, `failures`, `to_dict()`; `print(report)` shows all
+        checks, and `report.raise_for_failures()` raises AssertionError with those that failed.
 
     Raises:
-        ValueError: an argument out of range, or ``expected`` gives no distribution.
+        ValueError: an argument out of range, or `expected` gives no distribution.
 
     Example:
         >>> import logit_sampling as ls
@@ -260,7 +260,7 @@ def _dtype(
     name: str,
     draws: int,
 ) -> Iterator[Finding]:
-    """Support and distribution with logits of another type, if ``fn`` takes it."""
+    """Support and distribution with logits of another type, if `fn` takes it."""
     if name == "bfloat16":
         try:
             from ml_dtypes import bfloat16 as dtype

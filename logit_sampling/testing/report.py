@@ -13,9 +13,9 @@ class Check:
     """One check of a report.
 
     Attributes:
-        name: what was checked, such as ``support``.
+        name: what was checked, such as `support`.
         rows: on which rows of logits, or in which manner.
-        passed: None if it could not be made; ``detail`` says why.
+        passed: None if it could not be made; `detail` says why.
         detail: what was seen, with numbers.
         numbers: the same for programs.
     """
@@ -54,12 +54,12 @@ Finding = Check | Evidence
 
 @dataclass(frozen=True)
 class Report:
-    """All checks of one sampler. Prints itself; ``to_dict`` gives it to JSON.
+    """All checks of one sampler. Prints itself; `to_dict` gives it to JSON.
 
     Attributes:
         checks: in the order in which they were made.
-        settings: the arguments of the check, and what follows from them: ``tests``, the number of
-            statistical checks, and ``log_threshold``, the log of the chance below which one fails.
+        settings: the arguments of the check, and what follows from them: `tests`, the number of
+            statistical checks, and `log_threshold`, the log of the chance below which one fails.
     """
 
     checks: tuple[Check, ...]

@@ -141,7 +141,7 @@ def narrow_rows(
 def rows_of_dtype(
     reference: Reference, vocabulary: int, rng: np.random.Generator, dtype: np.dtype
 ) -> list[Row]:
-    """Return rows whose values ``dtype`` holds exactly: distinct ones, and a tie at the cut."""
+    """Return rows whose values `dtype` holds exactly: distinct ones, and a tie at the cut."""
 
     def staircase() -> np.ndarray:
         steps = rng.permutation(_GRID)[: min(vocabulary, _GRID)] - _GRID // 2

@@ -62,7 +62,7 @@ class Subject:
         return ids.astype(np.int64)
 
     def draws(self, row: np.ndarray, count: int) -> np.ndarray:
-        """Return at least ``count`` tokens drawn from one row [vocab], int64 [calls, batch]."""
+        """Return at least `count` tokens drawn from one row [vocab], int64 [calls, batch]."""
         logits = np.tile(row, (self._batch, 1))
         return np.stack([self.ids(logits) for _ in range(-(-count // self._batch))])
 

@@ -112,7 +112,7 @@ class BitsPerCharacter(TokenMetric):
 
     Args:
         characters: float [vocab], how many characters each token stands for, see
-            :func:`characters_per_token`.
+            `characters_per_token`.
         from_logits: whether predictions are logits; else they are probabilities.
         ignore_class: a label that marks padding and does not count.
 

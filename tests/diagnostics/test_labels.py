@@ -7,15 +7,17 @@ import keras
 import numpy as np
 import pytest
 
-from logit_sampling.diagnostics.labels import (
+from logit_sampling.diagnostics.label_statistics import (
     NOTHING,
     LabelStatistics,
-    Problem,
     form_of,
     is_text,
     merge,
-    problem,
     statistics,
+)
+from logit_sampling.diagnostics.labels import (
+    Problem,
+    problem,
     takes,
 )
 from logit_sampling.diagnostics.losses import expectation

@@ -5,7 +5,7 @@
     python -m tests.fuzz --case 123456 --mode xla
 
 Each case is checked in eager code, and a share of them in a plain graph and under XLA (with JAX:
-under ``jax.jit``). Each failure is printed with the command that shows it again; the exit status
+under `jax.jit`). Each failure is printed with the command that shows it again; the exit status
 is 1 if there was any.
 """
 

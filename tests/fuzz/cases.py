@@ -32,7 +32,7 @@ def chain(group: int) -> tuple[ls.Sampler, int, str]:
 
 
 def case(number: int, wide: bool = True) -> Case:
-    """Return a case; without ``wide`` no logits are float64, and seeds have 31 bits, as in JAX."""
+    """Return a case; without `wide` no logits are float64, and seeds have 31 bits, as in JAX."""
     group, batch = divmod(number, BATCHES)
     sampler, vocabulary, dtype = chain(group)
     rng = np.random.default_rng([group, 1, batch])

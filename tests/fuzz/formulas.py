@@ -31,7 +31,7 @@ def _mask(row: Row, ids: np.ndarray) -> np.ndarray:
 
 
 def first(row: Row, count: int, fewest: int | None = None, most: int | None = None) -> Cut:
-    """Keep the first ``count`` in order; from ``fewest`` to ``most`` are excused."""
+    """Keep the first `count` in order; from `fewest` to `most` are excused."""
     total = row.order.size
     count, low, high = (
         min(max(1, n), total)
@@ -46,9 +46,9 @@ def first(row: Row, count: int, fewest: int | None = None, most: int | None = No
 
 
 def near(row: Row, distance: float, doubt: float) -> tuple[float, float]:
-    """Return the least logit that is within ``distance`` of the greatest, and how far it is off.
+    """Return the least logit that is within `distance` of the greatest, and how far it is off.
 
-    ``doubt`` is how far the distance may be off.
+    `doubt` is how far the distance may be off.
     """
     if distance == math.inf:
         return -math.inf, 0.0
@@ -60,7 +60,7 @@ def near(row: Row, distance: float, doubt: float) -> tuple[float, float]:
 
 
 def within(row: Row, distance: float, doubt: float) -> Cut:
-    """Keep all that are within ``distance`` of the greatest: all of equals, or none."""
+    """Keep all that are within `distance` of the greatest: all of equals, or none."""
     least, error = near(row, distance, doubt)
     exact = row.alive & (row.values >= min(least, row.peak))
 
@@ -77,7 +77,7 @@ def within(row: Row, distance: float, doubt: float) -> Cut:
 
 
 def floor(row: Row, log_ratio: float, doubt: float) -> Cut:
-    """Keep what has a log-mass, relative to the greatest, of at least ``log_ratio``."""
+    """Keep what has a log-mass, relative to the greatest, of at least `log_ratio`."""
     distance = -row.temperature * log_ratio
     if log_ratio == -math.inf:
         return within(row, math.inf, 0.0)
@@ -157,7 +157,7 @@ def xtc(row: Row, threshold: float, protected: tuple[int, ...]) -> Cut:
     doubt = row.error + row.precision.error * (abs(log(threshold)) if threshold else 0.0)
 
     def without(count: int) -> np.ndarray:
-        """Return what stays if the first ``count`` are top choices."""
+        """Return what stays if the first `count` are top choices."""
         gone = row.order[: max(count - 1, 0)]
         return row.alive & ~_mask(row, gone[~np.isin(gone, protected)])
 
@@ -187,7 +187,7 @@ def xtc(row: Row, threshold: float, protected: tuple[int, ...]) -> Cut:
 
 
 def mirostat_count(row: Row, limit: float, m: int, vocabulary: int) -> Cut:
-    """Keep as many tokens as Zipf's exponent, from the first ``m`` ranks, says."""
+    """Keep as many tokens as Zipf's exponent, from the first `m` ranks, says."""
     logs = row.logs[row.order][:m]
     logs = logs[logs > -np.inf]
     if logs.size < 2:
@@ -258,7 +258,7 @@ def _deviation(values: np.ndarray) -> float:
 
 
 def temperatures(row: Row, transform: Any) -> tuple[float, float, float]:
-    """Return the temperature of ``DynamicTemperature``, and the bounds of what rounding gives."""
+    """Return the temperature of `DynamicTemperature`, and the bounds of what rounding gives."""
     count = np.count_nonzero(row.alive)
     if count <= 1:
         return 1.0, 1.0, 1.0
@@ -274,7 +274,7 @@ def temperatures(row: Row, transform: Any) -> tuple[float, float, float]:
 
 
 def adaptive(row: Row, aim: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the logits of ``AdaptiveP`` and how far they may be off."""
+    """Return the logits of `AdaptiveP` and how far they may be off."""
     d = abs(row.shares - aim) / 0.3
     off = (row.error * 1.0 + 1e-15) / 0.3 * (10 + 10 * d)
     logits = np.where(row.alive, 5 - 10 * d * d / (1 + d), -np.inf)

@@ -1,4 +1,4 @@
-"""The ways to run a chain: eager code, a plain graph, XLA and ``jax.jit``."""
+"""The ways to run a chain: eager code, a plain graph, XLA and `jax.jit`."""
 
 from collections.abc import Callable
 from typing import Any

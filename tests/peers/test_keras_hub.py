@@ -1,4 +1,4 @@
-"""``order="keras_hub"`` beside KerasHub's samplers: the distribution that they draw from."""
+"""`order="keras_hub"` beside KerasHub's samplers: the distribution that they draw from."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Our transforms and ``order="llama.cpp"`` beside llama.cpp's own, run through its bindings."""
+"""Our transforms and `order="llama.cpp"` beside llama.cpp's own, run through its bindings."""
 
 import ctypes
 from collections.abc import Callable
@@ -154,7 +154,7 @@ def mirostat_steps(version: int, logits: np.ndarray, steps: int) -> list[tuple[i
 
 
 def our_steps(transform: ls.Mirostat, logits: np.ndarray, drawn: list[int]) -> list[int]:
-    """Return how many tokens ours keeps at each step, if the tokens ``drawn`` are drawn."""
+    """Return how many tokens ours keeps at each step, if the tokens `drawn` are drawn."""
     sampler, kept = ls.Sampler(transform), []
     state = sampler.init([[]], len(logits), seed=0)
     for token in drawn:

@@ -1,4 +1,4 @@
-"""Our transforms and ``order="hf"`` beside transformers' processors, in the order that it gives."""
+"""Our transforms and `order="hf"` beside transformers' processors, in the order that it gives."""
 
 import logging
 from typing import Any

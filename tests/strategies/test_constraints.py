@@ -13,7 +13,7 @@ X = np.array([4.0, -2.0, 0.0, INF, -INF])
 
 
 def check(transform, wanted, x=X, history=(), prompt=0):
-    """Both engines give exactly ``wanted``."""
+    """Both engines give exactly `wanted`."""
 
     def run(v):
         return transform(v, history=np.asarray(history, np.int32), prompt_length=prompt)

@@ -84,7 +84,7 @@ def expected(transform) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lively(transform):
-    """The transform with a coin that always falls on heads, as ``formula`` has it."""
+    """The transform with a coin that always falls on heads, as `formula` has it."""
     if transform.chance() is None:
         return transform
     return dataclasses.replace(transform, probability=1.0)

@@ -12,7 +12,7 @@ HISTORY = [0, 1, 1, 4, 5, 1]  # the last two are generated where the prompt is f
 
 
 def check(transform, wanted, x=X, history=HISTORY, prompt=0):
-    """Both engines give exactly ``wanted``."""
+    """Both engines give exactly `wanted`."""
 
     def run(v):
         return transform(v, history=history, prompt_length=prompt)
