@@ -5,7 +5,7 @@ import json
 import secrets
 import sys
 from functools import partial
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -24,6 +24,7 @@ from logit_sampling.cli.process import catch_interrupts
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.plotting.visible import visible
+from logit_sampling.types import Overflow
 
 
 def generate(
@@ -109,7 +110,7 @@ def generate(
             min_new_tokens=min_new_tokens,
             stop=stop or (),
             deadline=deadline,
-            overflow=overflow,
+            overflow=cast(Overflow, overflow),
             seed=seed,
             n=n,
             top_log_probs=top_log_probs,

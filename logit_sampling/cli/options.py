@@ -8,7 +8,6 @@ import typer
 
 from logit_sampling.sampler import Greedy, Sampler
 from logit_sampling.strategies import MinP, Temperature, TopK, TopP
-from logit_sampling.types import Overflow
 
 TemperatureOption = Annotated[
     float | None,
@@ -26,7 +25,7 @@ MinPOption = Annotated[
 ]
 ModelOption = Annotated[str, typer.Option(help="A shipped model, a folder, or a KerasHub preset.")]
 OverflowOption = Annotated[
-    Overflow,
+    str,
     typer.Option(
         help="What to do with texts longer than the model's context: error, or slide on with the "
         "latest part."

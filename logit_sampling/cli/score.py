@@ -4,13 +4,14 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
 from logit_sampling.cli.options import ModelOption, OverflowOption, end_with_errors
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.training import read_text
+from logit_sampling.types import Overflow
 
 
 def score(
@@ -36,7 +37,9 @@ def score(
 
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
         loaded = load_model(model)
-    result = score(loaded, [text for _, text in named], overflow=overflow, on_error="return")
+    result = score(
+        loaded, [text for _, text in named], overflow=cast(Overflow, overflow), on_error="return"
+    )
     if as_json:
         print(json.dumps({"model": loaded.name, **result.to_dict()}))
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from logit_sampling.strategies.table import TABLE
 
 if TYPE_CHECKING:
+    from logit_sampling.strategies._stateless import stateless as stateless
     from logit_sampling.strategies.adaptive_p import AdaptiveP as AdaptiveP
     from logit_sampling.strategies.allow_tokens import AllowTokens as AllowTokens
     from logit_sampling.strategies.bad_words import BadWords as BadWords
@@ -53,6 +54,7 @@ _MODULES = {row.name: row.module for row in TABLE} | {
     "Strategy": "transform",
     "Transform": "transform",
     "guide": "guidance",
+    "stateless": "_stateless",
 }
 
 if not TYPE_CHECKING:  # a type checker knows the names above, and that there are no others

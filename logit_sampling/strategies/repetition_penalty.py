@@ -22,15 +22,15 @@ class RepetitionPenalty(CountPenalty):
         penalty: above 0, or one for each row; above 1 discourages, 1 changes nothing.
         window: how many of the latest tokens count, or None for all, or one for each row.
         prompt: whether those of the prompt count.
-        normalize: whether to turn logits into log-probabilities first.
+        normalize: whether to turn logits into log-probabilities first (after issue 47595 of Hugging
+            Face transformers).
 
     Raises:
         ValueError: a value is out of range.
 
     Source:
         Keskar et al., CTRL: A Conditional Transformer Language Model for Controllable Generation,
-        2019, arXiv 1909.05858; the rule for the sign from Hugging Face transformers, 2020,
-        `normalize` after its issue 47595.
+        2019, arXiv 1909.05858; the rule for the sign from Hugging Face transformers, 2020.
 
     Example:
         >>> import numpy as np, logit_sampling as ls
