@@ -48,3 +48,35 @@ def test_the_code_of_the_page_on_generation():
         result.token_ids
         == ls.generate(model, ["ROMEO:"], sampler=names["sampler"], seed=7).token_ids
     )
+
+
+def test_the_strategy_of_the_page_on_the_inside():
+    page = (ROOT / "docs/inside.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict = {"__name__": "inside"}
+    exec(code, names)
+    above = names["AboveUniform"]
+    x = np.log([[0.4, 0.35, 0.2, 0.05], [0.7, 0.1, 0.1, 0.1]]).astype(np.float32)
+    for times in (1.0, [1.0, 5.0]):
+        made = above(times)
+        eager = ls.Sampler(made).probabilities(x)
+        graph = tf.function(ls.Sampler(made).probabilities)(tf.constant(x))
+        np.testing.assert_allclose(graph, eager, rtol=1e-6)
+        assert (eager[0] > 0).tolist() == [True, True, False, False]
+        kept = np.isfinite(made.of_row(1).formula(x[1].tolist()))
+        np.testing.assert_array_equal(eager[1] > 0, kept)
+
+
+def test_the_loop_of_the_page_on_the_inside_is_that_of_the_code():
+    page = (ROOT / "docs/inside.md").read_text(encoding="utf-8")
+    loop = next(t for t in re.findall(r"```text\n(.*?)```", page, re.DOTALL) if "while" in t)
+    code = (ROOT / "logit_sampling/decoding/sampling.py").read_text(encoding="utf-8")
+    assert "".join(loop.split()) in "".join(code.split())
+    for path in re.findall(r"`([a-z_/]+\.py)`", page):
+        known = path == "above_uniform.py" or path.endswith("strategies/above_uniform.py")
+        assert (
+            known
+            or (ROOT / "logit_sampling" / path).is_file()
+            or (ROOT / path).is_file()
+            or (list((ROOT / "logit_sampling").rglob(path)))
+        ), path
