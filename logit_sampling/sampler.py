@@ -151,7 +151,7 @@ class Sampler:
         self._transforms = transforms
         # What a call need not ask again.
         self._tensors = tuple(tensor for t in transforms for tensor in t.tensors())
-        self._fitted = tuple(
+        self._to_check = tuple(
             t for t in transforms if t.per_row() or t.tensors() or t.token_ids_named()
         )
         self._stateless = all(type(t).init is Transform.init for t in transforms)
@@ -414,9 +414,9 @@ class Sampler:
             ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
                 token above -inf; a seed, step or history for another number of rows.
         """
-        taken, states = self._take_in(logits, history, prompt_length, seed, step)
+        taken, states = self._with_states(logits, history, prompt_length, seed, step)
         distribution = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
-        return taken.restore(self._act(distribution, states).draw())
+        return taken.restore(self._last_stage(distribution, states).draw())
 
     @overload
     def probabilities(self, logits: np.ndarray | Lists, **given: Unpack[Given]) -> np.ndarray: ...
@@ -441,7 +441,7 @@ class Sampler:
         (`XTC`) looks at `seed` and `step`; without a seed the result is the mixture over its
         outcomes.
         """
-        taken, states = self._take_in(logits, history, prompt_length, seed, step)
+        taken, states = self._with_states(logits, history, prompt_length, seed, step)
         outcomes = self._outcomes(taken, states, seed, step)
         weighted = [(weight, left.probabilities()) for weight, left in outcomes]
         return taken.restore(mixture(taken.distribution.xp, weighted))
@@ -479,7 +479,7 @@ class Sampler:
         Raises:
             ValueError: as in a call; an id outside the vocabulary, or ids of another shape.
         """
-        taken, states = self._take_in(logits, history, prompt_length, seed, step, ids)
+        taken, states = self._with_states(logits, history, prompt_length, seed, step, ids)
         if not taken.symbolic:
             ids, wanted = to_numpy(ids), (taken.rows,) if taken.batched else ()
             if ids.dtype.kind not in "iu" or ids.shape != wanted:
@@ -540,7 +540,7 @@ class Sampler:
                 "explain needs numbers, and a graph that is traced has none: call it "
                 "in eager code, outside tf.function and jax.jit"
             )
-        taken, states = self._take_in(logits, history, prompt_length, seed, step)
+        taken, states = self._with_states(logits, history, prompt_length, seed, step)
         check_arguments(top, decode, taken.distribution.vocab_size)
         seeded = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
         passed = list(self._stages(seeded, states))
@@ -662,7 +662,7 @@ class Sampler:
         Raises:
             ValueError: as in a call, but that a row may have nothing left.
         """
-        taken = self._admit(logits, state.seed, state.step)
+        taken = self._checked(logits, state.seed, state.step)
         held = state.step.shape[0]
         if isinstance(taken.rows, int) and held not in (taken.rows, None):
             raise ValueError(f"the state holds {held} rows, logits have {taken.rows}")
@@ -673,18 +673,18 @@ class Sampler:
         )
         return Pending(self._transforms, taken, stages, state, inactive)
 
-    def _take_in(
+    def _with_states(
         self, logits: Any, history: Any, prompt_length: Any, *others: Any
     ) -> tuple[Any, list[Any]]:
-        taken = self._admit(logits, history, prompt_length, *others)
+        taken = self._checked(logits, history, prompt_length, *others)
         if history is None and self._stateless and type(prompt_length) is int and not prompt_length:
             return taken, [()] * len(self._transforms)
         return states_of(self._transforms, taken, history, prompt_length)
 
-    def _admit(self, logits: Any, *others: Any) -> Intake:
+    def _checked(self, logits: Any, *others: Any) -> Intake:
         """Take in logits whose rows the parameters fit."""
         taken = take_in(logits, *others, *self._tensors)
-        for transform in self._fitted:
+        for transform in self._to_check:
             taken = transform.admit(taken)
         return taken
 
@@ -694,14 +694,14 @@ class Sampler:
         for transform, state in zip(self._transforms, states, strict=True):
             distribution = transform.apply(distribution, state)
             yield distribution
-        yield self._finish(distribution)
+        yield self._selected(distribution)
 
-    def _act(self, distribution: Distribution, states: Sequence[Any]) -> Distribution:
-        for transform, state in zip(self._transforms, states, strict=True):
-            distribution = transform.apply(distribution, state)
-        return self._finish(distribution)
+    def _last_stage(self, distribution: Distribution, states: Sequence[Any]) -> Distribution:
+        *_, last = self._stages(distribution, states)
+        return last
 
-    def _finish(self, distribution: Distribution) -> Distribution:
+    def _selected(self, distribution: Distribution) -> Distribution:
+        """Return what the draw uses of what the chain leaves: all of it, of `Greedy` one token."""
         return distribution
 
     def _outcomes(
@@ -711,13 +711,13 @@ class Sampler:
         tossing = [t.chance() for t in self._transforms if t.chance() is not None]
         chances = [taken.distribution.per_row(chance) for chance in tossing]
         if not chances:
-            return [(1.0, self._act(taken.distribution, states))]
+            return [(1.0, self._last_stage(taken.distribution, states))]
         if seed is not None:
             distribution = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
-            return [(1.0, self._act(distribution, states))]
+            return [(1.0, self._last_stage(distribution, states))]
         falls = itertools.product((True, False), repeat=len(chances))
         return [
-            (chance_of(coins, chances), self._act(taken.distribution.fixed(coins), states))
+            (chance_of(coins, chances), self._last_stage(taken.distribution.fixed(coins), states))
             for coins in falls
         ]
 
@@ -742,7 +742,7 @@ class Greedy(Sampler):
         array([0., 1., 0.], dtype=float32)
     """
 
-    def _finish(self, distribution: Distribution) -> Distribution:
+    def _selected(self, distribution: Distribution) -> Distribution:
         return distribution.scale(0)
 
 

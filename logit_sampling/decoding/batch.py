@@ -10,7 +10,7 @@ from logit_sampling.decoding.plan import EndedBy, Group, Plan
 from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.checks import InRow, told
 from logit_sampling.distribution.eager import uniforms
-from logit_sampling.distribution.row import Row as Distribution
+from logit_sampling.distribution.row import EagerRow
 from logit_sampling.sampler import Pending, Sampler, State
 
 NOTHING_LEFT = InRow(0, "every token is at -inf: nothing is left to draw from in {row}")
@@ -167,12 +167,12 @@ class Step:
         """The members that a token can be drawn for."""
         return [i for i in self.members if i not in self.problems and not self.sampler(i).empty]
 
-    def model(self, i: int) -> Distribution:
+    def model(self, i: int) -> EagerRow:
         """Return the distribution of the model for a row."""
         part, place = self._where[i]
         return part.pending.stages[0].rows[place]
 
-    def sampler(self, i: int) -> Distribution:
+    def sampler(self, i: int) -> EagerRow:
         """Return the distribution that the sampler leaves for a row, which may be nothing."""
         part, place = self._where[i]
         return part.pending.stages[-1].rows[place]

@@ -11,7 +11,7 @@ from logit_sampling.decoding.batch import Batch, Step
 from logit_sampling.decoding.plan import EndedBy, Plan
 from logit_sampling.decoding.reader import Reader
 from logit_sampling.decoding.row import Row
-from logit_sampling.distribution.row import Row as Distribution
+from logit_sampling.distribution.row import EagerRow
 from logit_sampling.distribution.weights import find
 from logit_sampling.models.model import Model
 
@@ -145,11 +145,11 @@ def _room(batch: Batch, i: int) -> int:
     return batch.plan.max_new_tokens - len(batch.rows[i].ids)
 
 
-def _chance(distribution: Distribution, token: int) -> float:
+def _chance(distribution: EagerRow, token: int) -> float:
     return math.exp(distribution.log_prob(token))
 
 
-def _replacement(p: Distribution, q: Distribution, vocabulary: int, uniform: float) -> int:
+def _replacement(p: EagerRow, q: EagerRow, vocabulary: int, uniform: float) -> int:
     """Draw from what `p` has more than `q`."""
     ids = np.arange(vocabulary) if p.ids is None else p.ids
     own, other = (left.weights.of() / left.weights.total for left in (p, q))

@@ -94,6 +94,11 @@ def number(
     return dataclasses.field(metadata=metadata, **default)
 
 
+def is_number(field: dataclasses.Field[Any]) -> bool:
+    """Tell whether a field was declared with `number`."""
+    return "ge" in field.metadata
+
+
 def interval(ge: float, gt: float, le: float, lt: float) -> str:
     """Return the interval of numbers as mathematics writes it.
 

@@ -10,7 +10,7 @@ from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.distribution.checks import InRow, check_returned
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.random import MANY, threefry
-from logit_sampling.distribution.row import Row
+from logit_sampling.distribution.row import EagerRow
 
 
 def uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
@@ -30,7 +30,7 @@ def uniforms(seeds: Any, steps: Any, stream: int) -> list[float]:
 
 
 class EagerDistribution(Distribution):
-    """The rows of a batch, each a `Row` of what is left of it.
+    """The rows of a batch, each a `EagerRow` of what is left of it.
 
     The methods without a docstring are those of `Distribution`.
     """
@@ -41,14 +41,14 @@ class EagerDistribution(Distribution):
 
     def __init__(
         self,
-        rows: tuple[Row, ...],
+        rows: tuple[EagerRow, ...],
         vocab_size: int,
         seeds: Any = None,
         steps: Any = None,
         coins_tossed: int = 0,
         forced: tuple[bool, ...] = (),
     ) -> None:
-        self.rows: tuple[Row, ...] = rows
+        self.rows: tuple[EagerRow, ...] = rows
         self.vocab_size: int = vocab_size
         self.seeds: Any = seeds  # see uniforms
         self.steps: Any = steps
@@ -64,12 +64,12 @@ class EagerDistribution(Distribution):
         """Return some rows, for what needs no random numbers."""
         return type(self)(tuple([self.rows[row] for row in rows]), self.vocab_size)
 
-    def _with(self, rows: tuple[Row, ...]) -> Self:
+    def _with(self, rows: tuple[EagerRow, ...]) -> Self:
         return type(self)(
             rows, self.vocab_size, self.seeds, self.steps, self.coins_tossed, self.forced
         )
 
-    def _each(self, method: Callable[..., Row], *parameters: Any) -> Self:
+    def _each(self, method: Callable[..., EagerRow], *parameters: Any) -> Self:
         """Call `method(row, *parameters)` for each row, with its own number of each parameter."""
         if not any(isinstance(p, (tuple, np.ndarray)) for p in parameters):
             return self._with(tuple([method(row, *parameters) for row in self.rows]))
@@ -81,7 +81,7 @@ class EagerDistribution(Distribution):
     def per_row(self, parameter: Any) -> np.ndarray:
         return np.broadcast_to(np.asarray(parameter), (len(self.rows),))
 
-    def _measure(self, of_row: Callable[[Row], float]) -> np.ndarray:
+    def _measure(self, of_row: Callable[[EagerRow], float]) -> np.ndarray:
         return np.asarray([0.0 if row.empty else of_row(row) for row in self.rows], np.float64)
 
     def count(self) -> np.ndarray:
@@ -123,19 +123,19 @@ class EagerDistribution(Distribution):
     # What keeps some tokens.
 
     def top(self, k: Any) -> Self:
-        return self._each(Row.top, k)
+        return self._each(EagerRow.top, k)
 
     def reach(self, p: Any, key: Callable[..., Any] | None = None, *parameters: Any) -> Self:
         if key is None:
-            return self._each(Row.reach, p)
+            return self._each(EagerRow.reach, p)
 
-        def cut(row: Row, p: float, *own: float) -> Row:
+        def cut(row: EagerRow, p: float, *own: float) -> EagerRow:
             return row.reach(p, lambda log_weights: key(log_weights, *own))
 
         return self._each(cut, p, *parameters)
 
     def prefix(self, wanted: Callable[..., Any], *parameters: Any) -> Self:
-        def cut(row: Row, *own: float) -> Row:
+        def cut(row: EagerRow, *own: float) -> EagerRow:
             if row.empty:
                 return row
             return row.prefix(lambda *sums: wanted(*sums, *own), with_terms=True)
@@ -143,20 +143,20 @@ class EagerDistribution(Distribution):
         return self._each(cut, *parameters)
 
     def at_least(self, log_weight: Any) -> Self:
-        return self._each(Row.at_least, log_weight)
+        return self._each(EagerRow.at_least, log_weight)
 
     def within(self, distance: Any) -> Self:
-        return self._each(Row.within, distance)
+        return self._each(EagerRow.within, distance)
 
     def drop_last(self) -> Self:
-        return self._each(Row.drop_last)
+        return self._each(EagerRow.drop_last)
 
     def without(self, other: Self, where: Any) -> Self:
         given = zip(self.rows, other.rows, self.per_row(where).tolist(), strict=True)
         return self._with(tuple(row.without(own) if here else row for row, own, here in given))
 
     def only(self, token_ids: tuple[int, ...]) -> Self:
-        def cut(row: Row) -> Row:
+        def cut(row: EagerRow) -> EagerRow:
             row.look_for_nan()  # also in what is removed
             ids = np.asarray(sorted({t for t in token_ids if t < self.vocab_size}), np.intp)
             if row.ids is not None:
@@ -168,27 +168,27 @@ class EagerDistribution(Distribution):
         return self._each(cut)
 
     def force(self, token_ids: Any) -> Self:
-        def one(row: Row, token: int) -> Row:
+        def one(row: EagerRow, token: int) -> EagerRow:
             row.look_for_nan()  # also in what is removed
             if token < 0:
                 return row
-            return Row(np.zeros(1, row.values.dtype), np.asarray([token]), 0.0)
+            return EagerRow(np.zeros(1, row.values.dtype), np.asarray([token]), 0.0)
 
         return self._each(one, token_ids)
 
     # What changes logits.
 
     def scale(self, temperature: Any) -> Self:
-        return self._each(Row.scale, temperature)
+        return self._each(EagerRow.scale, temperature)
 
     def map(self, function: Callable[..., Any], *parameters: Any) -> Self:
-        def change(row: Row, *own: float) -> Row:
+        def change(row: EagerRow, *own: float) -> EagerRow:
             return row.map(lambda log_weights: function(log_weights, *own))
 
         return self._each(change, *parameters)
 
     def add(self, amount: Any, chosen: Callable[..., Any], *integers: Any) -> Self:
-        def change(row: Row, amount: float, *own: int) -> Row:
+        def change(row: EagerRow, amount: float, *own: int) -> EagerRow:
             return row.add(amount, lambda token_ids: chosen(token_ids, *own))
 
         return self._each(change, amount, *integers)
@@ -207,7 +207,7 @@ class EagerDistribution(Distribution):
     def lower(self, token_ids: Any, amounts: Any) -> Self:
         most = np.finfo(np.float64).max
 
-        def cut(row: Row, own: np.ndarray, amount: np.ndarray) -> Row:
+        def cut(row: EagerRow, own: np.ndarray, amount: np.ndarray) -> EagerRow:
             listed = np.flatnonzero((own >= 0) & (own < self.vocab_size))
             if not listed.size:
                 return row
@@ -257,7 +257,9 @@ class EagerDistribution(Distribution):
         return type(self)(self.rows, self.vocab_size, seeds, steps)
 
     def fixed(self, coins: tuple[bool, ...]) -> Self:
-        return type(self)(self.rows, self.vocab_size, forced=coins)
+        return type(self)(
+            self.rows, self.vocab_size, self.seeds, self.steps, self.coins_tossed, coins
+        )
 
     # What comes out.
 
@@ -285,7 +287,7 @@ class EagerDistribution(Distribution):
         self._check_survivors()
         if self.rows and all(row.ids is not None and row.values.size == 1 for row in self.rows):
             return np.concatenate([row.ids for row in self.rows]).astype(np.int32)
-        drawn = map(Row.draw, self.rows, uniforms(self.seeds, self.steps, 0))
+        drawn = map(EagerRow.draw, self.rows, uniforms(self.seeds, self.steps, 0))
         return np.asarray(list(drawn), np.int32)
 
     def _stack(self, rows: list[np.ndarray]) -> np.ndarray:
@@ -297,7 +299,7 @@ class EagerDistribution(Distribution):
                 raise InRow(index, "every token of {row} is at -inf: nothing is left to draw from")
 
 
-def _rows(logits: np.ndarray) -> tuple[Row, ...]:
+def _rows(logits: np.ndarray) -> tuple[EagerRow, ...]:
     dtype = np.float64 if logits.dtype == np.float64 else np.float32
     logits = logits.astype(dtype, copy=False)
-    return tuple([Row(x, None, number=number) for number, x in enumerate(logits)])
+    return tuple([EagerRow(x, None, number=number) for number, x in enumerate(logits)])

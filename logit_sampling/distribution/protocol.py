@@ -11,12 +11,13 @@ PerRow: TypeAlias = Any
 
 
 class Distribution(Protocol):
-    """The scores of a batch on their way through a chain: [batch, vocab], or what is left of them.
+    """The logits of a batch on their way through a chain: [batch, vocab], or what is left of them.
 
     It is a value: what changes it returns another. A weight is the exponential of a logit at the
     current temperature, relative to the greatest of its row, which has the weight 1 and the log
-    weight 0. Order is by logit, the greatest first, and of equals the lower token id first. A
-    result "[batch]" is an array of the engine, of its widest float.
+    weight 0. So -ln p of a token is the log total minus its log weight, and the entropy is the log
+    total minus the mean log weight. Order is by logit, the greatest first, and of equals the lower
+    token id first. A result "[batch]" is an array of the engine, of its widest float.
 
     Functions that are passed in compute with `xp` along the last axis. They get their further
     parameters so that these broadcast, and are called once for a batch or once for a row, on all
@@ -84,7 +85,8 @@ class Distribution(Protocol):
         """Keep the shortest prefix whose probability reaches `p`; 1 keeps all.
 
         The order is by `key(log_weights, *parameters)`, the greatest first, or by logit. A key
-        must fall with the log weight below its greatest.
+        may have one maximum over the log weights, and below it falls with them: so what is less
+        likely than a token on that side comes behind it.
         """
 
     def prefix(self, wanted: Callable[..., Array], *parameters: PerRow) -> Self:
@@ -102,7 +104,7 @@ class Distribution(Protocol):
         """Keep the tokens whose logit as it came in is at most so far below the greatest."""
 
     def drop_last(self) -> Self:
-        """Remove the last token above -inf in each row; there may be no other."""
+        """Remove the last token above -inf in each row, which may leave the row empty."""
 
     def without(self, other: Self, where: PerRow) -> Self:
         """Remove what `other` holds above -inf, in the rows where `where` is true."""
@@ -154,7 +156,7 @@ class Distribution(Protocol):
         """
 
     def own(self, array: Any) -> Array:
-        """Return an integer array of a state as one of the engine."""
+        """Return an integer array of a state as an array of the engine."""
 
     def without_rows(self, lost: Array) -> Self:
         """Go on without the rows that are `lost`, bool [batch].

@@ -22,7 +22,7 @@ _LEAST = sys.float_info.min  # of temperatures
 Key = Callable[[np.ndarray], np.ndarray]  # from log weights to what orders them, greatest first
 
 
-class Row:
+class EagerRow:
     """The survivors of one row: immutable, with lazy caches."""
 
     __slots__ = ("_peak", "_weights", "ids", "number", "temperature", "values")
@@ -81,16 +81,18 @@ class Row:
         """The rounding of the logits: what is between 1 and the next number."""
         return float(np.finfo(self.values.dtype).eps)
 
-    def keep(self, places: np.ndarray, peak: float | None = None) -> "Row":
+    def keep(self, places: np.ndarray, peak: float | None = None) -> "EagerRow":
         """Return the tokens at `places`, ascending; `peak` is their greatest, if known."""
         ids = places if self.ids is None else self.ids[places]
         return self._new(self.values[places], ids, peak)
 
-    def _new(self, values: np.ndarray, ids: np.ndarray | None, peak: float | None = None) -> "Row":
+    def _new(
+        self, values: np.ndarray, ids: np.ndarray | None, peak: float | None = None
+    ) -> "EagerRow":
         number = self.number if self._peak is None and peak is None else None
-        return Row(values, ids, peak, self.temperature, number)
+        return EagerRow(values, ids, peak, self.temperature, number)
 
-    def keep_where(self, mask: np.ndarray, peak: float | None = None) -> "Row":
+    def keep_where(self, mask: np.ndarray, peak: float | None = None) -> "EagerRow":
         """Return the tokens for which `mask` is true."""
         count = np.count_nonzero(mask)
         if count == mask.size:
@@ -103,29 +105,29 @@ class Row:
             return self._new(np.minimum(self.values, limits, out=limits), self.ids, peak)
         return self.keep(np.flatnonzero(mask), peak)
 
-    def with_values(self, values: np.ndarray, peak: float | None = None) -> "Row":
+    def with_values(self, values: np.ndarray, peak: float | None = None) -> "EagerRow":
         """Return other logits of the same tokens; `peak` is their greatest, if known."""
         row = self._new(values, self.ids, peak)
         row.temperature = 1.0
         return row
 
-    def first(self) -> "Row":
+    def first(self) -> "EagerRow":
         """Return the first token in order alone."""
         place = self.values.argmax()  # of a NaN, if there is one
         if self._peak is None:
             self.look(float(self.values[place]))
         return self.keep(place.reshape(1), self._peak)
 
-    def scale(self, temperature: float) -> "Row":
+    def scale(self, temperature: float) -> "EagerRow":
         """Divide by `temperature`; 0 keeps the first in order."""
         if temperature == 0:
             row = self.first()
             row.temperature = 1.0
             return row
         product = min(max(self.temperature * temperature, _LEAST), 1 / _LEAST)
-        return Row(self.values, self.ids, self._peak, product, self.number)
+        return EagerRow(self.values, self.ids, self._peak, product, self.number)
 
-    def top(self, k: int) -> "Row":
+    def top(self, k: int) -> "EagerRow":
         """Keep the first `k`."""
         if k >= self.values.size:
             return self
@@ -136,7 +138,9 @@ class Row:
         kept.number, kept._peak = None, greatest
         return kept
 
-    def prefix(self, wanted: Callable, key: Key | None = None, with_terms: bool = False) -> "Row":
+    def prefix(
+        self, wanted: Callable, key: Key | None = None, with_terms: bool = False
+    ) -> "EagerRow":
         """Keep the prefix in the order of a key (see `wanted_prefix`), never nothing."""
         peak = self.peak if key is None else None
         chosen = wanted_prefix(self._keys(key), self.weights, wanted, with_terms)
@@ -155,7 +159,7 @@ class Row:
             keys[part] = key(self.weights.logs(part))
         return keys
 
-    def reach(self, p: float, key: Key | None = None) -> "Row":
+    def reach(self, p: float, key: Key | None = None) -> "EagerRow":
         """Keep the shortest prefix, by logit or by a key, whose probability reaches `p`."""
         if p == 1 or self.empty:
             return self
@@ -168,7 +172,7 @@ class Row:
             kept = self.prefix_of_few(p * total, p * error)
         return kept or self.prefix(self.short_of(p), key)
 
-    def prefix_of_few(self, goal: float, error: float, key: Key | None = None) -> "Row | None":
+    def prefix_of_few(self, goal: float, error: float, key: Key | None = None) -> "EagerRow | None":
         """Keep the shortest prefix whose weight reaches `goal`, a number known up to `error`.
 
         Returns:
@@ -198,7 +202,7 @@ class Row:
         slack = AT_A_SUM * self.epsilon
         return lambda before, terms, weight, term: goal - before > slack * weight
 
-    def at_least(self, log_weight: float) -> "Row":
+    def at_least(self, log_weight: float) -> "EagerRow":
         """Keep tokens of at least this log weight."""
         return self.within(-self.temperature * log_weight)
 
@@ -207,7 +211,7 @@ class Row:
         logit = self.peak + self.temperature * log_weight
         return self.epsilon * max(abs(self.peak), abs(logit)) / self.temperature
 
-    def within(self, distance: float) -> "Row":
+    def within(self, distance: float) -> "EagerRow":
         """Keep tokens whose logit, as it came in, is at most `distance` below the greatest."""
         if distance == math.inf or self.empty:
             return self
@@ -222,19 +226,19 @@ class Row:
             least = forgiving(least - distance, self.epsilon)
         return self.values >= self.values.dtype.type(least)
 
-    def drop_last(self) -> "Row":
+    def drop_last(self) -> "EagerRow":
         """Remove the last token above -inf; what is left may be empty."""
         places = np.flatnonzero(self.values > -np.inf)
         values = self.values[places]
         return self.remove(places[np.flatnonzero(values == values.min(initial=np.inf))[-1:]])
 
-    def without(self, other: "Row") -> "Row":
+    def without(self, other: "EagerRow") -> "EagerRow":
         """Remove the tokens that `other` holds above -inf; what is left may be empty."""
         places = np.flatnonzero(other.values > -np.inf)
         own, found = self._places(places if other.ids is None else other.ids[places])
         return self.remove(own[found])
 
-    def remove(self, places: np.ndarray) -> "Row":
+    def remove(self, places: np.ndarray) -> "EagerRow":
         """Remove the tokens at `places`; what is left may be empty."""
         if not places.size:
             return self
@@ -255,7 +259,7 @@ class Row:
             return ((values - np.float64(self.peak)) / self.temperature).astype(dtype)
         return np.divide(values, self.temperature, dtype=np.float64).astype(dtype)
 
-    def change(self, tokens: np.ndarray, new: np.ndarray) -> "Row":
+    def change(self, tokens: np.ndarray, new: np.ndarray) -> "EagerRow":
         """Give the logits `new` to `tokens` that are left (see `logits_of`)."""
         places, found = self._places(tokens)
         if not found.any():
@@ -268,7 +272,7 @@ class Row:
         values[places] = np.where(np.isinf(new), new, np.clip(new, -most, most))
         return self.with_values(values, max(peak, values[places].max()) if untouched else None)
 
-    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> "Row":
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> "EagerRow":
         """Give each token above -inf the logit that `function` makes of its log weight."""
         if self.empty:
             return self
@@ -279,7 +283,7 @@ class Row:
         new[self.values == -np.inf] = -np.inf
         return self.with_values(new)
 
-    def add(self, amount: float, chosen: Callable[[np.ndarray], np.ndarray]) -> "Row":
+    def add(self, amount: float, chosen: Callable[[np.ndarray], np.ndarray]) -> "EagerRow":
         """Add `amount`, 0 or more, to the logits of the tokens whose ids are `chosen`."""
         base = self.scaled()
         values, step = np.empty_like(base), base.dtype.type(amount)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from logit_sampling.distribution.eager import EagerDistribution
-from logit_sampling.distribution.row import Row
+from logit_sampling.distribution.row import EagerRow
 from logit_sampling.plain import strict_json
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def entropy(log_probs: np.ndarray) -> float:
     return max(0.0, -float(np.dot(np.exp(finite), finite)))
 
 
-def _log_probs(row: Row, vocabulary: int) -> np.ndarray:
+def _log_probs(row: EagerRow, vocabulary: int) -> np.ndarray:
     """Return log-probabilities, float64 [vocab], all -inf where nothing is left."""
     if row.empty:
         return np.full(vocabulary, -np.inf)

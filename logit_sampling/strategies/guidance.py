@@ -11,7 +11,7 @@ from logit_sampling.distribution.checks import Ids, InRow, Numbers, check_ids, c
 from logit_sampling.distribution.decorators import quietly
 from logit_sampling.distribution.intake import take_in
 from logit_sampling.strategies._tokens import parameter
-from logit_sampling.strategies.transform import Transform, within
+from logit_sampling.strategies.transform import Transform, check_parameter
 from logit_sampling.types import Array, ArrayLike, Logits, PerRow
 
 
@@ -119,7 +119,7 @@ def guide(logits: Array, unconditional_logits: ArrayLike, scale: PerRow) -> Arra
     """
     field = Guidance.__dataclass_fields__["scale"]
     scale = check_number("guide", field, scale)
-    taken = within("guide", field, scale, take_in(logits, unconditional_logits, scale))
+    taken = check_parameter("guide", field, scale, take_in(logits, unconditional_logits, scale))
     other = take_in(unconditional_logits, logits, scale)
     xp, x, y = taken.distribution.xp, taken.distribution.dense(), other.distribution.dense()
     if any(a != b for a, b in zip(x.shape, y.shape, strict=True) if None not in (a, b)):

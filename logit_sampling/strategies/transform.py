@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, Unpack, overload
 import numpy as np
 
 from logit_sampling.distribution.arrays import is_symbolic, to_numpy
-from logit_sampling.distribution.checks import check_number
+from logit_sampling.distribution.checks import check_number, is_number
 from logit_sampling.distribution.decorators import AUTOGRAPH_SKIPS, as_written, quietly
 from logit_sampling.distribution.intake import Intake, seeds_and_steps, take_in
 from logit_sampling.distribution.protocol import Distribution
@@ -96,7 +96,7 @@ class Transform:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if "ge" in field.metadata:
+            if is_number(field):
                 checked = check_number(type(self).__name__, field, getattr(self, field.name))
                 object.__setattr__(self, field.name, checked)
 
@@ -155,13 +155,13 @@ class Transform:
 
     def per_row(self) -> dict[str, tuple[float, ...]]:
         """Return the parameters that have a value for each row."""
-        numbers = (f.name for f in dataclasses.fields(self) if "ge" in f.metadata)
+        numbers = (f.name for f in dataclasses.fields(self) if is_number(f))
         values = {name: getattr(self, name) for name in numbers}
         return {name: value for name, value in values.items() if isinstance(value, tuple)}
 
     def tensors(self) -> tuple[Symbol, ...]:
         """Return the parameters that are tensors of a graph."""
-        numbers = (field.name for field in dataclasses.fields(self) if "ge" in field.metadata)
+        numbers = (field.name for field in dataclasses.fields(self) if is_number(field))
         values = (getattr(self, name) for name in numbers)
         return tuple(value for value in values if is_symbolic(value))
 
@@ -173,7 +173,7 @@ class Transform:
         """
         self.check_vocabulary(taken.distribution.vocab_size)
         for field in dataclasses.fields(self):
-            taken = within(type(self).__name__, field, getattr(self, field.name), taken)
+            taken = check_parameter(type(self).__name__, field, getattr(self, field.name), taken)
         return taken
 
     def check_vocabulary(self, vocab_size: int) -> None:
@@ -390,7 +390,7 @@ def states_of(
     return taken, [start(t, past, lengths, vocab_size) for t in transforms]
 
 
-def within(owner: str, field: dataclasses.Field[Any], value: Any, taken: Intake) -> Intake:
+def check_parameter(owner: str, field: dataclasses.Field[Any], value: Any, taken: Intake) -> Intake:
     """Return what was taken in, if a parameter fits its rows.
 
     In a graph the rows for which a tensor is out of range lose their distribution.
@@ -398,7 +398,7 @@ def within(owner: str, field: dataclasses.Field[Any], value: Any, taken: Intake)
     Raises:
         ValueError: it has values for another number of rows.
     """
-    if "ge" in field.metadata and isinstance(value, tuple):
+    if is_number(field) and isinstance(value, tuple):
         _check_count(owner, field.name, len(value), taken.rows)
     elif isinstance(value, Symbol):
         from logit_sampling.distribution.tensors import outside, row_count

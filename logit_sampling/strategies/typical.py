@@ -52,9 +52,11 @@ class Typical(Strategy):
         centre = distribution.mean_log_weight()  # that of a token whose surprise is the entropy
         tolerance = distribution.tolerance(centre)
 
-        def closeness(log_weights: Any, centre: Any, tolerance: Any) -> Any:
-            # Of two that are equally far on paper the likelier is first.
-            nearer = xp.minimum(centre + tolerance - log_weights, log_weights - centre)
-            return xp.minimum(nearer, 0.0)
+        def nearness(log_weights: Any, centre: Any, tolerance: Any) -> Any:
+            # The surprise -ln p minus the entropy is `centre` minus the log weight, so this is
+            # minus the distance. The likelier side is moved nearer by as much as rounding may
+            # have moved it away: of two at the same distance on paper the likelier is first.
+            distance = xp.maximum(log_weights - (centre + tolerance), centre - log_weights)
+            return -xp.maximum(distance, 0.0)
 
-        return distribution.reach(self.p, closeness, centre, tolerance)
+        return distribution.reach(self.p, nearness, centre, tolerance)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import logit_sampling as ls
 from logit_sampling import strategies
+from logit_sampling.distribution.checks import is_number
 from tests.parameters import (
     CASES,
     CHAINS,
@@ -43,7 +44,7 @@ def test_every_parameter_is_tried():
         for name in strategies.__all__
         if isinstance(getattr(strategies, name), type)
         for field in dataclasses.fields(getattr(strategies, name))
-        if "ge" in field.metadata and not field.metadata["static"]
+        if is_number(field) and not field.metadata["static"]
     }
     assert numeric - {"Guidance.scale"} == CASES.keys()  # which calls a function: see `guide`
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
-from logit_sampling.distribution.row import Row
+from logit_sampling.distribution.row import EagerRow
 from logit_sampling.distribution.weights import Weights
 
 VOCABULARY = 5000
@@ -57,16 +57,16 @@ def test_a_typical_set_among_leaders_is_that_of_the_whole_row(p, monkeypatch):
     x = peaked(40, seed=1, vocabulary=30_000)
     # Surprises far above and below the entropy, so that likelier tokens are not the first.
     x[:, :3] += x.max(axis=1, keepdims=True)
-    found, original = [], Row.prefix_of_few
+    found, original = [], EagerRow.prefix_of_few
 
     def noted(*arguments):
         found.append(original(*arguments))
         return found[-1]
 
-    monkeypatch.setattr(Row, "prefix_of_few", noted)
+    monkeypatch.setattr(EagerRow, "prefix_of_few", noted)
     among_leaders = ls.Typical(p)(x)
     assert sum(kept is not None for kept in found) > 10
-    monkeypatch.setattr(Row, "prefix_of_few", lambda *_: None)
+    monkeypatch.setattr(EagerRow, "prefix_of_few", lambda *_: None)
     np.testing.assert_array_equal(among_leaders, ls.Typical(p)(x))
 
 
@@ -86,6 +86,6 @@ def test_weights_that_vanish_are_zero_and_change_no_other():
 def test_a_mask_keeps_infinities():
     values = np.tile(np.array([np.inf, -np.inf, 0, -3.5], np.float32), 1000)
     mask = np.tile([True, True, False, True], 1000)
-    kept = Row(values, None, np.inf).keep_where(mask)
+    kept = EagerRow(values, None, np.inf).keep_where(mask)
     np.testing.assert_array_equal(kept.values, np.where(mask, values, -np.inf))
     assert kept.ids is None

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from logit_sampling.distribution import eager, graph
-from logit_sampling.distribution.row import Row
+from logit_sampling.distribution.row import EagerRow
 from tests.fuzz.runs import Tally, check_group
 
 
@@ -45,14 +45,14 @@ def test_cases_in_jax():
 
 
 def one_too_many(monkeypatch):
-    whole = Row.top
-    monkeypatch.setattr(Row, "top", lambda row, k: whole(row, k + 1))
+    whole = EagerRow.top
+    monkeypatch.setattr(EagerRow, "top", lambda row, k: whole(row, k + 1))
 
 
 def twice_for_one_row(monkeypatch):
-    whole = Row.scale
+    whole = EagerRow.scale
     by = {4: 2}
-    monkeypatch.setattr(Row, "scale", lambda row, t: whole(row, t * by.get(row.number, 1)))
+    monkeypatch.setattr(EagerRow, "scale", lambda row, t: whole(row, t * by.get(row.number, 1)))
 
 
 def lost_at_one_step(monkeypatch):
@@ -67,7 +67,7 @@ def a_zero_below_zero(monkeypatch):
         place = np.lexsort((np.signbit(row.values), -row.values))[0]
         return row.keep(place.reshape(1), row.peak)
 
-    monkeypatch.setattr(Row, "first", first)
+    monkeypatch.setattr(EagerRow, "first", first)
 
 
 def the_last_choice_too(monkeypatch):
@@ -78,7 +78,7 @@ def masks_for_survivors(monkeypatch):
     def near(row, distance):
         return row.values >= row.peak - distance * (1 + 1e-5)
 
-    monkeypatch.setattr(Row, "near", near)
+    monkeypatch.setattr(EagerRow, "near", near)
 
 
 def not_of_nan(monkeypatch):

@@ -201,7 +201,7 @@ def test_off_in_some_rows_only():
     [
         ({"topk": 5}, "unknown parameter `topk`; did you mean `top_k`?"),
         ({"temprature": 5}, "did you mean `temperature`?"),
-        ({"zzz": 5}, "unknown parameter `zzz`; known: adaptive_decay, "),
+        ({"zzz": 5}, "unknown parameter `zzz`; known: .*adaptive_decay, "),
         ({"seed": 5}, "`seed` is no parameter of a sampler: give it to the call"),
         ({"num_beams": 5}, "beams are no sampling"),
         ({"order": "vllm", "typical_p": 0.5}, "unknown to order='vllm', only to 'default', 'hf'"),

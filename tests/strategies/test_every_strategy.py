@@ -15,6 +15,7 @@ import tensorflow as tf
 from scipy import stats
 
 import logit_sampling as ls
+from logit_sampling.distribution.checks import is_number
 from logit_sampling.strategies import _formula
 from logit_sampling.strategies.table import TABLE
 from logit_sampling.testing import check_sampler
@@ -94,7 +95,7 @@ def test_every_strategy_has_a_formula_and_examples():
     for row in TABLE:
         assert hasattr(getattr(ls, row.name), "formula") != (row.name in OWN_TESTS), row.name
         assert row.examples
-        numbers = {f.name for f in dataclasses.fields(getattr(ls, row.name)) if "ge" in f.metadata}
+        numbers = {f.name for f in dataclasses.fields(getattr(ls, row.name)) if is_number(f)}
         assert len(row.examples) > 1 or not numbers, f"{row.name} needs a second example"
 
 
@@ -151,6 +152,26 @@ def test_wide_rows(name):
         assert not result[~stays].any() and (result[stays & (wanted > 1e-37)] > 0).all()
 
 
+@pytest.mark.parametrize("name", sorted({e.values[0] for e in EXAMPLES}))
+def test_behind_others(name):
+    """Behind a temperature and a cut it works on what they leave, as its formula does."""
+    transform, before = lively(made(name)), (ls.Temperature(1.6), ls.TopK(9))
+    chain, own, rows = ls.Sampler(*before, transform), given(transform), []
+    for number, row in enumerate(logits().tolist()):
+        for first in before:
+            row = first.formula(row)
+        rows.append(formula(transform, number, row))
+    able = np.array([max(row) > -np.inf for row in rows])
+    if own:
+        own["history"] = own["history"][able]
+    x, stays = logits()[able], (np.array(rows) > -np.inf)[able]
+    wanted = np.array([_formula.softmax(row) for row, some in zip(rows, able, strict=True) if some])
+    graph = tf.function(lambda x: chain.probabilities(x, **own))
+    for result in (chain.probabilities(x, **own), graph(tf.constant(x)).numpy()):
+        np.testing.assert_allclose(result, wanted, rtol=8e-6, atol=1e-37)
+        assert not result[~stays].any() and (result[stays & (wanted > 1e-37)] > 0).all()
+
+
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_draws(name, example):
     """Draws follow the formula; with the likeliest token half as likely they would not."""
@@ -179,7 +200,7 @@ def test_draws(name, example):
 def test_a_value_for_each_row(name):
     """Rows with parameters of their own are as each of them is alone, in a graph too."""
     first, second = made(name), made(name, -1)
-    numbers = [f.name for f in dataclasses.fields(first) if "ge" in f.metadata]
+    numbers = [f.name for f in dataclasses.fields(first) if is_number(f)]
     pairs = {n: (getattr(first, n), getattr(second, n)) for n in numbers}
     pairs = {n: pair for n, pair in pairs.items() if None not in pair and n != "window"}
     if not pairs:
