@@ -1,11 +1,15 @@
 """Every numeric parameter that may be a tensor of a graph, with values in and out of its range."""
 
+import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import logit_sampling as ls
+from logit_sampling.distribution.checks import is_number
+from logit_sampling.strategies.table import TABLE, Row
 
 NAN, INF = np.nan, np.inf
 
@@ -61,6 +65,29 @@ CASES = {
     "AdaptiveP.decay": Case(lambda p: ls.AdaptiveP(0.25, p), (0.0, 0.5, 0.9375), (-0.5, 1.0, NAN)),
 }
 """By class and field."""
+
+
+def derived(row: Row, field: dataclasses.Field) -> Case:
+    """A case from the examples of the table and the bounds of a field."""
+    arguments, bounds = row.arguments(), field.metadata
+    values = [row.arguments(n).get(field.name) for n in range(len(row.examples))]
+    good = [value for value in values if value is not None]
+    good += [bounds[b] for b in ("ge", "le") if math.isfinite(bounds[b])]
+    step = 1 if bounds["integer"] else 0.5
+    bad = [bounds[b] for b in ("gt", "lt") if math.isfinite(bounds[b])]
+    bad += [bounds[b] + s for b, s in (("ge", -step), ("le", step)) if math.isfinite(bounds[b])]
+    made = getattr(ls, row.name)
+    make = lambda p: made(**arguments | {field.name: p})  # noqa: E731
+    good = [g if bounds["integer"] else float(np.float32(g)) for g in good]
+    return Case(make, tuple(good), (*bad, *(() if bounds["integer"] else (NAN,))))
+
+
+for _row in TABLE:
+    if _row.name != "Guidance":  # which calls a function: see `guide`
+        for _field in dataclasses.fields(getattr(ls, _row.name)):
+            if is_number(_field) and not _field.metadata["static"]:
+                _name = f"{_row.name}.{_field.name}"
+                CASES.setdefault(_name, derived(_row, _field))
 
 FEEDBACK = ("Mirostat", "AdaptiveP")
 """Those that learn from each draw: in one call all of the history is prompt."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from logit_sampling.distribution.eager import uniforms
 from logit_sampling.distribution.row import EagerRow
 from logit_sampling.sampler import Pending, Sampler, State
 
+_ROOM = 1024  # tokens that states have room for at first; they grow
 NOTHING_LEFT = InRow(0, "every token is at -inf: nothing is left to draw from in {row}")
 
 
@@ -38,6 +40,7 @@ class Batch:
         self._ended_by = ended_by
         self._groups = plan.groups
         self.states: list[State] = []
+        self._begun = False
         self.vocabulary: int = 0
 
     def active(self) -> list[int]:
@@ -45,7 +48,7 @@ class Batch:
 
         The first step is always begun.
         """
-        if self.states:
+        if self._begun:
             self._forget_finished()
             if self.plan.late:
                 return []
@@ -71,14 +74,14 @@ class Batch:
 
         They begin with `states`, by default those of the batch.
         """
-        if not self.states:
-            self.vocabulary = logits.shape[-1]
+        if not self._begun:
+            self._begun, self.vocabulary = True, logits.shape[-1]
             for group in self._groups:
                 state = group.sampler.init(
                     [self.rows[i].prompt for i in group.rows],
                     self.vocabulary,
                     seed=[self.rows[i].seed for i in group.rows],
-                    max_new_tokens=min(self.plan.max_new_tokens, 1024),  # it grows
+                    max_new_tokens=min(self.plan.max_new_tokens, _ROOM),
                 )
                 self.states.append(state)
         return Step(self._groups, self.states if states is None else states, logits, members)
@@ -90,18 +93,12 @@ class Batch:
             the number of each.
         """
         self.states = step.accept(tokens)
-        model, count = LogProbs(step.logits), self.plan.top_log_probs
-        for place, i in enumerate(step.members):
-            row, token = self.rows[i], tokens.get(i, -1)
+        for i in step.members:
+            token = tokens.get(i, -1)
             if token < 0 or i in step.problems:
                 self.fail(i, step.problems.get(i, NOTHING_LEFT))
             else:
-                row.take(
-                    token,
-                    model.log_prob(place, token),
-                    float(np.float32(step.sampler(i).log_prob(token))),
-                    model.likeliest(place, count) if count else None,
-                )
+                row = self._longer(self.rows[i], step, i, token)
                 row.finish_reason = row.finish_reason or self._ended_by(i)
             yield i
 
@@ -112,15 +109,18 @@ class Batch:
 
     def branch(self, step: "Step", i: int, token: int) -> Row:
         """Return a copy of row `i` that goes on with a token."""
-        longer, model, count = self.rows[i].copy(), step.model(i), self.plan.top_log_probs
-        top = model.candidates(count) if count else None
-        longer.take(
+        return self._longer(self.rows[i].copy(), step, i, token)
+
+    def _longer(self, row: Row, step: "Step", i: int, token: int) -> Row:
+        """Give a row a token that row `i` of a step has, with its log-probabilities."""
+        place, count = step.places[i], self.plan.top_log_probs
+        row.take(
             token,
-            model.log_prob(token),
-            step.sampler(i).log_prob(token),
-            top and list(zip(*(numbers.tolist() for numbers in top), strict=True)),
+            step.log_probs.log_prob(place, token),
+            float(np.float32(step.sampler(i).log_prob(token))),
+            step.log_probs.likeliest(place, count) if count else None,
         )
-        return longer
+        return row
 
     def follow(self, step: "Step", rows: Sequence[Row], parents: Sequence[int]) -> None:
         """Go on with other rows in place of all: branches, and the row that each is one of."""
@@ -139,6 +139,7 @@ class Step:
 
     Attributes:
         members, logits: the same.
+        places: the number of each member in `logits`.
         problems: why rows cannot go on, by their numbers. (A row that has no token left cannot
             either: it is not `able`.)
     """
@@ -155,9 +156,9 @@ class Step:
         self.problems: dict[int, ValueError] = {}
         self._parts: list[_Part] = []
         self._where: dict[int, tuple[_Part, int]] = {}
-        place_of = {i: place for place, i in enumerate(members)}
+        self.places = {i: place for place, i in enumerate(members)}
         for group, state in zip(groups, states, strict=True):
-            part = _Part(group, state, logits, [place_of.get(i) for i in group.rows])
+            part = _Part(group, state, logits, [self.places.get(i) for i in group.rows])
             self._parts.append(part)
             self.problems |= part.problems
             self._where |= {i: (part, place) for place, i in enumerate(group.rows)}
@@ -167,10 +168,10 @@ class Step:
         """The members that a token can be drawn for."""
         return [i for i in self.members if i not in self.problems and not self.sampler(i).empty]
 
-    def model(self, i: int) -> EagerRow:
-        """Return the distribution of the model for a row."""
-        part, place = self._where[i]
-        return part.pending.stages[0].rows[place]
+    @cached_property
+    def log_probs(self) -> LogProbs:
+        """The log-probabilities of the model, for the members in their order."""
+        return LogProbs(self.logits)
 
     def sampler(self, i: int) -> EagerRow:
         """Return the distribution that the sampler leaves for a row, which may be nothing."""
@@ -252,7 +253,7 @@ class _Part:
         try:
             self.pending = group.sampler.begin_step(self._logits, state)
         except ValueError:
-            failing = [place for place in range(len(places)) if self._fails(place)]
+            failing = [place for place in range(len(places)) if self._find_problem(place)]
             if not failing:
                 raise
             self._leave_out(failing)
@@ -261,7 +262,7 @@ class _Part:
             try:
                 left.look_for_nan()
             except ValueError:
-                self._fails(place)
+                self._find_problem(place)
 
     def _leave_out(self, places: Sequence[int]) -> None:
         """Make rows certain of token 0, which costs least."""
@@ -270,8 +271,8 @@ class _Part:
             self._logits[places] = -np.inf
             self._logits[places, 0] = 0
 
-    def _fails(self, place: int, *token: int) -> bool:
-        """Tell whether a row cannot go on, or not with a token, and note why."""
+    def _find_problem(self, place: int, *token: int) -> bool:
+        """Note why a row cannot go on, or not with a token, if it cannot; tell whether."""
         sampler, state = select_rows(self.group.sampler, self._state, [place])
         try:
             pending = sampler.begin_step(self._logits[place : place + 1], state)
@@ -296,7 +297,9 @@ class _Part:
         try:
             return self._after(ids)
         except ValueError:
-            refused = [place for place, id in enumerate(ids) if id >= 0 and self._fails(place, id)]
+            refused = [
+                place for place, id in enumerate(ids) if id >= 0 and self._find_problem(place, id)
+            ]
             if not refused:
                 raise
             ids[refused] = -1

@@ -210,19 +210,6 @@ def test_a_value_for_each_row(name):
     result = many(x, seed=1, **own)
     graph = tf.function(lambda x: many(x, seed=list(range(12)), **own))(tf.constant(x)).numpy()
     np.testing.assert_allclose(graph, many(x, seed=list(range(12)), **own), rtol=1e-6)
-    # They may be tensors of a graph, but for what the graph itself depends on.
-    static = {f.name for f in dataclasses.fields(first) if f.metadata.get("static")}
-    tensors = {n: np.array([*pair] * 6) for n, pair in pairs.items() if n not in static}
-    given_later = tf.function(
-        lambda x, p: dataclasses.replace(many, **p)(x, seed=list(range(12)), **own)
-    )
-    tensors = {
-        n: v.astype(np.float32 if v.dtype == float else np.int32) for n, v in tensors.items()
-    }
-    numbers = {n: v.tolist() for n, v in tensors.items()}
-    expected = dataclasses.replace(many, **numbers)(x, seed=list(range(12)), **own)
-    later = given_later(tf.constant(x), {n: tf.constant(v) for n, v in tensors.items()})
-    np.testing.assert_allclose(later, expected, rtol=1e-6)
     seeds = ls.Sampler().init([[]] * 12, VOCABULARY, seed=1).seed
     for row in range(12):
         seed = int(seeds[row, 0]) | int(seeds[row, 1]) << 32
