@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
@@ -93,12 +92,18 @@ class Batch:
             the number of each.
         """
         self.states = step.accept(tokens)
-        for i in step.members:
-            token = tokens.get(i, -1)
+        model, count = LogProbs(step.logits), self.plan.top_log_probs
+        for place, i in enumerate(step.members):
+            row, token = self.rows[i], tokens.get(i, -1)
             if token < 0 or i in step.problems:
                 self.fail(i, step.problems.get(i, NOTHING_LEFT))
             else:
-                row = self._longer(self.rows[i], step, i, token)
+                row.take(
+                    token,
+                    model.log_prob(place, token),
+                    float(np.float32(step.sampler(i).log_prob(token))),
+                    model.likeliest(place, count) if count else None,
+                )
                 row.finish_reason = row.finish_reason or self._ended_by(i)
             yield i
 
@@ -109,18 +114,16 @@ class Batch:
 
     def branch(self, step: "Step", i: int, token: int) -> Row:
         """Return a copy of row `i` that goes on with a token."""
-        return self._longer(self.rows[i].copy(), step, i, token)
-
-    def _longer(self, row: Row, step: "Step", i: int, token: int) -> Row:
-        """Give a row a token that row `i` of a step has, with its log-probabilities."""
-        place, count = step.places[i], self.plan.top_log_probs
-        row.take(
+        # A search has summed up whole rows, whose weights tell at no cost what `write` computes.
+        longer, model, count = self.rows[i].copy(), step.model(i), self.plan.top_log_probs
+        top = model.candidates(count) if count else None
+        longer.take(
             token,
-            step.log_probs.log_prob(place, token),
-            float(np.float32(step.sampler(i).log_prob(token))),
-            step.log_probs.likeliest(place, count) if count else None,
+            model.log_prob(token),
+            step.sampler(i).log_prob(token),
+            top and list(zip(*(numbers.tolist() for numbers in top), strict=True)),
         )
-        return row
+        return longer
 
     def follow(self, step: "Step", rows: Sequence[Row], parents: Sequence[int]) -> None:
         """Go on with other rows in place of all: branches, and the row that each is one of."""
@@ -139,7 +142,6 @@ class Step:
 
     Attributes:
         members, logits: the same.
-        places: the number of each member in `logits`.
         problems: why rows cannot go on, by their numbers. (A row that has no token left cannot
             either: it is not `able`.)
     """
@@ -156,9 +158,9 @@ class Step:
         self.problems: dict[int, ValueError] = {}
         self._parts: list[_Part] = []
         self._where: dict[int, tuple[_Part, int]] = {}
-        self.places = {i: place for place, i in enumerate(members)}
+        places = {i: place for place, i in enumerate(members)}
         for group, state in zip(groups, states, strict=True):
-            part = _Part(group, state, logits, [self.places.get(i) for i in group.rows])
+            part = _Part(group, state, logits, [places.get(i) for i in group.rows])
             self._parts.append(part)
             self.problems |= part.problems
             self._where |= {i: (part, place) for place, i in enumerate(group.rows)}
@@ -168,10 +170,10 @@ class Step:
         """The members that a token can be drawn for."""
         return [i for i in self.members if i not in self.problems and not self.sampler(i).empty]
 
-    @cached_property
-    def log_probs(self) -> LogProbs:
-        """The log-probabilities of the model, for the members in their order."""
-        return LogProbs(self.logits)
+    def model(self, i: int) -> EagerRow:
+        """Return the distribution of the model for a row."""
+        part, place = self._where[i]
+        return part.pending.stages[0].rows[place]
 
     def sampler(self, i: int) -> EagerRow:
         """Return the distribution that the sampler leaves for a row, which may be nothing."""
