@@ -28,7 +28,7 @@ class Batch:
         ended_by: asked after each new token that is no end token.
 
     Attributes:
-        plan, rows: the same.
+        plan, rows: as given.
         states: of the samplers, for the rows that go on; empty before the first step.
         vocabulary: how many tokens there are, from the first step on.
     """
@@ -141,7 +141,7 @@ class Step:
         members: the rows that take part.
 
     Attributes:
-        members, logits: the same.
+        members, logits: as given.
         problems: why rows cannot go on, by their numbers. (A row that has no token left cannot
             either: it is not `able`.)
     """
@@ -233,7 +233,7 @@ class _Part:
         places: for each row which of them it is; None for one that takes no part.
 
     Attributes:
-        group: the same.
+        group: as given.
         pending: the step of the sampler, if any row takes part.
         problems: why rows cannot go on, by their numbers.
     """

@@ -1,4 +1,4 @@
-"""One text in the making."""
+"""A row: one text that is being written."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self

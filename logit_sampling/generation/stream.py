@@ -1,4 +1,4 @@
-"""Texts while they grow."""
+"""Streaming: texts while they grow."""
 
 import contextlib
 from collections import deque

@@ -1,4 +1,4 @@
-"""Token ids that speak when they come out of a compiled function of TensorFlow."""
+"""Token ids that tell of lost rows when they come out of a compiled function of TensorFlow."""
 
 from typing import Any
 

@@ -328,7 +328,11 @@ class Strategy(Transform):
     _on_arrays: ClassVar[bool] = False
 
     def apply(self, distribution: Distribution, state: object = ()) -> Distribution:
-        """Return what becomes of a distribution."""
+        """Return the distribution that it makes of another.
+
+        It asks for what `logit_sampling.distribution.protocol.Distribution` has, and computes with
+        `distribution.xp`.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not write `apply`")
 
 

@@ -1,4 +1,4 @@
-"""Watermark: a mark in the text that its reader does not see and that statistics find."""
+"""Watermark: a mark that a reader does not see and that statistics find."""
 
 from dataclasses import dataclass
 from functools import partial
