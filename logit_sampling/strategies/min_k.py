@@ -22,7 +22,7 @@ class MinK(Strategy):
     With the logits in order, the drop behind rank i is divided by i, so that those among the first
     tokens count for more. The cut is at the greatest, whatever the temperature is. A row whose
     logits lie within `tau` is too flat to have a tail: it keeps at least `tau` divided by their
-    range, and equal logits stay all.
+    range (which a temperature before it does change), and equal logits stay all.
 
     Args:
         tau: a number above 0, or one for each row; the distance of logits below which a row is
