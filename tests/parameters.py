@@ -82,12 +82,15 @@ def derived(row: Row, field: dataclasses.Field) -> Case:
     return Case(make, tuple(good), (*bad, *(() if bounds["integer"] else (NAN,))))
 
 
+DERIVED: list[str] = []
 for _row in TABLE:
     if _row.name != "Guidance":  # which calls a function: see `guide`
         for _field in dataclasses.fields(getattr(ls, _row.name)):
             if is_number(_field) and not _field.metadata["static"]:
                 _name = f"{_row.name}.{_field.name}"
-                CASES.setdefault(_name, derived(_row, _field))
+                if _name not in CASES:
+                    CASES[_name] = derived(_row, _field)
+                    DERIVED.append(_name)
 
 FEEDBACK = ("Mirostat", "AdaptiveP")
 """Those that learn from each draw: in one call all of the history is prompt."""
@@ -131,6 +134,8 @@ CHAINS = [
     ("DynamicTemperature.range", "TopNSigma.n", "Eta.epsilon", "XTC.threshold"),
     ("DynamicTemperature.exponent", "TopH.h", "XTC.probability", "Mirostat.tau"),
     ("DRY.allowed_length", "AdaptiveP.target"),
+    # Strategies without a case of their own, one after another.
+    tuple({name.split(".")[0]: name for name in DERIVED}.values()),
 ]
 
 

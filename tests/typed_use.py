@@ -8,6 +8,7 @@ from typing import assert_type
 import numpy as np
 
 import logit_sampling as ls
+from logit_sampling.distribution.protocol import Distribution
 
 logits = np.zeros((2, 5), np.float32)
 
@@ -56,6 +57,12 @@ def parameters_may_be_what_they_may_be() -> None:
     ls.TopQ(0.9)  # type: ignore[attr-defined]
     ls.Temperature("hot")  # type: ignore[arg-type]
     ls.LogitBias(3)  # type: ignore[arg-type]
+
+
+def the_contract_of_strategies_is_typed(distribution: Distribution) -> None:
+    assert_type(distribution.top(3).at_least(-1.0), Distribution)
+    distribution.top(3, banana=1)  # type: ignore[call-arg]
+    distribution.topk(3)  # type: ignore[attr-defined]
 
 
 def words_are_known() -> None:
