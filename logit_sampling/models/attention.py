@@ -1,35 +1,41 @@
-"""Attention over keys and values that are kept in place."""
+"""Attention over keys and values that are kept."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-BLOCK = 16  # columns of keys that are written at once where they can be; a cache has whole blocks
+UNSEEN = -1e30
+"""Added to the score of what a token does not see: its weight is exactly 0, and no row is NaN."""
 
 
 class Attention:
     """What the attention layers of one step call, in place of attending themselves.
 
+    The backends tell how to write (`write`), and may attend in a way of their own (`mixed`).
+
     Args:
-        places: the positions in the texts of the tokens of this step, [rows, count].
+        places: the positions in the texts of the tokens of this step, int32 [rows * count].
         seen: the positions of the tokens in the cache, those of this step among them,
-            [rows, columns]; -1 where there is none.
-        column: the first column of this step's tokens.
-        keys: of all layers, as in the cache.
+            int32 [rows, columns]; -1 where there is none.
+        column: the first column of this step's tokens, int32.
+        keys: of each layer, [rows, heads, columns, size].
         values: the same.
+
+    Attributes:
+        keys, values: with those of the layers that have attended.
+        calls: how many these are.
     """
 
-    def __init__(self, places: Any, seen: Any, column: Any, keys: Any, values: Any) -> None:
-        import tensorflow as tf
+    def __init__(
+        self, places: Any, seen: Any, column: Any, keys: Sequence[Any], values: Sequence[Any]
+    ) -> None:
+        from keras import ops
 
-        self._places, self._seen, self._column = places[:, :, None], seen[:, None], column
-        self._keys, self._values = keys, values
-        self._biases: dict[int | None, Any] = {}
-        self._lines: tuple[Any, Any] | None = None
-        # Keys are written in whole blocks where they begin with one: the columns behind are free.
-        blocks = (column % BLOCK == 0) & (tf.shape(places)[1] > 1)
-        self._width = tf.where(blocks, BLOCK, 1)
-        self.calls = 0
+        self.rows: Any = ops.shape(seen)[0]
+        self.places: Any = ops.reshape(places, (self.rows, -1, 1))
+        self.count: Any = ops.shape(self.places)[1]
+        self.seen, self.column = seen[:, None], column
+        self.keys, self.values, self.calls = list(keys), list(values), 0
+        self._visible: dict[int | None, Any] = {}
 
     def __call__(
         self,
@@ -55,72 +61,74 @@ class Attention:
         Returns:
             what was attended to, like the query.
         """
-        import tensorflow as tf
+        from keras import ops
 
         layer, self.calls = self.calls, self.calls + 1
-        rows, count = tf.unstack(tf.shape(self._places)[:2])
         (query_heads, size), heads = query.shape[-2:], key.shape[-2]
         group = query_heads // heads
 
-        def by_head(x: Any, order: list[int], *shape: Any) -> Any:
-            return tf.transpose(tf.reshape(x, [rows, count, heads, *shape]), order)
+        def by_head(x: Any) -> Any:
+            x = ops.reshape(x, (self.rows, self.count, heads, size))
+            return ops.transpose(x, (0, 2, 1, 3))
 
-        if self._lines is None:  # of the first layer
-            columns = tf.shape(self._seen)[2]
-            self._lines = (
-                _lines(rows * heads * size, columns, self._column, count, self._width),
-                _lines(rows * heads, columns, self._column, count, 1),
-            )
-        key = tf.pad(by_head(key, [0, 2, 3, 1], size), [(0, 0)] * 3 + [(0, -count % self._width)])
-        value = by_head(value, [0, 2, 1, 3], size)
-        self._keys = _write(self._keys, key, layer, self._lines[0], self._width)
-        self._values = _write(self._values, value, layer, self._lines[1], size)
-        keys, values = self._keys[layer], self._values[layer]
-        query = by_head(query * tf.cast(scale, query.dtype), [0, 2, 3, 1, 4], group, size)
-        scores = tf.matmul(tf.reshape(query, [rows, heads, group * count, size]), keys)
-        scores = tf.cast(scores, tf.float32)
+        self.keys[layer] = self.write(self.keys[layer], by_head(key))
+        self.values[layer] = self.write(self.values[layer], by_head(value))
+        # The queries that share a head come one after the other: one product for all of them.
+        query = ops.reshape(query, (self.rows, self.count, heads, group, size))
+        query = ops.transpose(query, (0, 2, 3, 1, 4))
+        query = ops.reshape(query, (self.rows, heads, group * self.count, size))
+        visible = self.visible(sliding_window)
+        visible = ops.tile(visible, (1, 1, group, 1)) if group > 1 else visible
+        keys, values = self.keys[layer], self.values[layer]
+        mixed = self.mixed(query, keys, values, visible, float(scale), soft_cap)
+        mixed = ops.reshape(mixed, (self.rows, heads, group, self.count, size))
+        mixed = ops.transpose(mixed, (0, 3, 1, 2, 4))
+        return ops.reshape(mixed, (-1, 1, query_heads, size))
+
+    def write(self, kept: Any, new: Any) -> Any:
+        """Return keys or values [rows, heads, columns, size] with new ones from `column` on.
+
+        Args:
+            kept: whose memory is used again.
+            new: [rows, heads, count, size].
+        """
+        raise NotImplementedError
+
+    def mixed(
+        self, query: Any, keys: Any, values: Any, visible: Any, scale: float, soft_cap: float | None
+    ) -> Any:
+        """Return the mean of `values` under the weights of `keys`, [rows, heads, queries, size].
+
+        Args:
+            query: [rows, heads, queries, size].
+            keys: [rows, heads, columns, size].
+            values: the same.
+            visible: bool [rows, 1, queries, columns].
+            scale: of the scores.
+            soft_cap: of the scores; None for none.
+        """
+        from keras import ops
+
+        scores = self.scores(query * ops.cast(scale, query.dtype), keys)
+        scores = ops.cast(scores, "float32")
         if soft_cap is not None:
-            scores = soft_cap * tf.tanh(scores / soft_cap)
-        split = tf.reshape(scores, [rows, heads, group, count, tf.shape(scores)[-1]])
-        scores = tf.reshape(split + self._bias(sliding_window), tf.shape(scores))
-        mixed = tf.matmul(tf.cast(tf.nn.softmax(scores), values.dtype), values)
-        mixed = tf.reshape(mixed, [rows, heads, group, count, size])
-        mixed = tf.transpose(mixed, [0, 3, 1, 2, 4])
-        return tf.reshape(mixed, [-1, 1, query_heads, size])
+            scores = soft_cap * ops.tanh(scores / soft_cap)
+        weights = ops.softmax(ops.where(visible, scores, UNSEEN))
+        return ops.matmul(ops.cast(weights, values.dtype), values)
 
-    def _bias(self, sliding_window: int | None) -> Any:
-        """Return 0 for what a token sees and -inf for the rest, [rows, 1, 1, count, columns]."""
-        import tensorflow as tf
+    def scores(self, query: Any, keys: Any) -> Any:
+        """Return the products of queries and keys, [rows, heads, queries, columns]."""
+        from keras import ops
 
-        if sliding_window not in self._biases:
-            visible = (self._seen >= 0) & (self._seen <= self._places)
+        return ops.matmul(query, ops.transpose(keys, (0, 1, 3, 2)))
+
+    def visible(self, sliding_window: int | None) -> Any:
+        """Return what each token sees, bool [rows, 1, count, columns]."""
+        from keras import ops
+
+        if sliding_window not in self._visible:
+            seen = ops.logical_and(self.seen >= 0, self.seen <= self.places)
             if sliding_window is not None:
-                visible &= self._seen > self._places - sliding_window
-            self._biases[sliding_window] = tf.where(visible, 0.0, -np.inf)[:, None, None]
-        return self._biases[sliding_window]
-
-
-def _lines(tables: Any, columns: Any, first: Any, count: Any, width: Any) -> Any:
-    """Return which lines of tables that lie under one another to write, int32 [lines].
-
-    Args:
-        tables: how many there are.
-        columns: of each table; a line holds `width` of them.
-        first: the first column to write.
-        count: how many to write.
-        width: how many columns a line holds.
-    """
-    import tensorflow as tf
-
-    own = tf.range(first // width, first // width + (count + width - 1) // width)
-    return tf.reshape(tf.range(tables)[:, None] * (columns // width) + own, [-1])
-
-
-def _write(array: Any, new: Any, layer: int, lines: Any, width: Any) -> Any:
-    """Write `new` in place into lines of `width` numbers of a layer of `array`, and return it."""
-    import tensorflow as tf
-
-    flat, new = tf.reshape(array, [-1, width]), tf.reshape(tf.cast(new, array.dtype), [-1, width])
-    lines += layer * (tf.shape(flat)[0] // array.shape[0])
-    written = tf.raw_ops.InplaceUpdate(x=flat, i=lines, v=new)
-    return tf.ensure_shape(tf.reshape(written, tf.shape(array)), array.shape)
+                seen = ops.logical_and(seen, self.seen > self.places - sliding_window)
+            self._visible[sliding_window] = seen[:, None]
+        return self._visible[sliding_window]

@@ -13,10 +13,10 @@ from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.distribution.checks import level_outside
 from logit_sampling.models.function import CallableModel
 from logit_sampling.models.keras_hub_bridge import hands_on, own_cache, trouble
-from logit_sampling.models.key_value_cache import Steps
 from logit_sampling.models.model import Cache, Model, Output, needed_tokenizer
 from logit_sampling.models.remembered import remembered
 from logit_sampling.models.row_caches import RowSteps
+from logit_sampling.models.steps import Steps
 from logit_sampling.models.tokenizers import token_count
 from logit_sampling.strategies._vocabularies import keras_hub_ends
 
@@ -141,23 +141,14 @@ class LanguageModel:
     @property
     def traces(self) -> int:
         """How many graphs were traced; no prompt, batch, sampler or length needs a second one."""
-        function = getattr(self._stepper(), "function", None)
-        return function.experimental_get_tracing_count() if function else 0
+        compiled = getattr(self._stepper(), "compiled", None)
+        return compiled.traces if compiled else 0
 
     def _stepper(self) -> "Steps | RowSteps | CallableModel":
         """Return what runs the model as it is now."""
         return remembered(self.causal_lm, self._steps, part=self.causal_lm.backbone)
 
     def _steps(self) -> "Steps | RowSteps | CallableModel":
-        import keras
-
-        if keras.backend.backend() != "tensorflow":
-            warnings.warn(
-                f"on {keras.backend.backend()} a KerasHub model reads the whole text for each "
-                "token, which is slow: with KERAS_BACKEND=tensorflow it keeps a cache",
-                stacklevel=level_outside(),
-            )
-            return self._plain_steps()
         if (why := trouble()) is not None:
             warnings.warn(
                 f"no cache is kept in place ({why}): generating row by row with KerasHub's own, "
@@ -188,12 +179,13 @@ class LanguageModel:
 
     def _own_steps(self) -> "RowSteps | CallableModel":
         """Return the steps of a model that keeps its cache to itself, or that has none."""
-        import tensorflow as tf
+        import keras
 
         plain, cache = self._plain_steps(), own_cache(self.causal_lm)
-        if not tf.is_tensor(cache) or len(cache.shape) != 6:
+        if not keras.ops.is_tensor(cache) or len(cache.shape) != 6:
             return plain
-        steps = RowSteps(self.causal_lm, cache.shape, cache.dtype)
+        dtype = keras.backend.standardize_dtype(cache.dtype)
+        steps = RowSteps(self.causal_lm, cache.shape, dtype)
         # Not every cache in KerasHub 0.32 is right: that of GPT-NeoX forgets the position.
         cached, expected = (
             model.prefill([[0, 1]])[1].append(np.array([[0]])).logits for model in (steps, plain)

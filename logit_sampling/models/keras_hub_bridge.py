@@ -77,11 +77,11 @@ def hands_on(causal_lm: Any) -> bool:
 
 def own_cache(causal_lm: Any) -> Any:
     """Return an empty cache of a KerasHub model: each knows the shape of its own. None if none."""
-    import tensorflow as tf
+    from keras import ops
 
     if not hasattr(causal_lm, "_build_cache"):
         return None
-    return causal_lm._build_cache(tf.zeros((1, 2), tf.int32))[1]
+    return causal_lm._build_cache(ops.zeros((1, 2), "int32"))[1]
 
 
 @contextlib.contextmanager
@@ -153,18 +153,18 @@ class _MatrixProducts:
 
 def _alike(x: Any, kernel: Any) -> bool:
     """Whether both are floats of one kind: those of quantised layers are not."""
-    import tensorflow as tf
+    from keras import ops
 
-    dtypes = {tf.convert_to_tensor(array).dtype for array in (x, kernel)}
-    return len(dtypes) == 1 and dtypes.pop().is_floating
+    dtypes = {ops.convert_to_tensor(array).dtype for array in (x, kernel)}
+    return len(dtypes) == 1 and "float" in str(dtypes.pop())
 
 
 def _product(x: Any, kernel: Any, count: int) -> Any:
     """Return the sums over the last `count` axes of `x` and the first ones of `kernel`."""
-    import tensorflow as tf
+    from keras import ops
 
-    kernel = tf.convert_to_tensor(kernel)
+    kernel = ops.convert_to_tensor(kernel)
     size = math.prod(kernel.shape[:count])
-    product = tf.matmul(tf.reshape(x, [-1, size]), tf.reshape(kernel, [size, -1]))
+    product = ops.matmul(ops.reshape(x, (-1, size)), ops.reshape(kernel, (size, -1)))
     leading = [-1 if n is None else n for n in x.shape[:-count]]
-    return tf.reshape(product, [*leading, *kernel.shape[count:]])
+    return ops.reshape(product, (*leading, *kernel.shape[count:]))

@@ -1,10 +1,4 @@
-"""The keys and values of a KerasHub model, kept in place.
-
-KerasHub's own step takes its cache as one array and returns a new one: it copies the cache several
-times a token. Its attention layers can also hand queries, keys and values to another function
-(see `keras_hub_bridge`); `Steps` takes them there, writes keys and values into arrays in
-place, and attends with two batched matrix products that read each of them once. (Variables would
-not do: TensorFlow copies one that was written in part whenever it is read.)
+"""Which tokens the keys and values of a cache belong to.
 
 A row's tokens lie in the columns of the cache that say so: `positions` [rows, columns] holds the
 position in the text of the token in each column, -1 where there is none. So rows of different
@@ -12,95 +6,20 @@ lengths share a batch, tokens are taken back by clearing their columns, and what
 follows from the positions alone.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from logit_sampling.models.attention import BLOCK, Attention
-from logit_sampling.models.keras_hub_bridge import attending_by
+from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.models.model import Output
 
+if TYPE_CHECKING:
+    from logit_sampling.models.steps import Steps
+
 _TOKENS = 2048  # that go through the model at once: enough for the speed of long matrix products
-_COLUMNS = 32  # by which a cache grows at least
-
-
-class Steps:
-    """The compiled step of a model: tokens in, logits and hidden states out, cache in place.
-
-    Args:
-        causal_lm: a KerasHub `CausalLM` for which `keras_hub_bridge.hands_on` holds.
-    """
-
-    def __init__(self, causal_lm: Any) -> None:
-        backbone = causal_lm.backbone
-        query_heads = getattr(backbone, "num_query_heads", None) or backbone.num_heads
-        self._backbone = backbone
-        self.layers: Any = backbone.num_layers
-        self.heads: Any = getattr(backbone, "num_key_value_heads", None) or query_heads
-        self.size: Any = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
-        self.dtype: Any = backbone.compute_dtype
-        self.function: Any = self._function()
-        # A call of the function would look for its graph anew, which costs half a millisecond.
-        self.compiled: Any = self.function.get_concrete_function()
-
-    def _function(self) -> Any:
-        import tensorflow as tf
-
-        signature = [
-            tf.TensorSpec([2, None, None], tf.int32),
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([2], tf.int32),
-            tf.TensorSpec([self.layers, None, self.heads, self.size, None], self.dtype),
-            tf.TensorSpec([self.layers, None, self.heads, None, self.size], self.dtype),
-        ]
-
-        @tf.function(input_signature=signature)
-        def step(
-            ids_and_places: Any, seen: Any, column_and_wanted: Any, keys: Any, values: Any
-        ) -> tuple[Any, Any]:
-            token_ids, places = tf.unstack(ids_and_places)
-            column, wanted = tf.unstack(column_and_wanted)
-            shape = tf.shape(token_ids)
-            # KerasHub's layers take served tokens as a batch of single ones.
-            tokens = tf.reshape(token_ids, [-1, 1])
-            attention = Attention(places, seen, column, keys, values)
-            with attending_by(attention, self._backbone, tf.reshape(places, [-1])):
-                hidden = self._backbone(
-                    {"token_ids": tokens, "padding_mask": tf.ones_like(tokens)}, training=False
-                )
-            if attention.calls != self.layers:
-                raise RuntimeError(
-                    f"{self._backbone.name} has {self.layers} layers, but {attention.calls} came "
-                    "to their cache"
-                )
-            hidden = tf.reshape(hidden, [shape[0], shape[1], hidden.shape[-1]])
-            hidden = hidden[:, shape[1] - wanted :]
-            logits = _scores(self._backbone.token_embedding, hidden)
-            return tf.cast(logits, tf.float32), tf.cast(hidden, tf.float32)
-
-        return step
-
-    def open(self, rows: int, columns: int) -> "KeyValueCache":
-        """Return an empty cache of `rows` texts with room for `columns` tokens each."""
-        import tensorflow as tf
-
-        shape = [self.layers, rows, self.heads]
-        keys = tf.zeros([*shape, self.size, columns], self.dtype)
-        values = tf.zeros([*shape, columns, self.size], self.dtype)
-        return KeyValueCache(self, keys, values, np.full((rows, columns), -1, np.int32), 0)
-
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, "KeyValueCache"]:
-        """Read prompts, those of equal length together; return what follows, and the cache."""
-        lengths = [len(prompt) for prompt in prompts]
-        outputs, caches, order = [], [], np.argsort(lengths, kind="stable")
-        for length in sorted(set(lengths)):
-            ids = np.array([prompt for prompt in prompts if len(prompt) == length], np.int32)
-            caches.append(self.open(len(ids), _room(length)))
-            outputs.append(caches[-1].append(ids, 1))
-        back = np.argsort(order)
-        logits, hidden = (np.concatenate(parts)[back] for parts in zip(*outputs, strict=True))
-        return Output(logits, hidden), _join(caches).select(back)
 
 
 class KeyValueCache:
@@ -108,15 +27,14 @@ class KeyValueCache:
 
     Args:
         steps: what runs the model.
-        keys: [layers, rows, heads, size, columns]: the product with the queries is faster this way
-            round.
-        values: [layers, rows, heads, columns, size].
+        keys: of each layer, [rows or more, heads, columns, size].
+        values: the same.
         positions: int32 [rows, columns].
         column: the first column that is free in every row.
     """
 
     def __init__(
-        self, steps: Steps, keys: Any, values: Any, positions: np.ndarray, column: int
+        self, steps: Steps, keys: list[Any], values: list[Any], positions: np.ndarray, column: int
     ) -> None:
         self.steps, self.keys, self.values = steps, keys, values
         self.positions, self.column = positions, column
@@ -126,38 +44,84 @@ class KeyValueCache:
         """How many tokens each row holds."""
         return self.positions.max(axis=1) + 1
 
-    def append(self, token_ids: np.ndarray, wanted: int | None = None) -> Output:
-        """Feed the next tokens of each row; return what follows each of the last `wanted`."""
-        rows, count = token_ids.shape
-        wanted = count if wanted is None else wanted
-        outputs = []
-        for start in range(0, count, width := max(1, _TOKENS // rows)):
-            part = token_ids[:, start : start + width]
-            asked = min(part.shape[1], max(0, wanted - (count - start - part.shape[1])))
-            output = self._step(part, asked)
-            if asked:
-                outputs.append(output)
+    @property
+    def _all_rows(self) -> int:
+        """How many rows the arrays have: some may hold no text."""
+        return self.keys[0].shape[0]
+
+    def _all_positions(self) -> np.ndarray:
+        """Return the positions in all rows of the arrays."""
+        more = self._all_rows - len(self.positions)
+        return np.pad(self.positions, [(0, more), (0, 0)], constant_values=-1)
+
+    def append(self, token_ids: np.ndarray) -> Output:
+        """Feed the next tokens of each row, int32 [rows, columns]; return what follows each."""
+        outputs = [
+            self._step(part, np.full(len(part), part.shape[1]), last=False)
+            for _, part in self._parts(token_ids)
+        ]
         if len(outputs) == 1:
             return outputs[0]
         return Output(*(np.concatenate(parts, axis=1) for parts in zip(*outputs, strict=True)))
 
-    def _step(self, token_ids: np.ndarray, wanted: int) -> Output:
-        import tensorflow as tf
+    def read(self, texts: Sequence[Sequence[int]]) -> Output:
+        """Feed a text to each row; return what follows the last token of each."""
+        counts = np.array([len(text) for text in texts])
+        token_ids = np.zeros((len(texts), counts.max()), np.int32)
+        for row, text in zip(token_ids, texts, strict=True):
+            row[: len(text)] = text
+        outputs: list[Output] = []
+        for start, part in self._parts(token_ids):
+            outputs.append(self._step(part, np.clip(counts - start, 0, part.shape[1]), last=True))
+        if len(outputs) == 1:
+            return outputs[0]
+        ends = (counts - 1) // self._width  # in which part
+        rows = np.arange(len(texts))
+        return Output(*(np.stack(parts)[ends, rows] for parts in zip(*outputs, strict=True)))
 
-        count = token_ids.shape[1]
-        if self.column + count > self.positions.shape[1]:
-            self._make_room(count)
-        places = self.lengths[:, None] + np.arange(count)
-        self.positions[:, self.column : self.column + count] = places
-        logits, hidden = self.steps.compiled(
-            tf.constant(np.stack([token_ids, places]), tf.int32),
-            tf.constant(self.positions),
-            tf.constant([self.column, wanted]),
+    def _parts(self, token_ids: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield what goes through the model at once, and where it begins."""
+        for start in range(0, token_ids.shape[1], self._width):
+            yield start, token_ids[:, start : start + self._width]
+
+    @property
+    def _width(self) -> int:
+        """How many tokens of each row go through the model at once."""
+        return max(1, _TOKENS // self._all_rows)
+
+    def _step(self, token_ids: np.ndarray, counts: np.ndarray, last: bool) -> Output:
+        """Feed the first `counts[i]` tokens of each row; tell what follows the last, or all."""
+        (rows, count), all_rows = token_ids.shape, self._all_rows
+        width = self.steps.sizes.tokens(count)
+        if self.column + width > self.positions.shape[1]:
+            self._make_room(width)
+        filled = np.zeros((2, all_rows, width), np.int32)  # tokens and places, those of no text 0
+        places = self.lengths[:, None] + np.arange(width)
+        given = np.arange(width) < counts[:, None]
+        filled[0, :rows, :count] = token_ids
+        filled[1, :rows] = np.where(given, places, 0)
+        self.positions[:, self.column : self.column + width] = np.where(given, places, -1)
+        firsts = np.arange(all_rows) * width
+        if last:
+            asked = firsts
+            asked[:rows] += np.maximum(counts - 1, 0)
+        else:
+            asked = (firsts[:, None] + np.arange(width)).ravel()
+        logits, hidden, self.keys, self.values = self.steps.compiled(
+            filled.reshape(2, -1),
+            self._all_positions(),
+            np.concatenate([[self.column], asked]).astype(np.int32),
             self.keys,
             self.values,
         )
-        self.column += count
-        return Output(logits.numpy(), hidden.numpy())
+        self.column += int(counts.max())
+        wanted = 1 if last else count
+        return Output(
+            *(
+                to_numpy(x).reshape(all_rows, -1, x.shape[-1])[:rows, :wanted]
+                for x in (logits, hidden)
+            )
+        )
 
     def drop(self, counts: np.ndarray) -> None:
         """Forget the last `counts[i]` tokens of row `i`."""
@@ -165,86 +129,75 @@ class KeyValueCache:
         used = np.flatnonzero((self.positions >= 0).any(axis=0))
         self.column = int(used[-1]) + 1 if used.size else 0
 
-    def select(self, rows: Sequence[int] | np.ndarray) -> "KeyValueCache":
+    def select(self, rows: Sequence[int] | np.ndarray) -> KeyValueCache:
         """Return this cache with row `i` what row `rows[i]` was."""
-        import tensorflow as tf
+        from keras import ops
 
         rows = np.asarray(rows, np.int32)
-        if not np.array_equal(rows, np.arange(len(self.positions))):
+        all_rows = self.steps.sizes.rows(len(rows))
+        if all_rows != self._all_rows or not np.array_equal(rows, np.arange(len(self.positions))):
             self.positions = self.positions[rows]
-            self._replace(lambda array, axis: tf.gather(array, rows, axis=1))
+            places = np.pad(rows, (0, all_rows - len(rows)))
+            self._replace(lambda array: ops.take(array, places, axis=0))
         return self
 
     def _make_room(self, count: int) -> None:
         """Close the gaps that dropped tokens left, if they are many; else get larger."""
         columns, longest = self.positions.shape[1], int(self.lengths.max())
         if longest + count <= columns * 3 // 4:
-            order = np.argsort(self.positions < 0, axis=1, kind="stable").astype(np.int32)
-            self.positions = np.take_along_axis(self.positions, order, axis=1)
-            self._replace(lambda array, axis: _in_order(array, order, axis))
+            self._close_gaps()
             self.column = longest
         else:
-            self.lengthen(_room(self.column + count) - columns)
+            self.lengthen(self.steps.sizes.columns(self.column + count) - columns)
+
+    def _close_gaps(self) -> None:
+        from keras import ops
+
+        order = np.argsort(self.positions < 0, axis=1, kind="stable").astype(np.int32)
+        self.positions = np.take_along_axis(self.positions, order, axis=1)
+        all_rows, heads, columns, size = self.keys[0].shape
+        order = np.pad(order, [(0, all_rows - len(order)), (0, 0)])
+        tables = np.arange(all_rows * heads, dtype=np.int32).reshape(all_rows, heads, 1) * columns
+        lines = (tables + order[:, None]).ravel()
+
+        def in_order(array: Any) -> Any:
+            lying = ops.take(ops.reshape(array, (-1, size)), lines, axis=0)
+            return ops.reshape(lying, array.shape)
+
+        self._replace(in_order)
 
     def lengthen(self, more: int) -> None:
         """Make room for `more` columns."""
-        self.positions = np.pad(self.positions, [(0, 0), (0, more)], constant_values=-1)
-        self._replace(lambda array, axis: _lengthened(array, axis, more))
+        from keras import ops
 
-    def _replace(self, change: Callable[[Any, int], Any]) -> None:
-        """Replace keys and values by `change(array, axis of its columns)`."""
-        self.keys, self.values = change(self.keys, 4), change(self.values, 3)
+        if more:
+            self.positions = np.pad(self.positions, [(0, 0), (0, more)], constant_values=-1)
+            self._replace(lambda array: ops.pad(array, [(0, 0), (0, 0), (0, more), (0, 0)]))
 
+    def _replace(self, change: Callable[[Any], Any]) -> None:
+        self.keys, self.values = ([change(a) for a in own] for own in (self.keys, self.values))
 
-def _scores(embedding: Any, hidden: Any) -> Any:
-    """Return the logits of hidden states [rows, columns, width] under a `ReversibleEmbedding`."""
-    import tensorflow as tf
+    @staticmethod
+    def joined(caches: Sequence[KeyValueCache]) -> KeyValueCache:
+        """Return one cache with the rows of all."""
+        from keras import ops
 
-    tied = embedding.tie_weights and embedding.compute_dtype == embedding.variable_dtype
-    changed = embedding.reverse_dtype, embedding.logit_soft_cap, embedding.quantization_mode
-    if not tied or any(change is not None for change in changed):
-        return embedding(hidden, reverse=True)
-    # The product of Keras, with the long matrix first: a fifth faster for 8 rows, a third for 32.
-    table, shape = embedding.embeddings, tf.shape(hidden)
-    flat = tf.reshape(hidden, [-1, hidden.shape[-1]])
-    logits = tf.transpose(tf.matmul(table, flat, transpose_b=True))
-    return tf.reshape(logits, [shape[0], shape[1], table.shape[0]])
-
-
-def _room(tokens: int) -> int:
-    """How many columns to make for so many tokens: whole blocks."""
-    return -(-(tokens + max(_COLUMNS, tokens // 8)) // BLOCK) * BLOCK
-
-
-def _lengthened(array: Any, axis: int, more: int) -> Any:
-    """Return keys or values with `more` free columns."""
-    import tensorflow as tf
-
-    return tf.pad(array, [(0, more if i == axis else 0) for i in range(5)])
-
-
-def _in_order(array: Any, order: np.ndarray, axis: int) -> Any:
-    """Return keys or values with the columns of each row in another order, int [rows, columns]."""
-    import tensorflow as tf
-
-    layers = [tf.gather(layer, order, axis=axis - 1, batch_dims=1) for layer in tf.unstack(array)]
-    return tf.stack(layers)
-
-
-def _join(caches: list[KeyValueCache]) -> KeyValueCache:
-    """Return one cache with the rows of all."""
-    import tensorflow as tf
-
-    first, *others = caches
-    if not others:
-        return first
-    columns = max(cache.positions.shape[1] for cache in caches)
-    for cache in caches:
-        cache.lengthen(columns - cache.positions.shape[1])
-    return KeyValueCache(
-        first.steps,
-        tf.concat([cache.keys for cache in caches], 1),
-        tf.concat([cache.values for cache in caches], 1),
-        np.concatenate([cache.positions for cache in caches]),
-        max(cache.column for cache in caches),
-    )
+        first, *others = caches
+        if not others:
+            return first
+        columns = max(cache.positions.shape[1] for cache in caches)
+        firsts = np.cumsum([0, *(cache._all_rows for cache in caches)])
+        for cache in caches:
+            cache.lengthen(columns - cache.positions.shape[1])
+        together = KeyValueCache(
+            first.steps,
+            [ops.concatenate(arrays) for arrays in zip(*(c.keys for c in caches), strict=True)],
+            [ops.concatenate(arrays) for arrays in zip(*(c.values for c in caches), strict=True)],
+            np.concatenate([cache._all_positions() for cache in caches]),
+            max(cache.column for cache in caches),
+        )
+        texts = [
+            start + np.arange(len(cache.positions))
+            for start, cache in zip(firsts, caches, strict=False)
+        ]
+        return together.select(np.concatenate(texts))

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.distribution.arrays import to_numpy
+from logit_sampling.models.backends import backend
 from logit_sampling.models.model import Output
 
 _ROOM = 64  # tokens of the shortest cache; each longer one has twice the room
@@ -23,30 +25,30 @@ class RowSteps:
         dtype: of its cache.
     """
 
-    def __init__(self, causal_lm: Any, shape: Sequence[int], dtype: Any) -> None:
-        import tensorflow as tf
+    def __init__(self, causal_lm: Any, shape: Sequence[int], dtype: str) -> None:
+        import keras
 
-        own = weakref.ref(causal_lm)  # see `remembered`
-        self._shape, self._dtype = [1, *shape[1:3], None, *shape[4:]], dtype
-        signature = [
-            tf.TensorSpec([1, None], tf.int32),
-            tf.TensorSpec(self._shape, dtype),
-            tf.TensorSpec([], tf.int32),
-        ]
+        own, on = weakref.ref(causal_lm), backend()  # see `remembered`
+        self.shape: list[int | None] = [1, *shape[1:3], None, *shape[4:]]
+        self.dtype, self.sizes = dtype, on.sizes
 
-        @tf.function(input_signature=signature)
-        def compiled(token_ids: Any, cache: Any, index: Any) -> tuple[Any, Any, Any]:
+        def step(token_ids: Any, index: Any, cache: Any) -> tuple[Any, Any, Any]:
             model: Any = own()
             logits, hidden, cache = model.call_with_cache(token_ids, cache, index)
-            return tf.cast(logits, tf.float32), tf.cast(hidden, tf.float32), cache
+            cast = keras.ops.cast
+            return cast(logits, "float32"), cast(hidden, "float32"), cache
 
-        self.function = compiled
+        signature = [
+            keras.KerasTensor(shape, dtype)
+            for shape, dtype in (((1, None), "int32"), ((), "int32"), (self.shape, dtype))
+        ]
+        self.compiled = on.compiled(step, causal_lm, signature, kept=0)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, "RowCaches"]:
         """Read prompts; return what follows the last token of each, and the cache."""
-        import tensorflow as tf
+        from keras import ops
 
-        empty = tf.zeros([n or _ROOM for n in self._shape], self._dtype)
+        empty = ops.zeros([n or _ROOM for n in self.shape], self.dtype)
         rows = RowCaches(self, [(empty, 0)] * len(prompts))
         outputs = [rows.feed(i, prompt) for i, prompt in enumerate(prompts)]
         logits, hidden = zip(*outputs, strict=True)
@@ -75,17 +77,21 @@ class RowCaches:
         self, row: int, token_ids: Sequence[int] | np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Feed tokens to one row; return the logits and the hidden states after each."""
-        import tensorflow as tf
+        from keras import ops
 
-        cache, length = self._rows[row]
-        room, end = cache.shape[3], length + len(token_ids)
-        while room < end:
+        (cache, length), count = self._rows[row], len(token_ids)
+        width = self._steps.sizes.tokens(count)
+        room = cache.shape[3]
+        while room < length + width:
             room *= 2
-        cache = tf.pad(cache, [(0, (room - cache.shape[3]) * (axis == 3)) for axis in range(6)])
-        ids = np.array([token_ids], np.int32)
-        logits, hidden, cache = self._steps.function(ids, cache, length)
-        self._rows[row] = cache, end
-        return logits[0].numpy(), hidden[0].numpy()
+        if room > cache.shape[3]:
+            more = [(0, (room - cache.shape[3]) * (axis == 3)) for axis in range(6)]
+            cache = ops.pad(cache, more)
+        # What stands behind the tokens is neither looked at nor kept.
+        ids = np.pad(np.array([token_ids], np.int32), [(0, 0), (0, width - count)])
+        logits, hidden, cache = self._steps.compiled(ids, np.int32(length), cache)
+        self._rows[row] = cache, length + count
+        return to_numpy(logits)[0, :count], to_numpy(hidden)[0, :count]
 
     def append(self, token_ids: np.ndarray) -> Output:
         """Feed the next tokens of each row, [rows, columns]; return what follows each."""

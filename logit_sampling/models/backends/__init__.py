@@ -1,0 +1,56 @@
+"""What differs from backend to backend: how a step is compiled, and how it writes and attends."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from logit_sampling.models.attention import Attention
+from logit_sampling.models.sizes import Sizes
+
+
+class Compiled(Protocol):
+    """A function of arrays, as a backend runs it.
+
+    Attributes:
+        traces: for how many sizes it was traced.
+    """
+
+    traces: int
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Return what the function returns, in arrays of the backend."""
+
+
+class Backend(Protocol):
+    """A module of this package."""
+
+    attention: type[Attention]
+    sizes: Sizes
+    """Which numbers of rows, tokens and columns it runs."""
+
+    def compiled(
+        self, function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
+    ) -> Compiled:
+        """Return a function that runs a model.
+
+        Args:
+            function: of arrays, and lists of them.
+            model: whose variables it reads; their values count as they are when it is called.
+            signature: a `keras.KerasTensor` for each of its arrays, None where any number goes.
+            kept: how many of its last arguments it may write into, and returns.
+        """
+
+
+def known() -> bool:
+    """Tell whether there is a module for the backend that Keras runs on."""
+    import keras
+
+    return keras.config.backend() in ("tensorflow", "jax", "torch")
+
+
+def backend() -> Backend:
+    """Return the module of the backend that Keras runs on."""
+    import keras
+
+    module: Any = importlib.import_module(f"{__name__}.{keras.config.backend()}")
+    return module

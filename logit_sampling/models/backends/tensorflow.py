@@ -1,0 +1,61 @@
+"""TensorFlow: one graph for all sizes, which writes into the tensors that it is given.
+
+(Variables would not do: TensorFlow copies one that was written in part whenever it is read.)
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from logit_sampling.models.attention import Attention
+from logit_sampling.models.sizes import Sizes
+
+sizes = Sizes(few=False)
+
+
+class attention(Attention):
+    """Attention in a graph."""
+
+    _lines: Any = None
+
+    def write(self, kept: Any, new: Any) -> Any:
+        """Write in place."""
+        shape = tf.shape(kept)
+        if self._lines is None:  # they lie under one another: those of a row and head together
+            own = self.column + tf.range(self.count)
+            tables = tf.range(self.rows * shape[1])[:, None] * shape[2]
+            self._lines = tf.reshape(tables + own, [-1])
+        flat, size = tf.reshape(kept, [-1, kept.shape[-1]]), kept.shape[-1]
+        new = tf.reshape(tf.cast(new, kept.dtype), [-1, size])
+        written = tf.raw_ops.InplaceUpdate(x=flat, i=self._lines, v=new)
+        return tf.ensure_shape(tf.reshape(written, shape), kept.shape)
+
+    def scores(self, query: Any, keys: Any) -> Any:
+        """Transpose nothing."""
+        return tf.matmul(query, keys, transpose_b=True)
+
+
+class _Graph:
+    """A function with one graph."""
+
+    def __init__(self, function: Callable[..., Any], signature: Sequence[Any]) -> None:
+        specs = keras.tree.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), signature)
+        self._function = tf.function(function, input_signature=specs, autograph=False)
+        # A call of the function would look for its graph anew, which costs half a millisecond.
+        self.concrete: Any = self._function.get_concrete_function()
+
+    @property
+    def traces(self) -> int:
+        return self._function.experimental_get_tracing_count()
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.concrete(*keras.tree.map_structure(tf.convert_to_tensor, list(arguments)))
+
+
+def compiled(
+    function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
+) -> _Graph:
+    """Return the graph of a function; it reads variables when it runs."""
+    return _Graph(function, signature)

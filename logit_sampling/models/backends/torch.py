@@ -1,0 +1,56 @@
+"""torch: every operation as it comes, written in place."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from logit_sampling.models.attention import Attention
+from logit_sampling.models.sizes import Sizes
+
+sizes = Sizes(few=False)
+
+
+class attention(Attention):
+    """Attention, at once."""
+
+    def write(self, kept: Any, new: Any) -> Any:
+        """Write in place."""
+        first = int(self.column)
+        kept[:, :, first : first + self.count] = new
+        return kept
+
+    def mixed(
+        self, query: Any, keys: Any, values: Any, visible: Any, scale: float, soft_cap: float | None
+    ) -> Any:
+        """Attend as torch does, to the columns that are in use."""
+        if soft_cap is not None:
+            return super().mixed(query, keys, values, visible, scale, soft_cap)
+        end = int(self.column) + self.count
+        return scaled_dot_product_attention(
+            query, keys[:, :, :end], values[:, :, :end], visible[..., :end], scale=scale
+        )
+
+
+class _Eager:
+    """A function that is called as it is."""
+
+    traces = 0
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        with torch.inference_mode():
+            return self._function(
+                *keras.tree.map_structure(keras.ops.convert_to_tensor, list(arguments))
+            )
+
+
+def compiled(
+    function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
+) -> _Eager:
+    """Return the function."""
+    return _Eager(function)
