@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from logit_sampling.cli.options import ModelOption
+from logit_sampling.cli.options import DtypeOption, ModelOption
 from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.cli.quiet import import_tensorflow
 
@@ -24,6 +24,7 @@ GAP = 3  # " │ "
 def compare(
     prompts: Annotated[list[str], typer.Argument(help="Texts to continue, one or more.")],
     model: ModelOption = "shakespeare",
+    dtype: DtypeOption = None,
     seeds: Annotated[int, typer.Option(help="Runs of each random sampler: seeds 0, 1, ...")] = 3,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of every text.")] = 120,
     temperature: Annotated[float, typer.Option(help="For all samplers but greedy.")] = 1.0,
@@ -73,7 +74,7 @@ def compare(
         def show(name: str, done: int, total: int) -> None:
             progress.update(task, description=name, completed=done, total=total)
 
-        loaded = load_model(model)
+        loaded = load_model(model, dtype=dtype)
         interrupted = False
         try:
             comparison = evaluation.compare(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from logit_sampling.cli.options import (
+    DtypeOption,
     GreedyOption,
     MinPOption,
     ModelOption,
@@ -24,6 +25,7 @@ from logit_sampling.cli.quiet import import_tensorflow
 def explain(
     prompt: Annotated[str, typer.Argument(help="The text before the token.")],
     model: ModelOption = "shakespeare",
+    dtype: DtypeOption = None,
     temperature: TemperatureOption = None,
     top_k: TopKOption = None,
     top_p: TopPOption = None,
@@ -50,7 +52,7 @@ def explain(
     from logit_sampling.models.loading import load_model
 
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
-        loaded = load_model(model)
+        loaded = load_model(model, dtype=dtype)
         past = encode_prompt(0, prompt, loaded, loaded.tokenizer, 1)
         logits = loaded.logits([past])[0, -1]
     explanation = sampler.explain(

@@ -10,6 +10,7 @@ from typing import Annotated, cast
 import typer
 
 from logit_sampling.cli.options import (
+    DtypeOption,
     GreedyOption,
     MinPOption,
     ModelOption,
@@ -30,6 +31,7 @@ from logit_sampling.types import Overflow
 def generate(
     prompts: Annotated[list[str], typer.Argument(help="The texts to continue.")],
     model: ModelOption = "shakespeare",
+    dtype: DtypeOption = None,
     temperature: TemperatureOption = None,
     top_k: TopKOption = None,
     top_p: TopPOption = None,
@@ -79,7 +81,7 @@ def generate(
 
     # What a library prints while it loads or downloads must not end up in the text.
     with contextlib.redirect_stdout(sys.stderr):
-        loaded = load_model(model)
+        loaded = load_model(model, dtype=dtype)
     catch_interrupts()
     seeds = row_integers(seed, n * len(prompts))
     # A terminal would obey the control characters that a model writes.

@@ -24,6 +24,10 @@ MinPOption = Annotated[
     float | None, typer.Option(help="Keep tokens with this share of the greatest probability.")
 ]
 ModelOption = Annotated[str, typer.Option(help="A shipped model, a folder, or a KerasHub preset.")]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(help="Of the weights: float32, float16 or bfloat16; by default the model's own."),
+]
 OverflowOption = Annotated[
     str,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 
 import typer
 
-from logit_sampling.cli.options import ModelOption, OverflowOption, end_with_errors
+from logit_sampling.cli.options import DtypeOption, ModelOption, OverflowOption, end_with_errors
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.training import read_text
 from logit_sampling.types import Overflow
@@ -21,6 +21,7 @@ def score(
         typer.Option(help="A file that is a text; may be given several times."),
     ] = None,
     model: ModelOption = "shakespeare",
+    dtype: DtypeOption = None,
     overflow: OverflowOption = "error",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead, token by token.")
@@ -36,7 +37,7 @@ def score(
     from logit_sampling.models.loading import load_model
 
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
-        loaded = load_model(model)
+        loaded = load_model(model, dtype=dtype)
     result = score(
         loaded, [text for _, text in named], overflow=cast(Overflow, overflow), on_error="return"
     )

@@ -10,7 +10,10 @@ _PACKAGE = Path(__file__).parents[1]
 _SCHEMES = ("kaggle://", "hf://", "modelscope://", "gs://")
 
 
-def load_model(name: str | Path) -> LanguageModel:
+_DTYPES = ("float32", "float16", "bfloat16")
+
+
+def load_model(name: str | Path, *, dtype: str | None = None) -> LanguageModel:
     """Load a language model.
 
     Args:
@@ -18,19 +21,24 @@ def load_model(name: str | Path) -> LanguageModel:
             Hugging Face checkpoint that KerasHub can convert, or a KerasHub preset such as
             `"gpt2_base_en"` or `"hf://user/model"`, which KerasHub downloads. A shipped name
             goes before a folder: write `"./shakespeare"` for a folder.
+        dtype: of the weights and of what is computed with them: `"float32"`, `"float16"` or
+            `"bfloat16"`; None for what the preset says. Half as wide halves the memory; whether it
+            is faster depends on the processor (see `docs/backends.md`). Logits are float32.
 
     Returns:
         a `LanguageModel`; its `causal_lm` is the KerasHub model.
 
     Raises:
-        ValueError: there is no such model, a file that it needs is missing or damaged, or the
-            weights are not those of its configuration.
+        ValueError: there is no such model or dtype, a file that the model needs is missing or
+            damaged, or the weights are not those of its configuration.
     """
+    if dtype not in (None, *_DTYPES):
+        raise ValueError(f"dtype must be {', '.join(_DTYPES)} or None, got {dtype!r}")
     shipped = _shipped()
     if str(name) in shipped:
-        return _load_folder(shipped[str(name)], str(name))
+        return _load_folder(shipped[str(name)], str(name), dtype)
     if Path(name).is_dir():
-        return _load_folder(Path(name), str(name))
+        return _load_folder(Path(name), str(name), dtype)
     from keras_hub.models import CausalLM
 
     if not (str(name).startswith(_SCHEMES) or str(name) in CausalLM.presets):
@@ -40,7 +48,7 @@ def load_model(name: str | Path) -> LanguageModel:
             "gpt2_base_en, kaggle://... or hf://..."
         )
     try:
-        return LanguageModel(CausalLM.from_preset(str(name)), str(name))
+        return LanguageModel(CausalLM.from_preset(str(name), **_given(dtype)), str(name))
     except Exception as error:  # whatever the hub's client raises
         raise ValueError(f"cannot load the preset {str(name)!r}: {_brief(error)}") from error
 
@@ -54,7 +62,12 @@ def _shipped() -> dict[str, Path]:
     return {config.parent.name: config.parent for config in configs}
 
 
-def _load_folder(folder: Path, name: str) -> LanguageModel:
+def _given(dtype: str | None) -> dict[str, str]:
+    """Return what to tell KerasHub of a dtype: nothing is another answer than None."""
+    return {} if dtype is None else {"dtype": dtype}
+
+
+def _load_folder(folder: Path, name: str, dtype: str | None) -> LanguageModel:
     files = ModelFiles(folder)
     from keras_hub.models import CausalLM, CausalLMPreprocessor
 
@@ -69,7 +82,9 @@ def _load_folder(folder: Path, name: str) -> LanguageModel:
     try:
         files.check_fit()
         with strict_loading():
-            causal_lm = CausalLM.from_preset(str(folder), preprocessor=preprocessor)
+            causal_lm = CausalLM.from_preset(
+                str(folder), preprocessor=preprocessor, **_given(dtype)
+            )
     except Exception as error:
         raise ValueError(
             f"the model of {folder} ({files.descriptions}) does not load: {_brief(error)}"

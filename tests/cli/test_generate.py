@@ -27,6 +27,17 @@ def model(tiny_preset: Path) -> list[str]:
     return ["--model", str(tiny_preset), "--max-new-tokens", "20"]
 
 
+def test_weights_of_another_dtype(
+    capsys: pytest.CaptureFixture, model: list[str], tiny_preset: Path
+) -> None:
+    half = ls.load_model(tiny_preset, dtype="bfloat16")
+    text = ls.generate(half, "the", max_new_tokens=20, seed=7).texts[0]
+    assert run(capsys, "the", *model, "--dtype", "bfloat16", "--seed", "7")[0] == f"the{text}\n"
+    out, err, status = run(capsys, "the", *model, "--dtype", "int8")
+    assert (out, status) == ("", 2)
+    assert "dtype must be float32" in err
+
+
 def test_one_text_is_the_prompt_and_its_continuation(
     capsys: pytest.CaptureFixture, model: list[str], tiny_gpt2: Any
 ) -> None:

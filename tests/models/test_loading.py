@@ -35,6 +35,22 @@ def test_folder_gives_the_model_that_was_saved(tiny_preset: Path, tiny_gpt2: Any
     assert loaded.texts == ls.generate(tiny_gpt2, ["the", "a cat"], **options).texts
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_model_in_half_precision(tiny_preset: Path, dtype: str) -> None:
+    whole, half = ls.load_model(tiny_preset), ls.load_model(tiny_preset, dtype=dtype)
+    assert {v.dtype for v in half.causal_lm.backbone.trainable_variables} == {dtype}
+    (output, cache), (expected, _) = (m.prefill([[1, 2, 3]]) for m in (half, whole))
+    assert output.logits.dtype == np.float32
+    assert 0 < np.abs(output.logits - expected.logits).max() < 0.2 < np.ptp(expected.logits)
+    assert dtype in str(cache.keys[0].dtype)
+    assert len(ls.generate(half, "the", max_new_tokens=5, seed=0).token_ids[0]) == 5
+
+
+def test_other_dtypes_are_refused(tiny_preset: Path) -> None:
+    with pytest.raises(ValueError, match="dtype must be float32, .* or None, got 'int8'"):
+        ls.load_model(tiny_preset, dtype="int8")
+
+
 def test_shipped_model_is_found_in_a_wheel_and_in_a_checkout(
     tiny_preset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: None
 ) -> None:
