@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
+from logit_sampling.distribution.arrays import to_numpy
 
 VOCABULARY, WIDTH = 7, 5
 PROMPTS = [[0], [3, 1, 4, 1, 5, 2, 6], [2, 2], [6, 5]]
@@ -41,7 +42,7 @@ def oracle(
     while len(ids) - len(prompt) < length:
         logits, hidden = model(np.array([ids]))
         p = (sampler or ls.Sampler()).probabilities(
-            np.asarray(logits[0, -1], np.float64), history=ids, prompt_length=len(prompt)
+            to_numpy(logits)[0, -1].astype(np.float64), history=ids, prompt_length=len(prompt)
         )
         tried = [i for i in np.argsort(-p, kind="stable")[:k].tolist() if p[i] > 0]
         seen = np.asarray(hidden[0], np.float64)
