@@ -13,6 +13,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; bad input ends with one line on stderr and exit status 2."""
     if arguments is None:  # else it is a call among others in somebody's process
         process.settle()
+        process.keep_compilations()
     try:
         from logit_sampling.cli.app import app
 

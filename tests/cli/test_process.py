@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.cli import main
+from logit_sampling.cli import main, process
 
 # Looked for before every other module: the process interrupts itself as it imports one of them.
 INTERRUPT = """
@@ -129,3 +129,40 @@ def test_an_interruption_that_a_library_made_another_error_of(monkeypatch, capsy
     with pytest.raises(SystemExit) as stop:
         main([])
     assert stop.value.code == 130
+
+
+def test_what_jax_compiles_is_kept_for_the_next_command(tmp_path: Path) -> None:
+    home = {"KERAS_BACKEND": "jax", "XDG_CACHE_HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    arguments = ("generate", "ROMEO:", "--max-new-tokens", "2", "--seed", "1")
+    folder = tmp_path / "logit_sampling" / "jax"
+    first = command(*arguments, environment=home)
+    steps = sorted(folder.glob("jit_traced*-cache"))
+    assert steps and (first.returncode, first.stderr) == (0, "")
+    second = command(*arguments, environment=home)
+    assert (second.stdout, second.stderr) == (first.stdout, "")
+    assert sorted(folder.glob("jit_traced*-cache")) == steps
+
+
+@pytest.mark.parametrize(
+    "told", [{"KERAS_BACKEND": "torch"}, {"JAX_COMPILATION_CACHE_DIR": "elsewhere"}]
+)
+def test_a_cache_is_made_for_jax_alone_and_where_none_is_named(
+    told: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in ({"KERAS_BACKEND": "jax", "XDG_CACHE_HOME": str(tmp_path)} | told).items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    process.keep_compilations()
+    assert dict(os.environ) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_done_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    process.keep_compilations()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
