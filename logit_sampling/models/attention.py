@@ -10,14 +10,14 @@ UNSEEN = -1e30
 class Attention:
     """What the attention layers of one step call, in place of attending themselves.
 
-    The backends tell how to write (`write`), and may attend in a way of their own (`mixed`).
+    The backends tell how to keep (`kept`), and may attend in a way of their own (`mixed`).
 
     Args:
         places: the positions in the texts of the tokens of this step, int32 [rows * count].
         seen: the positions of the tokens in the cache, those of this step among them,
             int32 [rows, columns]; -1 where there is none.
         column: the first column of this step's tokens, int32.
-        keys: of each layer, [rows, heads, columns, size].
+        keys: of each layer, [rows, heads, columns, size]; or of all together (see `Backend`).
         values: the same.
 
     Attributes:
@@ -71,26 +71,29 @@ class Attention:
             x = ops.reshape(x, (self.rows, self.count, heads, size))
             return ops.transpose(x, (0, 2, 1, 3))
 
-        self.keys[layer] = self.write(self.keys[layer], by_head(key))
-        self.values[layer] = self.write(self.values[layer], by_head(value))
+        keys = self.kept(self.keys, layer, by_head(key))
+        values = self.kept(self.values, layer, by_head(value))
         # The queries that share a head come one after the other: one product for all of them.
         query = ops.reshape(query, (self.rows, self.count, heads, group, size))
         query = ops.transpose(query, (0, 2, 3, 1, 4))
         query = ops.reshape(query, (self.rows, heads, group * self.count, size))
         visible = self.visible(sliding_window)
         visible = ops.tile(visible, (1, 1, group, 1)) if group > 1 else visible
-        keys, values = self.keys[layer], self.values[layer]
         mixed = self.mixed(query, keys, values, visible, float(scale), soft_cap)
         mixed = ops.reshape(mixed, (self.rows, heads, group, self.count, size))
         mixed = ops.transpose(mixed, (0, 3, 1, 2, 4))
         return ops.reshape(mixed, (-1, 1, query_heads, size))
 
-    def write(self, kept: Any, new: Any) -> Any:
-        """Return keys or values [rows, heads, columns, size] with new ones from `column` on.
+    def kept(self, arrays: list[Any], layer: int, new: Any) -> Any:
+        """Write keys or values from `column` on; return all of the layer.
 
         Args:
-            kept: whose memory is used again.
+            arrays: `keys` or `values`.
+            layer: which.
             new: [rows, heads, count, size].
+
+        Returns:
+            [rows, heads, columns, size].
         """
         raise NotImplementedError
 

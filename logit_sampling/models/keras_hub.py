@@ -11,6 +11,7 @@ import numpy as np
 
 from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.distribution.checks import level_outside
+from logit_sampling.models.backends import known
 from logit_sampling.models.function import CallableModel
 from logit_sampling.models.keras_hub_bridge import hands_on, own_cache, trouble
 from logit_sampling.models.model import Cache, Model, Output, needed_tokenizer
@@ -57,9 +58,8 @@ class LanguageModel:
     """A KerasHub `CausalLM`, ready to generate with a key-value cache.
 
     GPT-2, OPT, Llama, Mistral, Gemma and Qwen keep theirs in place, for rows of any lengths
-    together. Others run row by row with KerasHub's own cache, or without one if it is no array;
-    without one too, and slowly, all of them where Keras runs on JAX or torch. What changes on the
-    KerasHub model (weights, LoRA, layers, preprocessor) counts from then on.
+    together. Others run row by row with KerasHub's own cache, or without one if it is no array.
+    What changes on the KerasHub model (weights, LoRA, layers, preprocessor) counts from then on.
 
     Args:
         causal_lm: any KerasHub causal language model.
@@ -140,7 +140,11 @@ class LanguageModel:
 
     @property
     def traces(self) -> int:
-        """How many graphs were traced; no prompt, batch, sampler or length needs a second one."""
+        """For how many sizes the step was traced.
+
+        TensorFlow needs one graph for all of them. On JAX rows, tokens and columns are filled up to
+        one of few sizes; torch traces nothing. No other prompt, seed or sampler needs another one.
+        """
         compiled = getattr(self._stepper(), "compiled", None)
         return compiled.traces if compiled else 0
 
@@ -149,6 +153,8 @@ class LanguageModel:
         return remembered(self.causal_lm, self._steps, part=self.causal_lm.backbone)
 
     def _steps(self) -> "Steps | RowSteps | CallableModel":
+        if not known():  # a backend that none of ours is for
+            return self._plain_steps()
         if (why := trouble()) is not None:
             warnings.warn(
                 f"no cache is kept in place ({why}): generating row by row with KerasHub's own, "

@@ -27,7 +27,7 @@ class KeyValueCache:
 
     Args:
         steps: what runs the model.
-        keys: of each layer, [rows or more, heads, columns, size].
+        keys: arrays [..., rows or more, heads, columns, size].
         values: the same.
         positions: int32 [rows, columns].
         column: the first column that is free in every row.
@@ -47,11 +47,12 @@ class KeyValueCache:
     @property
     def _all_rows(self) -> int:
         """How many rows the arrays have: some may hold no text."""
-        return self.keys[0].shape[0]
+        return self.keys[0].shape[-4]
 
     def _all_positions(self) -> np.ndarray:
         """Return the positions in all rows of the arrays."""
-        more = self._all_rows - len(self.positions)
+        if not (more := self._all_rows - len(self.positions)):
+            return self.positions
         return np.pad(self.positions, [(0, more), (0, 0)], constant_values=-1)
 
     def append(self, token_ids: np.ndarray) -> Output:
@@ -138,7 +139,7 @@ class KeyValueCache:
         if all_rows != self._all_rows or not np.array_equal(rows, np.arange(len(self.positions))):
             self.positions = self.positions[rows]
             places = np.pad(rows, (0, all_rows - len(rows)))
-            self._replace(lambda array: ops.take(array, places, axis=0))
+            self._replace(lambda array: ops.take(array, places, axis=-4))
         return self
 
     def _make_room(self, count: int) -> None:
@@ -155,10 +156,10 @@ class KeyValueCache:
 
         order = np.argsort(self.positions < 0, axis=1, kind="stable").astype(np.int32)
         self.positions = np.take_along_axis(self.positions, order, axis=1)
-        all_rows, heads, columns, size = self.keys[0].shape
-        order = np.pad(order, [(0, all_rows - len(order)), (0, 0)])
-        tables = np.arange(all_rows * heads, dtype=np.int32).reshape(all_rows, heads, 1) * columns
-        lines = (tables + order[:, None]).ravel()
+        *tables, columns, size = self.keys[0].shape
+        order = np.pad(order, [(0, tables[-2] - len(order)), (0, 0)])
+        firsts = np.arange(np.prod(tables), dtype=np.int32).reshape(*tables, 1) * columns
+        lines = (firsts + order[:, None]).ravel()
 
         def in_order(array: Any) -> Any:
             lying = ops.take(ops.reshape(array, (-1, size)), lines, axis=0)
@@ -172,7 +173,8 @@ class KeyValueCache:
 
         if more:
             self.positions = np.pad(self.positions, [(0, 0), (0, more)], constant_values=-1)
-            self._replace(lambda array: ops.pad(array, [(0, 0), (0, 0), (0, more), (0, 0)]))
+            around = [(0, 0)] * (len(self.keys[0].shape) - 2)
+            self._replace(lambda array: ops.pad(array, [*around, (0, more), (0, 0)]))
 
     def _replace(self, change: Callable[[Any], Any]) -> None:
         self.keys, self.values = ([change(a) for a in own] for own in (self.keys, self.values))
@@ -189,13 +191,13 @@ class KeyValueCache:
         firsts = np.cumsum([0, *(cache._all_rows for cache in caches)])
         for cache in caches:
             cache.lengthen(columns - cache.positions.shape[1])
-        together = KeyValueCache(
-            first.steps,
-            [ops.concatenate(arrays) for arrays in zip(*(c.keys for c in caches), strict=True)],
-            [ops.concatenate(arrays) for arrays in zip(*(c.values for c in caches), strict=True)],
-            np.concatenate([cache._all_positions() for cache in caches]),
-            max(cache.column for cache in caches),
+        keys, values = (
+            [ops.concatenate(own, axis=-4) for own in zip(*arrays, strict=True)]
+            for arrays in ([c.keys for c in caches], [c.values for c in caches])
         )
+        positions = np.concatenate([cache._all_positions() for cache in caches])
+        column = max(cache.column for cache in caches)
+        together = KeyValueCache(first.steps, keys, values, positions, column)
         texts = [
             start + np.arange(len(cache.positions))
             for start, cache in zip(firsts, caches, strict=False)

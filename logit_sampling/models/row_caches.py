@@ -16,8 +16,7 @@ _ROOM = 64  # tokens of the shortest cache; each longer one has twice the room
 class RowSteps:
     """KerasHub's own step, row by row: it takes one position for all rows of a batch.
 
-    Slower than `Steps`, which not every model
-    supports.
+    Slower than `Steps`, which not every model supports.
 
     Args:
         causal_lm: a KerasHub `CausalLM` with `call_with_cache` and a cache that is one array.

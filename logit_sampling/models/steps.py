@@ -36,16 +36,18 @@ class Steps:
         heads = getattr(backbone, "num_key_value_heads", None) or query_heads
         size = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
         self._backbone, self._attention, self.sizes = backbone, on.attention, on.sizes
-        self._layers, self._shape, self._dtype = (
-            backbone.num_layers,
-            (heads, size),
-            backbone.compute_dtype,
-        )
+        self._layers, self._dtype = backbone.num_layers, backbone.compute_dtype
+
+        def shapes(rows: int | None, columns: int | None) -> list[tuple[int | None, ...]]:
+            """Return the shapes of the arrays of keys, and of those of values."""
+            shape = (rows, heads, columns, size)
+            return [(self._layers, *shape)] if on.stacked else [shape] * self._layers
 
         def whole(*shape: int | None) -> Any:
             return keras.KerasTensor(shape, "int32")
 
-        kept = [keras.KerasTensor((None, heads, None, size), self._dtype)] * self._layers
+        self._shapes = shapes
+        kept = [keras.KerasTensor(shape, self._dtype) for shape in shapes(None, None)]
         signature = [whole(2, None), whole(None, None), whole(None), kept, kept]
         self.compiled = on.compiled(self._step, backbone, signature, kept=2)
 
@@ -59,7 +61,7 @@ class Steps:
             seen: see `Attention`.
             column_and_asked: the first column of the tokens, and which of them to tell what follows
                 for, [1 + asked].
-            keys, values: of each layer.
+            keys, values: see `Attention`.
 
         Returns:
             logits [asked, vocab], hidden states [asked, width], keys and values.
@@ -88,11 +90,9 @@ class Steps:
         """Return an empty cache of `rows` texts with room for `tokens` each."""
         from keras import ops
 
-        columns, (heads, size) = self.sizes.columns(tokens), self._shape
-        shape = (self.sizes.rows(rows), heads, columns, size)
-        keys, values = (
-            [ops.zeros(shape, self._dtype) for _ in range(self._layers)] for _ in range(2)
-        )
+        columns = self.sizes.columns(tokens)
+        shapes = self._shapes(self.sizes.rows(rows), columns)
+        keys, values = ([ops.zeros(shape, self._dtype) for shape in shapes] for _ in range(2))
         return KeyValueCache(self, keys, values, np.full((rows, columns), -1, np.int32), 0)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, KeyValueCache]:

@@ -175,7 +175,7 @@ def test_gaps_are_closed_before_a_cache_grows(monkeypatch: pytest.MonkeyPatch) -
     texts = Texts(causal_lm, [[1, 2], [3, 4]])
     _, cache = LanguageModel(causal_lm).prefill(texts.rows)
     room = cache.positions.shape[1]
-    for turn in range(60):  # each turn leaves a gap in one of the rows
+    for turn in range(room * 5 // 4):  # each turn leaves a gap in one of the rows
         ids = rng.integers(0, VOCABULARY, (2, 2))
         output = cache.append(ids)
         texts.rows = [row + new.tolist() for row, new in zip(texts.rows, ids, strict=True)]
@@ -205,7 +205,7 @@ def test_a_step_writes_into_the_memory_of_its_arrays() -> None:
     cache.append(np.array([[7], [8]]))
     assert [address(array) for array in cache.keys + cache.values] == addresses
     for array, old in zip(cache.keys + cache.values, before, strict=True):
-        changed = np.moveaxis(to_numpy(array) != old, 2, 0)
+        changed = np.moveaxis(to_numpy(array) != old, -2, 0)
         assert [i for i, column in enumerate(changed) if column.any()] == [3]
         assert changed[3].all()
 

@@ -27,6 +27,8 @@ class Backend(Protocol):
     attention: type[Attention]
     sizes: Sizes
     """Which numbers of rows, tokens and columns it runs."""
+    stacked: bool
+    """Whether the keys of all layers are one array, [layers, rows, heads, columns, size]."""
 
     def compiled(
         self, function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int

@@ -10,15 +10,18 @@ from logit_sampling.models.attention import Attention
 from logit_sampling.models.sizes import Sizes
 
 sizes = Sizes(few=True)
+stacked = False  # XLA would copy what it cuts out of one array
 
 
 class attention(Attention):
     """Attention that is traced."""
 
-    def write(self, kept: Any, new: Any) -> Any:
-        """Return an array; XLA makes it of the one that was given up for it."""
+    def kept(self, arrays: list[Any], layer: int, new: Any) -> Any:
+        """Make an array of the one that was given up for it."""
         places = (0, 0, self.column, 0)
-        return jax.lax.dynamic_update_slice(kept, new.astype(kept.dtype), places)
+        new = new.astype(arrays[layer].dtype)
+        arrays[layer] = jax.lax.dynamic_update_slice(arrays[layer], new, places)
+        return arrays[layer]
 
 
 class _Program:

@@ -11,16 +11,17 @@ from logit_sampling.models.attention import Attention
 from logit_sampling.models.sizes import Sizes
 
 sizes = Sizes(few=False)
+stacked = False
 
 
 class attention(Attention):
     """Attention, at once."""
 
-    def write(self, kept: Any, new: Any) -> Any:
+    def kept(self, arrays: list[Any], layer: int, new: Any) -> Any:
         """Write in place."""
         first = int(self.column)
-        kept[:, :, first : first + self.count] = new
-        return kept
+        arrays[layer][:, :, first : first + self.count] = new
+        return arrays[layer]
 
     def mixed(
         self, query: Any, keys: Any, values: Any, visible: Any, scale: float, soft_cap: float | None
