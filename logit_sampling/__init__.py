@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from logit_sampling.generation.result import RowError as RowError
     from logit_sampling.generation.score import score as score
     from logit_sampling.generation.stream import stream as stream
+    from logit_sampling.models.as_model import as_model as as_model
     from logit_sampling.models.loading import load_model as load_model
     from logit_sampling.sampler import Greedy as Greedy
     from logit_sampling.sampler import Sampler as Sampler
@@ -53,6 +54,7 @@ _LAZY = {
     "Sampler": "logit_sampling.sampler",
     "State": "logit_sampling.sampler",
     "WatermarkDetector": "logit_sampling.strategies.watermark_detector",
+    "as_model": "logit_sampling.models.as_model",
     "check_logits": "logit_sampling.diagnostics",
     "compare": "logit_sampling.evaluation",
     "generate": "logit_sampling.generation.generate",

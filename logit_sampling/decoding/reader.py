@@ -22,6 +22,7 @@ class Reader:
 
     def __init__(self, model: Model, slide: bool = False) -> None:
         self._model, self._context = model, model.context_length if slide else None
+        self._stride: int | None = getattr(model, "stride", None) if slide else None
         self._cache: Cache | None = None
         self._read: dict[int, list[int]] = {}  # what stands in each place of the cache
         self._starts: dict[int, int] = {}  # where in its text that begins
@@ -42,7 +43,9 @@ class Reader:
             had not been read; the last column belongs to the last token. Columns before the first
             token mean nothing.
         """
-        starts = {i: window_start(len(text), self._context) for i, text in texts.items()}
+        starts = {
+            i: window_start(len(text), self._context, self._stride) for i, text in texts.items()
+        }
         windows = {i: text[starts[i] :] if starts[i] else text for i, text in texts.items()}
         if self._cache is None or any(starts[i] != self._starts[i] for i in texts):
             self._starts = starts

@@ -1,7 +1,7 @@
 """Texts that are longer than the context of a model."""
 
 
-def window_start(length: int, context: int | None) -> int:
+def window_start(length: int, context: int | None, stride: int | None = None) -> int:
     """Return where the part of a text begins that a model reads.
 
     A text that outgrows the context loses its first half (rounded up), then goes on growing. So it
@@ -11,11 +11,14 @@ def window_start(length: int, context: int | None) -> int:
     Args:
         length: tokens of the text.
         context: how many the model can read, None for any number.
+        stride: how many tokens the text loses, if not half the context (`Model.stride`).
 
     >>> [window_start(length, 4) for length in range(1, 10)]
     [0, 0, 0, 0, 2, 2, 4, 4, 6]
+    >>> [window_start(length, 4, stride=1) for length in range(1, 10)]
+    [0, 0, 0, 0, 1, 2, 3, 4, 5]
     """
     if context is None or length <= context:
         return 0
-    stride = context - context // 2
+    stride = stride or context - context // 2
     return -(-(length - context) // stride) * stride

@@ -15,6 +15,7 @@ from logit_sampling.diagnostics.values import kind_of_values
 from logit_sampling.diagnostics.verdict import judge
 from logit_sampling.distribution.arrays import is_symbolic, to_numpy
 from logit_sampling.distribution.checks import check_dtype
+from logit_sampling.models.as_model import given_to
 
 MISSING: Any = object()
 _Model = TypeVar("_Model")
@@ -59,8 +60,8 @@ def check_logits(
     measured.
 
     Args:
-        x: a Keras model, a layer, what `load_model` returns, or float values [..., units]
-            whose rows lie along the last axis, such as `model.predict` returns.
+        x: a Keras model, a layer, what `load_model` or `as_model` returns, or float values
+            [..., units] whose rows lie along the last axis, such as `model.predict` returns.
         loss: to judge by, instead of the one that the model was compiled with: that of a training
             loop of your own. What `compile` takes.
         y: labels, of one batch or all: are they what the loss takes? Nested as the outputs are.
@@ -81,12 +82,12 @@ def check_logits(
     >>> check_logits([[2.0, -1.0, 0.3]]).output
     'logits'
     """
-    model: Any = getattr(x, "causal_lm", x)
+    model: Any = given_to(x)
     keras = sys.modules.get("keras")
     if keras is None or not isinstance(model, keras.layers.Layer):
         if fix:
             raise ValueError(f"fix=True needs a compiled Keras model, got {type(x).__name__}")
-        return _check_values(x, loss, y)
+        return _check_values(model, loss, y)
     report = check_model(model, inputs, loss=loss, y=y)
     if not fix:
         return report

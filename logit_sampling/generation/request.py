@@ -23,8 +23,7 @@ from logit_sampling.generation.prompts import Prompt, encode_prompt, listed
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.score import log_probs_or_error
 from logit_sampling.generation.text import continuation
-from logit_sampling.models.keras_hub import as_model
-from logit_sampling.models.known_tokens import model_and_tokenizer
+from logit_sampling.models.as_model import as_model, model_and_tokenizer
 from logit_sampling.models.model import Tokenizer, needed_tokenizer
 from logit_sampling.models.tokenizers import token_count
 

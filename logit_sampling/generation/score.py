@@ -13,7 +13,7 @@ from logit_sampling.distribution.checks import warn_if_probabilities
 from logit_sampling.generation.arguments import check_on_error
 from logit_sampling.generation.prompts import Prompt, listed, token_ids
 from logit_sampling.generation.result import RowError
-from logit_sampling.models.known_tokens import model_and_tokenizer
+from logit_sampling.models.as_model import model_and_tokenizer
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
 from logit_sampling.plain import strict_json
 from logit_sampling.types import OnError, Overflow
@@ -146,8 +146,9 @@ def log_probs_or_error(
 def _read(model: Model, ids: list[int], slide: bool) -> Iterator[np.ndarray]:
     """Yield the logits of what follows each token but the last, [columns, vocab], in order."""
     context, known = model.context_length if slide else None, 1
+    stride = getattr(model, "stride", None) if slide else None
     while known < len(ids):
-        start = window_start(known, context)  # the tokens from there to `known` are read at once
+        start = window_start(known, context, stride)  # from there to `known` is read at once
         output, cache = model.prefill([ids[start:known]])
         yield output.logits[0]
         end = len(ids) if context is None else min(len(ids), start + context + 1)

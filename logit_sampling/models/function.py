@@ -19,6 +19,9 @@ class CallableModel:
             position, [batch, vocab]: an array of any library, an object or a dict that has them as
             `logits`, or a tuple that begins with them. No row is padded. In a pair the second may
             be the hidden states [batch, length, width], which contrastive search needs.
+
+    Attributes:
+        function: the same.
     """
 
     name = "callable"
@@ -28,19 +31,65 @@ class CallableModel:
     tokenizer: Tokenizer | None = None
 
     def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
-        self._function = function
+        self.function = function
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
         """Read prompts; return what follows the last token of each, and the cache."""
-        texts = _Texts(self._function, [list(prompt) for prompt in prompts])
+        texts = Texts(self.read, [list(prompt) for prompt in prompts])
         return texts.output(1), texts
 
+    def read(self, rows: list[list[int]], columns: int) -> Output:
+        """Read whole texts; return what follows each of their last `columns` tokens."""
+        lengths = np.array([len(row) for row in rows])
+        parts: dict[int, Any] = {}
+        for length in sorted(set(lengths.tolist())):
+            members = np.flatnonzero(lengths == length)
+            ids = np.array([rows[row] for row in members], np.int32)
+            for row, part in zip(
+                members.tolist(), zip(*self._call(ids, columns), strict=True), strict=True
+            ):
+                parts[row] = part
+        logits, hidden = zip(*(parts[row] for row in range(len(lengths))), strict=True)
+        return Output(np.stack(logits), None if hidden[0] is None else np.stack(hidden))
 
-class _Texts:
-    """The cache of a function: the texts themselves."""
+    def _call(self, ids: np.ndarray, columns: int) -> tuple[Any, Any]:
+        result = self.function(ids)
+        hidden = hidden_of(result)
+        logits = to_numpy(logits_of(result))
+        check_shape(logits, ids)
+        if logits.ndim == 2:  # the last position alone: one call for each
+            before = [self._call(ids[:, :-1], columns - 1)[0]] if columns > 1 else []
+            return np.concatenate([*before, logits[:, None]], axis=1), [None] * len(ids)
+        if getattr(hidden, "shape", ())[:-1] != ids.shape:  # none, or a cache
+            return logits[:, -columns:], [None] * len(ids)
+        return logits[:, -columns:], to_numpy(hidden).astype(np.float32)[:, -columns:]
 
-    def __init__(self, function: Callable[[np.ndarray], Any], rows: list[list[int]]) -> None:
-        self._function = function
+
+def hidden_of(result: Any) -> Any:
+    """Return what may be the hidden states in what a model returned; None if nothing is."""
+    return result[1] if isinstance(result, tuple) and len(result) == 2 else None
+
+
+def check_shape(logits: Any, ids: np.ndarray) -> None:
+    """Raise ValueError unless there are logits for each token, or for what follows the last."""
+    if tuple(logits.shape[:-1]) not in (ids.shape, ids.shape[:1]):
+        raise ValueError(
+            f"the model returned shape {tuple(logits.shape)} for token ids of shape {ids.shape}; "
+            "generate needs logits [batch, length, vocab] or [batch, vocab]"
+        )
+
+
+class Texts:
+    """The cache of what keeps none: the texts themselves.
+
+    Args:
+        read: is given whole texts and a number of columns, and tells what follows each of the last
+            so many tokens.
+        rows: the texts.
+    """
+
+    def __init__(self, read: Callable[[list[list[int]], int], Output], rows: list[list[int]]):
+        self._read = read
         self._rows = rows
 
     @property
@@ -56,35 +105,9 @@ class _Texts:
         for row, count in zip(self._rows, counts, strict=True):
             del row[len(row) - count :]
 
-    def select(self, rows: Sequence[int] | np.ndarray) -> "_Texts":
-        return _Texts(self._function, [list(self._rows[row]) for row in rows])
+    def select(self, rows: Sequence[int] | np.ndarray) -> "Texts":
+        return Texts(self._read, [list(self._rows[row]) for row in rows])
 
     def output(self, columns: int) -> Output:
         """Return what follows each of the last `columns` tokens."""
-        lengths = self.lengths
-        parts: dict[int, Any] = {}
-        for length in sorted(set(lengths.tolist())):
-            members = np.flatnonzero(lengths == length)
-            ids = np.array([self._rows[row] for row in members], np.int32)
-            for row, part in zip(
-                members.tolist(), zip(*self._call(ids, columns), strict=True), strict=True
-            ):
-                parts[row] = part
-        logits, hidden = zip(*(parts[row] for row in range(len(lengths))), strict=True)
-        return Output(np.stack(logits), None if hidden[0] is None else np.stack(hidden))
-
-    def _call(self, ids: np.ndarray, columns: int) -> tuple[Any, Any]:
-        result = self._function(ids)
-        hidden = result[1] if isinstance(result, tuple) and len(result) == 2 else None
-        logits = to_numpy(logits_of(result))
-        if logits.shape[:-1] == ids.shape[:1]:  # the last position alone: one call for each
-            before = [self._call(ids[:, :-1], columns - 1)[0]] if columns > 1 else []
-            return np.concatenate([*before, logits[:, None]], axis=1), [None] * len(ids)
-        if logits.shape[:-1] != ids.shape:
-            raise ValueError(
-                f"the model returned shape {logits.shape} for token ids of shape {ids.shape}; "
-                "generate needs logits [batch, length, vocab] or [batch, vocab]"
-            )
-        if getattr(hidden, "shape", ())[:-1] != ids.shape:  # none, or a cache
-            return logits[:, -columns:], [None] * len(ids)
-        return logits[:, -columns:], to_numpy(hidden).astype(np.float32)[:, -columns:]
+        return self._read(self._rows, columns)

@@ -1,7 +1,5 @@
-"""KerasHub models, and what `generate` makes of a model that it is given."""
+"""KerasHub models."""
 
-import functools
-import sys
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -14,7 +12,7 @@ from logit_sampling.distribution.checks import level_outside
 from logit_sampling.models.backends import known
 from logit_sampling.models.function import CallableModel
 from logit_sampling.models.keras_hub_bridge import hands_on, own_cache, trouble
-from logit_sampling.models.model import Cache, Model, Output, needed_tokenizer
+from logit_sampling.models.model import Cache, Output, needed_tokenizer
 from logit_sampling.models.remembered import remembered
 from logit_sampling.models.row_caches import RowSteps
 from logit_sampling.models.steps import Steps
@@ -205,35 +203,3 @@ class LanguageModel:
             )
             return plain
         return steps
-
-
-def as_model(model: Any) -> Model:
-    """Return `model` as the generation loop needs it."""
-    if hasattr(model, "prefill"):  # as ours have, and whoever writes a Model
-        return model
-    if hasattr(model, "call_with_cache"):
-        return LanguageModel(model)
-    if "keras" in sys.modules and isinstance(model, sys.modules["keras"].Model):
-        return remembered(model, functools.partial(_keras_function, weakref.ref(model)))
-    if callable(model):
-        return CallableModel(model)
-    raise ValueError(
-        "generate needs what load_model returns, a KerasHub CausalLM, a Keras model, or a function "
-        f"from token ids to logits; got {model!r}"
-    )
-
-
-def _keras_function(own: "weakref.ref[Any]") -> CallableModel:
-    """Return a Keras model from token ids to logits, compiled once for all shapes."""
-    import keras
-
-    def call(token_ids: Any) -> Any:
-        model: Any = own()
-        return model(token_ids, training=False)
-
-    if keras.backend.backend() != "tensorflow":
-        return CallableModel(call)
-    import tensorflow as tf
-
-    signature = [tf.TensorSpec([None, None], tf.int32)]
-    return CallableModel(tf.function(call, input_signature=signature))

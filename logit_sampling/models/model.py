@@ -57,7 +57,12 @@ class Cache(Protocol):
 
 
 class Model(Protocol):
-    """What `generate` runs."""
+    """What `generate` runs.
+
+    It may have two attributes more. `stride` is how many tokens a text that outgrows the context
+    loses at once with `overflow="slide"`: half the context if it is None or missing. `traces` is
+    how often the model was traced, to be compiled.
+    """
 
     @property
     def name(self) -> str:

@@ -54,6 +54,8 @@ class _Snapshot:
     def _attributes(self, layer: Any) -> Iterator[Any]:
         passed_over = _attributes_of_any_layer()
         for name, value in vars(layer).items():
+            if value is None:  # a layer may set this when it is first called
+                continue
             if name not in passed_over and not name.startswith("_self_"):
                 yield name
                 yield from self._seen(value)

@@ -270,13 +270,13 @@ def test_all_beams_of_all_prompts_are_read_at_once_and_stay_where_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls, selections = [], []
-    select = function._Texts.select
+    select = function.Texts.select
 
     def counted(self: Any, rows: Any) -> Any:
         selections.append(list(rows))
         return select(self, rows)
 
-    monkeypatch.setattr(function._Texts, "select", counted)
+    monkeypatch.setattr(function.Texts, "select", counted)
     table = by_rows(*[[0.6, 0.4, 0, 0]] * 4)  # the first two beams stay the best
 
     def model(ids: np.ndarray) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from logit_sampling.decoding.reader import Reader
-from logit_sampling.models.keras_hub import as_model
+from logit_sampling.models.as_model import as_model
 
 A, B = [7, 3, 1, 4, 1, 5], [2, 6]
 

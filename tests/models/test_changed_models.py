@@ -133,3 +133,21 @@ def test_another_preprocessor_is_seen(tiny_gpt2: Any) -> None:
         assert ls.generate(tiny_gpt2, "the cat", **options).prompt_ids[0][0] != 260
     finally:
         tiny_gpt2.preprocessor = own
+
+
+def test_an_attribute_that_a_layer_sets_when_it_is_first_called() -> None:
+    """GRU layers set a dropout mask, None in inference: that is no change."""
+    import keras
+
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            keras.layers.Embedding(10, 8),
+            keras.layers.GRU(8, return_sequences=True, dropout=0.5, recurrent_dropout=0.5),
+            keras.layers.Dense(10),
+        ]
+    )
+    written(model)
+    traced = ls.as_model(model).traces  # type: ignore[attr-defined]
+    written(model)
+    assert ls.as_model(model).traces == traced == 1  # type: ignore[attr-defined]

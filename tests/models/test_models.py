@@ -7,7 +7,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.distribution.arrays import to_numpy
-from logit_sampling.models.keras_hub import LanguageModel, as_model
+from logit_sampling.models.keras_hub import LanguageModel
 
 
 def test_attributes(tiny_gpt2: Any, tiny_llama: Any) -> None:
@@ -72,7 +72,6 @@ def test_a_keras_model_from_ids_to_logits_is_traced_once() -> None:
         result = ls.generate(model, prompts, max_new_tokens=new, sampler=ls.Greedy())
         expected = [[(p[-1] + 1 + i) % 7 for i in range(new)] for p in prompts]
         assert result.token_ids == expected
-    compiled = as_model(model)._function  # type: ignore[attr-defined]
-    assert compiled.experimental_get_tracing_count() == 1
+    assert ls.as_model(model).traces == 1
     embed.embeddings.assign(9 * np.eye(7))  # repeats: new weights are seen
     assert ls.generate(model, [[3]], max_new_tokens=2, sampler=ls.Greedy()).token_ids == [[3, 3]]

@@ -5,7 +5,7 @@ import re
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.models.keras_hub import as_model
+from logit_sampling.models.as_model import as_model
 from logit_sampling.models.tokenizers import as_tokenizer
 from logit_sampling.strategies._vocabularies import keras_hub_ends
 from tests.strategies.grammars import kept, write
