@@ -118,7 +118,7 @@ def test_a_cached_model_follows_the_formula(name: str, request: pytest.FixtureRe
         data = {"token_ids": ids, "padding_mask": np.ones_like(ids)}
         hidden = causal_lm.backbone(data)
         logits = causal_lm.backbone.token_embedding(hidden, reverse=True)
-        return np.asarray(logits), np.asarray(hidden)
+        return to_numpy(logits), to_numpy(hidden)
 
     prompts = [[7], [3, 1, 4, 1, 5], list(range(44))]
     options: dict[str, Any] = {"max_new_tokens": 4, "stop_at_end": False}

@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.backends import BACKEND
 
 CODE = """
 import json, sys, warnings
@@ -75,12 +78,23 @@ print(json.dumps(told))
 """
 
 
+ON_JAX = "GPT2 or Gemma3 or Bloom or gaps or memory or reads_each"
+"""Of the tests of caches; `KERAS_BACKEND=jax pytest tests/models tests/generation` runs all."""
+
+
+def on(backend: str) -> dict[str, str]:
+    """The environment of a process where Keras runs on a backend; JAX compiles in a hurry."""
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    told = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": quick}
+    return {**os.environ, **told}
+
+
 def written(backend: str) -> dict[str, Any]:
     run = subprocess.run(
         [sys.executable, "-c", CODE],
         capture_output=True,
         text=True,
-        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        env=on(backend),
     )
     assert run.returncode == 0, run.stderr[-3000:]
     return json.loads(run.stdout.splitlines()[-1])
@@ -89,6 +103,29 @@ def written(backend: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def expected() -> dict[str, Any]:
     return written("tensorflow")
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the process itself is on another backend")
+def test_caches_on_jax() -> None:
+    tests = Path(__file__).with_name("test_caches.py")
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-n0",
+            "-p",
+            "no:cacheprovider",
+            tests,
+            "-k",
+            ON_JAX,
+        ],
+        capture_output=True,
+        text=True,
+        env=on("jax"),
+    )
+    assert run.returncode == 0 and "6 passed" in run.stdout, run.stdout[-3000:]
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
