@@ -8,7 +8,7 @@ import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, logits_of, to_numpy
 from logit_sampling.distribution.checks import Ids, InRow, Numbers, check_ids, check_number, number
-from logit_sampling.distribution.decorators import quietly
+from logit_sampling.distribution.decorators import as_written, quietly
 from logit_sampling.distribution.intake import take_in
 from logit_sampling.strategies._tokens import parameter
 from logit_sampling.strategies.transform import Transform, check_parameter
@@ -94,6 +94,7 @@ class Guidance(Transform):
         )
 
 
+@as_written
 @quietly
 def guide(logits: Array, unconditional_logits: ArrayLike, scale: PerRow) -> Array:
     """Combine the logits of two contexts as `Guidance` does; works inside graphs too.

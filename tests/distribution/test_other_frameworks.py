@@ -1,6 +1,5 @@
 """JAX and torch: eager arrays through NumPy, and JAX's compiled functions through Keras."""
 
-import os
 import subprocess
 import sys
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
+from tests.processes import on
 
 SAMPLERS = """[
     ls.Sampler(),
@@ -46,9 +46,8 @@ print("agreed")
 
 def test_jax_agrees_with_numpy():
     pytest.importorskip("jax")
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
     run = subprocess.run(
-        [sys.executable, "-c", IN_JAX], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", IN_JAX], env=on("jax"), capture_output=True, text=True, check=False
     )
     assert run.stdout == "agreed\n", run.stderr
 

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 
@@ -8,6 +7,7 @@ import pytest
 import logit_sampling as ls
 from logit_sampling.distribution.random import row_integers, row_seeds, threefry
 from tests import oracle
+from tests.processes import on
 
 # Random123's known-answer vectors for threefry2x32 with 20 rounds: counter, key, result.
 KNOWN = [
@@ -140,9 +140,8 @@ sampler, x = ls.Sampler(), np.random.default_rng(0).normal(size=(3, 50)).astype(
     if backend == "tensorflow":  # as here
         exec(code, {})
         return
-    environment = os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", code], capture_output=True, text=True, env=on(backend)
     )
     assert run.returncode == 0, run.stderr[-2000:]
 

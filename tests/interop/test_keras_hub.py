@@ -1,6 +1,5 @@
 """A sampler in KerasHub's loop writes what our `generate` writes, in each of its modes."""
 
-import os
 import subprocess
 import sys
 import warnings
@@ -17,6 +16,7 @@ from logit_sampling.distribution.random import next_words, row_integers
 from tests.backends import BACKEND, compiled_only, tensorflow_only
 from tests.peers.rows import ROWS, assert_same, softmax
 from tests.peers.test_keras_hub import distribution
+from tests.processes import on
 
 PROMPTS = [[7], [3, 1, 4, 1, 5, 9, 2, 6], [20, 21], [30, 31, 32]]
 LENGTH, STOPS, SEED = 20, [5, 6], 2**33
@@ -167,7 +167,7 @@ EITHER = ls.Sampler(ls.AllowTokens([2, 5]), ls.NoRepeatNGram(1))
 @compiled_only
 def test_rows_with_nothing_to_draw_are_told(tiny_llama):
     with pytest.warns(UserWarning, match="row 0 ends at 2 tokens, .*; row 1 ends at 8 tokens"):
-        out = written(tiny_llama, ONCE.for_keras_hub(seed=0), XLA, stops=None)
+        out = written(tiny_llama, ONCE.for_keras_hub(seed=0), GRAPH, stops=None)
     for row, prompt in zip(out.tolist(), PROMPTS, strict=True):
         start = prompt if 2 in prompt else [*prompt, 2]
         assert row == start + [-1] * (LENGTH - len(start))
@@ -406,8 +406,9 @@ def test_jax():
                 " there on"], told
         print(keras.config.backend(), len(set(by_hand[0])))
     """
-    env = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=on("jax"), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split()[0] == "jax" and int(done.stdout.split()[1]) > 6
 

@@ -1,7 +1,6 @@
 """The same texts wherever Keras runs, of one process for each backend."""
 
 import json
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.backends import BACKEND
+from tests.processes import on
 
 CODE = """
 import json, sys, warnings
@@ -80,13 +80,6 @@ print(json.dumps(told))
 
 ON_JAX = "GPT2 or Gemma3 or Bloom or gaps or memory or reads_each"
 """Of the tests of caches; `KERAS_BACKEND=jax pytest tests/models tests/generation` runs all."""
-
-
-def on(backend: str) -> dict[str, str]:
-    """The environment of a process where Keras runs on a backend; JAX compiles in a hurry."""
-    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    told = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": quick}
-    return {**os.environ, **told}
 
 
 def written(backend: str) -> dict[str, Any]:

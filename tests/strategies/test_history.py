@@ -79,11 +79,10 @@ def applied(transforms):
     ]
 
 
-ENGINES = {
+ENGINES = {  # XLA takes all in loops, and each alone in test_every_strategy.py
     "eager": (ALL, applied(ALL)),
     "graph": (ALL, tf.function(applied(ALL))),
     "graph of some": (SOME, tf.function(applied(SOME))),
-    "xla": (SOME, tf.function(applied(SOME), jit_compile=True)),  # in loops it takes all
 }
 
 
@@ -96,7 +95,7 @@ def check_all(name, x, history, prompt) -> None:
         assert new.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("name", ["eager", "graph"])
 def test_every_engine_does_as_the_oracle(name):
     check_all(name, rows(), HISTORY, 7)
     x = rows()
@@ -104,7 +103,7 @@ def test_every_engine_does_as_the_oracle(name):
     check_all(name, x, HISTORY, 7)
 
 
-@pytest.mark.parametrize("name", ["eager", "graph"])
+@pytest.mark.parametrize("name", ["eager", "graph of some"])
 def test_no_history(name):
     check_all(name, rows(), [[], [], []], 0)
 
@@ -256,8 +255,11 @@ LIMITED = [
 ]
 
 
-@pytest.mark.parametrize("transform", LIMITED, ids=repr)
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("transform", "jit_compile"),
+    [*((t, False) for t in LIMITED), *((t, True) for t in LIMITED[1::2])],
+    ids=repr,
+)
 def test_a_full_state_in_a_graph_ends_the_row_and_grows_outside(transform, jit_compile):
     update = tf.function(transform.update, jit_compile=jit_compile)
     state = grown = transform.init(np.array([[0, 1, -1], [2, -1, -1]], np.int32), 99)
@@ -305,7 +307,7 @@ def test_dtypes(dtype):
     x = tf.cast(rows(), dtype)
     wide = x.numpy().astype(np.float64)
     tolerance = 1e-12 if dtype == "float64" else 1e-6
-    for name in ("eager",) if dtype == "bfloat16" else ("eager", "graph of some"):
+    for name in ("eager", "graph of some") if dtype == "float64" else ("eager",):
         transforms, run = ENGINES[name]
         made = run(x, tf.constant(HISTORY), 7)
         for transform, new in zip(transforms, made, strict=True):

@@ -5,7 +5,6 @@ huggingface/text-generation-inference pull request 1765).
 """
 
 import dataclasses
-import os
 import subprocess
 import sys
 
@@ -16,6 +15,7 @@ import tensorflow as tf
 import logit_sampling as ls
 from logit_sampling import strategies
 from logit_sampling.strategies.table import TABLE
+from tests.processes import on
 
 PROMPTS = [[1, 2, 0], [2], [0, 1, 2, 1]]
 WRITTEN = [[2, 0], [1, 3, 1], []]
@@ -305,7 +305,7 @@ def test_jax_agrees():
     pytest.importorskip("jax")
     run = subprocess.run(
         [sys.executable, "-c", IN_JAX],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
+        env=on("jax"),
         capture_output=True,
         text=True,
         check=False,

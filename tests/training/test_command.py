@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import logit_sampling as ls
 from logit_sampling.cli import main
 from logit_sampling.cli.train import train
 
 from .test_fit import read_log
 
-TINY = [
+TINY = [  # the recipe of the fixture
     *("--vocabulary-size", "300", "--context", "32", "--layers", "1", "--heads", "2"),
-    *("--width", "32", "--batch-size", "8", "--seed", "3", "--epochs", "4"),
+    *("--width", "32", "--batch-size", "8", "--seed", "3", "--epochs", "3"),
 ]
 
 
@@ -30,61 +31,40 @@ def arguments_of(file, out):
     return ["train", "--text", str(file), "--out", str(out), *TINY]
 
 
-def command(file, out, *more):
-    return [sys.executable, "-m", "logit_sampling", *arguments_of(file, out), *more]
-
-
-def wait_for_first_epoch(process, out):
-    log = out.with_name(out.name + ".training") / "log.csv"
-    while not log.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-
-
 def weights(out):
-    import logit_sampling as ls
-
     return ls.load_model(str(out)).causal_lm.get_weights()
 
 
-def test_a_killed_run_continues_to_the_same_end(file, tmp_path, capsys):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(command(file, killed), stdout=subprocess.PIPE, text=True)
-    wait_for_first_epoch(process, killed)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    assert not killed.exists()
-    assert 1 <= len(read_log(tmp_path / "killed.training")) < 4
-
-    shown = []
-    for arguments in ([*arguments_of(file, killed), "--resume"], arguments_of(file, whole)):
-        with pytest.raises(SystemExit) as stop:
-            main(arguments)
-        assert not stop.value.code
-        shown.append(capsys.readouterr().out)
-    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "killed", "whole"}
-
-    for row, expected in zip(read_log(killed), read_log(whole), strict=True):
-        del row["seconds"], expected["seconds"]
-        assert row == pytest.approx(expected, rel=1e-5)
-    for weight, expected in zip(weights(killed), weights(whole), strict=True):
-        np.testing.assert_allclose(weight, expected, atol=1e-3)
-
-    # An epoch has its line and a sample; the end says what came out.
-    again, other = shown
-    assert "epoch 4: training " in other
-    assert "epoch 1:" in other
-    assert "epoch 1:" not in again
-    assert "nats a character on the last tenth of the text" in other
+# `logit-sampling`, but it waits for Ctrl-C after its first epoch.
+WAITING = """
+import sys, time
+import logit_sampling as ls
+from logit_sampling.cli import main
+generate, samples = ls.generate, []
+def wait(*arguments, **options):
+    samples.append(options)
+    if len(samples) == 2:  # after that of the rehearsal
+        time.sleep(600)
+    return generate(*arguments, **options)
+ls.generate = wait
+main(sys.argv[1:])
+"""
 
 
-def test_control_c_says_how_to_resume(file, tmp_path):
-    out = tmp_path / "model"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    long = command(file, out, "--epochs", "100")  # or it may be at its end before the signal
-    process = subprocess.Popen(long, text=True, env=os.environ | NO_TRACE, **pipes)
-    wait_for_first_epoch(process, out)
+def test_control_c_says_how_to_resume_and_the_run_goes_on_to_the_same_end(
+    file, trained, tmp_path, capsys
+):
+    out, whole = tmp_path / "model", trained[0]
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING, *arguments_of(file, out)],
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "model.training" / "log.csv").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
     # Both are status 130 to a shell. CPython ends by the signal itself if it came while a string
@@ -92,10 +72,25 @@ def test_control_c_says_how_to_resume(file, tmp_path):
     assert process.returncode in (130, -signal.SIGINT), error
     assert "Traceback" not in error
     assert f"continue with: logit-sampling train --text {file} --out {out}" in error
-    assert error.rstrip().endswith("--epochs 100 --resume")
+    assert error.rstrip().endswith("--epochs 3 --resume")
+    assert not out.exists()
+    assert len(read_log(tmp_path / "model.training")) == 1
 
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments_of(file, out), "--resume"])
+    assert not stop.value.code
+    shown = capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "model"}
+    for row, expected in zip(read_log(out), read_log(whole), strict=True):
+        del row["seconds"], expected["seconds"]
+        assert row == pytest.approx(expected, rel=1e-5)
+    for weight, expected in zip(weights(out), weights(whole), strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-3)
 
-NO_TRACE = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    # An epoch has its line and a sample; the end says what came out.
+    assert "epoch 3: training " in shown
+    assert "epoch 1:" not in shown
+    assert "nats a character on the last tenth of the text" in shown
 
 
 @pytest.mark.parametrize(
