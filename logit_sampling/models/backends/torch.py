@@ -3,10 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
-import torch
-from torch.nn.functional import scaled_dot_product_attention
-
 from logit_sampling.models.attention import Attention
 from logit_sampling.models.sizes import Sizes
 
@@ -27,6 +23,8 @@ class attention(Attention):
         self, query: Any, keys: Any, values: Any, visible: Any, scale: float, soft_cap: float | None
     ) -> Any:
         """Attend as torch does, to the columns that are in use."""
+        from torch.nn.functional import scaled_dot_product_attention
+
         if soft_cap is not None:
             return super().mixed(query, keys, values, visible, scale, soft_cap)
         end = int(self.column) + self.count
@@ -44,10 +42,12 @@ class _Eager:
         self._function = function
 
     def __call__(self, *arguments: Any) -> Any:
+        import keras
+        import torch
+
+        arrays = keras.tree.map_structure(keras.ops.convert_to_tensor, list(arguments))
         with torch.inference_mode():
-            return self._function(
-                *keras.tree.map_structure(keras.ops.convert_to_tensor, list(arguments))
-            )
+            return self._function(*arrays)
 
 
 def compiled(
