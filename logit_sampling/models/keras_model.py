@@ -141,8 +141,8 @@ def input_shape(model: Any) -> tuple[int | None, int | None]:
     import keras
 
     inputs = getattr(model, "inputs", None)
-    if not inputs:  # of a class of one's own, or not built
-        return None, None
+    if not isinstance(inputs, list) or not all(isinstance(x, keras.KerasTensor) for x in inputs):
+        return None, None  # of a class of one's own, or not built
     shapes = [tuple(x.shape) for x in inputs]
     if len(shapes) > 1 or len(shapes[0]) < 2 or any(n != 1 for n in shapes[0][2:]):
         raise ValueError(
