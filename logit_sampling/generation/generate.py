@@ -36,8 +36,8 @@ def generate(
     Args:
         model: what `load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, any
             function or Keras model from int32 token ids [batch, length] to logits [batch, length,
-            vocab] (or [batch, vocab], those of the last position), or an object that is a
-            `Model`.
+            vocab] (or [batch, vocab], those of the last position), what `as_model` makes of one of
+            these, or an object that is a `Model`.
         prompts: a string, a list of strings, or a list of lists of token ids; or bytes, arrays and
             tensors with the same, which may be ragged. A string is encoded as the model's
             preprocessor says (with its start token, which makes a prompt of the empty one, or

@@ -37,8 +37,9 @@ def as_model(
     what follows its last token, reads full inputs alone: with `overflow="slide"` the last tokens of
     a text, as many as it has inputs.
 
-    On JAX a causal Keras model is compiled for lengths and batches that are powers of two; others
-    are called as they are, and JAX compiles their operations for each length.
+    On JAX a causal Keras model is compiled for a few lengths, powers of two from 32 on up to the
+    context, and another one for each length. Where the context is not told, and a model cannot read
+    the next power of two, it is compiled for each length too.
 
     Args:
         model: as for `generate`: a Keras model or a function from token ids to logits, a KerasHub

@@ -108,7 +108,7 @@ class KerasModel:
             parts = [[row[: len(row) - back] for row in rows] for back in reversed(range(columns))]
             return _joined([self._read(model, part, 1) for part in parts], axis=1)
         if model.length is None:
-            return CallableModel(model.as_it_is).read(rows, columns)
+            return CallableModel(model.exact).read(rows, columns)
         self._check_full(rows, model)
         return model.read(rows, columns, model.length, self.left_pad_id or 0)
 
@@ -141,8 +141,8 @@ def input_shape(model: Any) -> tuple[int | None, int | None]:
     import keras
 
     inputs = getattr(model, "inputs", None)
-    if not inputs:  # of a class of one's own, or not built
-        return None, None
+    if not isinstance(inputs, list) or not all(isinstance(x, keras.KerasTensor) for x in inputs):
+        return None, None  # of a class of one's own, or not built
     shapes = [tuple(x.shape) for x in inputs]
     if len(shapes) > 1 or len(shapes[0]) < 2 or any(n != 1 for n in shapes[0][2:]):
         raise ValueError(
@@ -194,7 +194,8 @@ class _Compiled:
         self.batch, self.length = input_shape(model)
         self.traces = 0
         self._troubles: dict[tuple[int, int], str | None] = {}
-        self._programs: dict[tuple[int | None, bool], Any] = {}
+        self._graphs: dict[tuple[int | None, bool], Any] = {}
+        self._eager = False  # whether it turned out that JAX cannot trace it
         self._take: Any = _take
         layers = layers_of(model)
         kinds = {getattr(layer, "compute_dtype", "") for layer in layers}
@@ -208,6 +209,7 @@ class _Compiled:
         if self.on_jax:
             import jax
 
+            self._jitted = jax.jit(self._traced)  # weights are inputs: others compile nothing
             self._take = jax.jit(_take)
 
     def width(self, rows: list[list[int]], limit: int | None) -> int | None:
@@ -303,9 +305,11 @@ class _Compiled:
         known = hidden is not None and tuple(hidden.shape[:-1]) == ids.shape
         return Output(at(logits), at(hidden) if known else None)
 
-    def as_it_is(self, ids: np.ndarray) -> Any:
-        """Call the model on ids of any shape; on JAX, which compiles for each, op by op."""
-        return self._call(ids) if self.on_jax else self._run(ids)
+    def exact(self, ids: np.ndarray) -> Any:
+        """Call the model on ids [rows, length] of any length."""
+        more = self._rows(len(ids)) - len(ids)
+        made = self._run(np.concatenate([ids, np.repeat(ids[:1], more, axis=0)]))
+        return tuple(None if x is None else to_numpy(x)[: len(ids)] for x in made)
 
     def _rows(self, count: int) -> int:
         """Return how many rows to read where so many are wanted."""
@@ -323,27 +327,28 @@ class _Compiled:
 
             with torch.no_grad():
                 return self._call(ids, weights)
-        if self._backend not in ("jax", "tensorflow"):
+        if self._backend not in ("jax", "tensorflow") or self._eager:
             return self._call(ids, weights)
-        if self.on_jax:  # weights are inputs, so that others need no other program
-            weights = _values(self._own()) if weights is None else weights
+        if self.on_jax:
+            try:
+                return self._jitted(ids, _values(self._own()) if weights is None else weights)
+            except Exception:  # Keras hides that it cannot be traced in errors of several kinds
+                made = self._call(ids, weights)  # raises itself if that is not why
+                self._eager = True
+                return made
         # Layers may rest on the length of a fixed input.
-        key = None if self.on_jax or self.length is None else ids.shape[1], weights is None
-        if key not in self._programs:
-            self._programs[key] = self._program(*key)
-        return self._programs[key](ids) if weights is None else self._programs[key](ids, weights)
+        key = None if self.length is None else ids.shape[1], weights is None
+        if key not in self._graphs:
+            self._graphs[key] = self._graph(*key)
+        return self._graphs[key](ids) if weights is None else self._graphs[key](ids, weights)
 
-    def _program(self, width: int | None, own: bool) -> Any:
-        """Return what compiles the model.
+    def _graph(self, width: int | None, own: bool) -> Any:
+        """Return what compiles the model with TensorFlow.
 
         Args:
             width: for how many tokens, None for any number.
             own: whether it reads the variables of the model, and is not given weights.
         """
-        if self.on_jax:
-            import jax
-
-            return jax.jit(self._traced)
         import tensorflow as tf
 
         signature: list[Any] = [tf.TensorSpec([self.batch, width], tf.int32)]
