@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,6 @@ from logit_sampling.training.tokenizer import characters_per_token, learn_tokeni
 
 if TYPE_CHECKING:
     import keras_hub
-    import tensorflow as tf
 
 
 PROMPT = 8  # tokens of the validation text with which a sample begins
@@ -100,8 +100,6 @@ class Run:
 
         import keras
 
-        from logit_sampling.training.metrics import BitsPerCharacter, Perplexity
-
         vocabulary_size = self.tokenizer.vocabulary_size()
         self._check_room(4 * count_parameters(recipe, vocabulary_size))
         keras.utils.set_random_seed(recipe.seed)
@@ -111,9 +109,9 @@ class Run:
         self.model.compile(
             self.optimizer,
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[Perplexity(), BitsPerCharacter(characters_per_token(self.tokenizer))],
-            jit_compile=False,  # measured: XLA takes 1.4 times as long for this model on a CPU
+            jit_compile=self.model.jit_compile,
         )
+        self._characters = characters_per_token(self.tokenizer)
         # Holds the averaged weights in float32: it is what is validated, sampled from and saved.
         self.average = build_model(recipe, vocabulary_size)
         self.average.preprocessor = self._preprocessor()
@@ -131,37 +129,17 @@ class Run:
 
     def fit(self) -> None:
         """Train to the end of the recipe, with a checkpoint after each epoch."""
-        import keras
-
         self._started = time.monotonic()
+        stream = batches(self.training_ids, self.recipe, self.epoch)
         with Progress(self.recipe.epochs, self.steps, self.epoch) as progress:
-
-            def end_epoch(epoch: int, logs: dict[str, float]) -> None:
-                progress.show(self._end_epoch(epoch, logs), self._sample(epoch))
-
-            self.model.fit(
-                self._dataset(),
-                steps_per_epoch=self.steps,
-                epochs=self.recipe.epochs,
-                initial_epoch=self.epoch,
-                verbose=0,
-                shuffle=False,  # `batches` did it
-                callbacks=[
-                    keras.callbacks.LambdaCallback(
-                        on_epoch_end=end_epoch,
-                        on_train_batch_end=lambda step, logs: progress.advance(logs["loss"]),
-                    )
-                ],
-            )
-
-    def _dataset(self) -> tf.data.Dataset:
-        import tensorflow as tf
-
-        tokens = tf.TensorSpec((self.recipe.batch_size, self.recipe.context), "int32")
-        return tf.data.Dataset.from_generator(
-            lambda: batches(self.training_ids, self.recipe, self.epoch),
-            output_signature=({"token_ids": tokens, "padding_mask": tokens}, tokens),
-        ).prefetch(2)
+            while self.epoch < self.recipe.epochs:
+                losses, characters = [], []
+                for x, y in islice(stream, self.steps):
+                    losses.append(self.model.train_on_batch(x, y, return_dict=True)["loss"])
+                    characters.append(self._characters[y].mean())
+                    progress.advance(float(np.mean(losses)))
+                row = self._end_epoch(float(np.mean(losses)), float(np.mean(characters)))
+                progress.show(row, self._sample(self.epoch))
 
     def best_model(self) -> keras_hub.models.CausalLM:
         """The model of the epoch with the lowest validation loss, with its preprocessor."""
@@ -170,7 +148,7 @@ class Run:
 
     def rehearse(self, about: dict[str, str]) -> None:
         """Write what `save` will, from the untrained model: what fails then fails now."""
-        row = self._row(0, 0.0, {"loss": 0.0, "bits_per_character": 0.0, "perplexity": 1.0})
+        row = self._row(0, 0.0, 0.0, 1.0)
         metrics = metrics_of(self, row, 0.0, self._sample(0)) | about
         shutil.rmtree(write_result(self, metrics, [row]))
 
@@ -183,43 +161,50 @@ class Run:
         self.folder.finish(write_result(self, metrics, self.log))
         return metrics
 
-    def _end_epoch(self, epoch: int, logs: dict[str, float]) -> dict[str, float]:
-        """Validate the averaged weights, keep them if they are the best, write the checkpoint."""
+    def _end_epoch(self, loss: float, characters: float) -> dict[str, float]:
+        """Validate the averaged weights, keep them if they are the best, write the checkpoint.
+
+        `loss` is the mean of the epoch's in nats a token, and a token had so many `characters`.
+        """
+        from keras.ops import convert_to_numpy
+
         self.optimizer.finalize_variable_values(self.average.trainable_variables)
+        averaged = self.average.get_weights()
+        self.average.set_weights(averaged)  # JAX gives up what it reads, which is the optimizer's
         nats = sum_loss(self.average, *self._validation())
         if not nats / self.validation_ids.size < MOST:  # NaN is not, either
             raise ValueError(
                 f"the loss is {nats / self.validation_ids.size} nats a token after epoch "
-                f"{epoch + 1}: training diverged; use a learning rate below "
+                f"{self.epoch + 1}: training diverged; use a learning rate below "
                 f"{self.recipe.learning_rate}"
             )
-        row = self._row(epoch + 1, nats, logs)
+        row = self._row(self.epoch + 1, nats, loss, characters)
         validation = row["validation_nats_per_character"]
         if all(validation < earlier["validation_nats_per_character"] for earlier in self.log):
-            self._best = self.average.get_weights()
+            self._best = averaged
         self.log.append(row)
         save_checkpoint(
             self.folder.checkpoint,
             {"recipe": asdict(self.recipe), "text_sha256": self.text_sha256, "log": self.log},
             {
-                "variables": [v.numpy() for v in self.model.variables],
-                "optimizer": [v.numpy() for v in self.optimizer.variables],
+                "variables": [convert_to_numpy(v) for v in self.model.variables],
+                "optimizer": [convert_to_numpy(v) for v in self.optimizer.variables],
                 "best": self._best,
             },
         )
         write_log(self.folder.path / "log.csv", self.log)
         return row
 
-    def _row(self, epoch: int, nats: float, logs: dict[str, float]) -> dict[str, float]:
-        """The line of the log for an epoch: the validation loss `nats`, and what Keras counted."""
-        validation, loss = nats / len(self.validation_text), logs["loss"]
+    def _row(self, epoch: int, nats: float, loss: float, characters: float) -> dict[str, float]:
+        """The line of the log for an epoch: the validation loss `nats`, and see `_end_epoch`."""
+        validation = nats / len(self.validation_text)
         return {
             "epoch": epoch,
             "learning_rate": float(self.optimizer.learning_rate),
             "training_nats_per_token": loss,
             "training_nats_per_character": loss * self.training_ids.size / len(self.training_text),
-            "training_bits_per_character": logs["bits_per_character"],
-            "training_perplexity": logs["perplexity"],
+            "training_bits_per_character": loss / characters / math.log(2),
+            "training_perplexity": math.exp(min(loss, MOST)),
             "validation_nats_per_character": validation,
             "validation_bits_per_character": validation / math.log(2),
             "validation_perplexity": math.exp(nats / self.validation_ids.size),

@@ -11,6 +11,17 @@ from keras import ops
 from logit_sampling.types import ArrayLike
 
 
+class _Mask(keras.losses.Loss):
+    """1 for each label, 0 where a layer of Keras attached a mask to the prediction.
+
+    Where a backend keeps masks is known to Keras alone, which applies them to losses.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss without a mask, float32 of the shape of the labels."""
+        return ops.ones(ops.shape(y_true), "float32")
+
+
 class TokenMetric(keras.metrics.Metric):
     """Sums -ln p over the tokens that count; each counts the same, whatever batch it is in.
 
@@ -46,17 +57,14 @@ class TokenMetric(keras.metrics.Metric):
             sample_weight: how often a token counts, 0 for padding; [batch], [batch, ...] or what
                 broadcasts to it. A mask that a layer of Keras attached to `y_pred` counts too.
         """
-        mask = getattr(y_pred, "_keras_mask", None)
         y_true = ops.cast(y_true, "int32")
         if len(y_true.shape) == len(y_pred.shape):  # [batch, 1], as Keras makes of [batch]
             y_true = ops.squeeze(y_true, -1)
-        weight = ops.ones(ops.shape(y_true), "float32")
+        weight = _Mask("mask", reduction=None)(y_true, y_pred)
         if sample_weight is not None:
             sample_weight = ops.cast(sample_weight, "float32")
             missing = (1,) * (len(y_true.shape) - len(sample_weight.shape))
             weight *= ops.reshape(sample_weight, (*ops.shape(sample_weight), *missing))
-        if mask is not None:
-            weight *= ops.cast(mask, "float32")
         if self.ignore_class is not None:
             weight *= ops.cast(y_true != self.ignore_class, "float32")
             y_true = ops.where(y_true == self.ignore_class, 0, y_true)

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,10 @@ def metrics_of(run: Run, best: dict[str, float], loss: float, sample: str) -> di
     """What the model card reports, of a model with `loss` nats on all of the validation text."""
     import keras
     import keras_hub
-    import tensorflow
     import tokenizers
 
-    software = {"tensorflow": tensorflow, "keras": keras, "keras-hub": keras_hub}
+    backend = keras.config.backend()
+    software = {backend: import_module(backend), "keras": keras, "keras-hub": keras_hub}
     software["tokenizers"] = tokenizers
     characters, tokens = len(run.validation_text), int(run.validation_ids.size)
     return {
