@@ -129,10 +129,14 @@ class Run:
 
     def fit(self) -> None:
         """Train to the end of the recipe, with a checkpoint after each epoch."""
+        import keras
+
         self._started = time.monotonic()
         stream = batches(self.training_ids, self.recipe, self.epoch)
         with Progress(self.recipe.epochs, self.steps, self.epoch) as progress:
             while self.epoch < self.recipe.epochs:
+                # Dropout on torch draws from its global generator, which no checkpoint holds.
+                keras.utils.set_random_seed(self.recipe.seed + self.epoch)
                 losses, characters = [], []
                 for x, y in islice(stream, self.steps):
                     losses.append(self.model.train_on_batch(x, y, return_dict=True)["loss"])
