@@ -34,6 +34,7 @@ class Plan:
         top_log_probs: how many alternatives to note for each token.
         slide: whether texts may outgrow the context of the model.
         deadline: in seconds of `time.perf_counter`; None for no limit.
+        ahead: how many tokens a row may get before anyone is told of the first.
     """
 
     model: Model
@@ -43,6 +44,7 @@ class Plan:
     top_log_probs: int = 0
     slide: bool = False
     deadline: float | None = None
+    ahead: int = 1
 
     @property
     def late(self) -> bool:

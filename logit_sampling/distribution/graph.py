@@ -28,7 +28,7 @@ from logit_sampling.distribution.search import (
     upto,
     wide,
 )
-from logit_sampling.distribution.symbol import is_everywhere
+from logit_sampling.distribution.symbol import Symbol, is_everywhere
 from logit_sampling.distribution.tensors import (
     column,
     row_count,
@@ -280,6 +280,10 @@ class GraphDistribution(Distribution):
                     return ordered._by_id()
                 kept = ops.arange(most)[None] < column(k, "int32")
                 return ordered._keep(kept, first_stays=True)._by_id()
+        elif isinstance(k, Symbol) and k.most is not None and min(k.most, n) <= _SHORT:
+            ordered = self._at(leading(self.values, min(k.most, n)), first_stays=True)
+            kept = ops.arange(min(k.most, n))[None] < column(k, "int32")
+            return ordered._keep(kept, first_stays=True)._by_id()
         goal = column(k, wide())
         ones = ops.ones_like(self.values, wide())
         end = end_of_prefix(self.values, ones, ones, lambda s, t, m, u: s < goal)

@@ -11,10 +11,14 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     NumPy's functions take it as they take numbers, and are then operations of the graph, on the
     widest float: `np.log(p)` is written once for a number, for several and for a tensor. The
     engine of graphs reads `tensor`. Two are equal if they hold the same tensor.
+
+    Args:
+        tensor: of the graph.
+        most: what none of its numbers exceeds, if that is known.
     """
 
-    def __init__(self, tensor: Any) -> None:
-        self.tensor = tensor
+    def __init__(self, tensor: Any, most: int | None = None) -> None:
+        self.tensor, self.most = tensor, most
 
     def __array_ufunc__(self, function: np.ufunc, method: str, *values: Any) -> "Symbol":
         """Compute in the graph: what NumPy calls instead of `function(*values)`."""

@@ -101,6 +101,8 @@ def generate(
     [[1, 2, 3], [3, 4, 0]]
     """
     request = Request.of(model, prompts, **options)
+    if on_text is None:
+        request = request.ahead()
     stream = Stream(request, with_text=on_text is not None)
     if on_text is None:
         deque(stream, maxlen=0)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from logit_sampling.decoding.plan import Plan, Search
@@ -25,6 +25,7 @@ from logit_sampling.generation.score import log_probs_or_error
 from logit_sampling.generation.text import continuation
 from logit_sampling.models.as_model import as_model, model_and_tokenizer
 from logit_sampling.models.model import Tokenizer, needed_tokenizer
+from logit_sampling.models.steps import MOST
 from logit_sampling.models.tokenizers import token_count
 
 
@@ -179,6 +180,12 @@ class Request:
             prompt_log_probs=read or None,
             on_error=asked["on_error"],
         )
+
+    def ahead(self) -> "Request":
+        """Return this call where nobody looks at tokens while a text grows."""
+        if self.should_stop is not None or self.plan.deadline is not None:
+            return self
+        return replace(self, plan=replace(self.plan, ahead=MOST))
 
     def rows(self) -> list[Row]:
         """Return the rows, with nothing written yet."""

@@ -72,6 +72,11 @@ class Described:
         """How often the model was traced, to be compiled."""
         return getattr(self.model, "traces", 0)
 
+    def ahead(self) -> tuple[Any, int] | None:
+        """Return what writes several tokens in one call, if anything does, and the vocabulary."""
+        found = getattr(self.model, "ahead", lambda: None)()
+        return found and (found[0], min(found[1], self.known or found[1]))
+
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
         """Read prompts; return what follows the last token of each, and the cache."""
         output, cache = self.model.prefill(prompts)

@@ -136,15 +136,22 @@ class LanguageModel:
         """Read prompts; return what follows the last token of each, and the cache."""
         return self._stepper().prefill(prompts)
 
+    def ahead(self) -> tuple[Steps, int] | None:
+        """Return what writes several tokens in one call, if anything does, and the vocabulary."""
+        stepper = self._stepper()
+        if isinstance(stepper, Steps) and stepper.sizes.few:
+            return stepper, self.vocab_size
+        return None
+
     @property
     def traces(self) -> int:
-        """For how many sizes the step was traced.
+        """For how many sizes, and chains that are compiled, something was traced.
 
-        TensorFlow needs one graph for all of them. On JAX rows, tokens and columns are filled up to
-        one of few sizes; torch traces nothing. No other prompt, seed or sampler needs another one.
+        TensorFlow needs one graph for all sizes. On JAX rows, tokens and columns are filled up to
+        one of few sizes; another prompt, length, seed or setting of the sampler within them needs
+        no new one. torch traces nothing.
         """
-        compiled = getattr(self._stepper(), "compiled", None)
-        return compiled.traces if compiled else 0
+        return getattr(self._stepper(), "traces", 0)
 
     def _stepper(self) -> "Steps | RowSteps | CallableModel":
         """Return what runs the model as it is now."""

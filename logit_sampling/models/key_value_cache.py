@@ -17,7 +17,7 @@ from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.models.model import Output
 
 if TYPE_CHECKING:
-    from logit_sampling.models.steps import Steps
+    from logit_sampling.models.steps import Chain, Steps
 
 _TOKENS = 2048  # that go through the model at once: enough for the speed of long matrix products
 
@@ -123,6 +123,53 @@ class KeyValueCache:
                 for x in (logits, hidden)
             )
         )
+
+    def write(
+        self,
+        chain: Chain,
+        last: np.ndarray,
+        ended: np.ndarray,
+        ends: np.ndarray,
+        state: Any,
+        numbers: Sequence[np.ndarray],
+        count: int,
+    ) -> tuple[list[np.ndarray], Any]:
+        """Feed the last token of each row, and write the next ones, until all rows have ended.
+
+        Args:
+            chain: what draws them.
+            last: int32 [rows].
+            ended: which rows need no more, bool [rows].
+            ends: the tokens that end a row, int32.
+            state: of the chain, for all rows of the arrays.
+            numbers: of the chain.
+            count: how many tokens each row gets at most, up to `MOST`.
+
+        Returns:
+            the tokens, their log-probabilities, and those under the chain, [tokens, rows] each; and
+            the state. The last token of each row is not in the cache yet.
+        """
+        rows = len(last)
+        if self.column + count > self.positions.shape[1]:
+            self._make_room(count)
+        rows_are = np.zeros((3, self._all_rows), np.int32)
+        rows_are[:, :rows] = last, self.lengths, ended
+        rows_are[2, rows:] = 1
+        done, written, state, self.keys, self.values = self.steps.writer(chain)(
+            np.array([count, self.column], np.int32),
+            rows_are,
+            self._all_positions(),
+            ends,
+            state,
+            numbers,
+            self.keys,
+            self.values,
+        )
+        done = int(to_numpy(done))
+        places = self.lengths[:, None] + np.arange(done)
+        self.positions[:, self.column : self.column + done] = places
+        self.column += done
+        return [to_numpy(array)[:done, :rows] for array in written], state
 
     def drop(self, counts: np.ndarray) -> None:
         """Forget the last `counts[i]` tokens of row `i`."""

@@ -43,6 +43,11 @@ class RowSteps:
         ]
         self.compiled = on.compiled(step, causal_lm, signature, kept=0)
 
+    @property
+    def traces(self) -> int:
+        """For how many sizes the step was traced."""
+        return self.compiled.traces
+
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, "RowCaches"]:
         """Read prompts; return what follows the last token of each, and the cache."""
         from keras import ops

@@ -6,8 +6,9 @@ times a token. Its attention layers can also hand queries, keys and values to an
 attends with two batched matrix products that read each of them once.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +16,22 @@ from logit_sampling.models.backends import backend
 from logit_sampling.models.keras_hub_bridge import attending_by
 from logit_sampling.models.key_value_cache import KeyValueCache
 from logit_sampling.models.model import Output
+
+MOST = 32  # tokens that a program writes to each row at once
+_PROGRAMS = 32  # of chains, that are held; the oldest goes
+
+
+class Chain(Protocol):
+    """A sampler as part of a program."""
+
+    key: Hashable
+    """What the program depends on."""
+
+    def draw(self, logits: Any, state: Any, numbers: Any) -> tuple[Any, Any, Any, Any]:
+        """Return ids, their log-probabilities, those under the chain, and the next state."""
+
+    def init(self, prompts: Any, seeds: Any, numbers: Any, capacity: int) -> Any:
+        """Return the state before the first step."""
 
 
 class Steps:
@@ -35,7 +52,8 @@ class Steps:
         query_heads = getattr(backbone, "num_query_heads", None) or backbone.num_heads
         heads = getattr(backbone, "num_key_value_heads", None) or query_heads
         size = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
-        self._backbone, self._attention, self.sizes = backbone, on.attention, on.sizes
+        self._backbone, self._on, self.sizes = backbone, on, on.sizes
+        self._programs: dict[Hashable, Any] = {}
         self._layers, self._dtype = backbone.num_layers, backbone.compute_dtype
 
         def shapes(rows: int | None, columns: int | None) -> list[tuple[int | None, ...]]:
@@ -69,7 +87,7 @@ class Steps:
         from keras import ops
 
         token_ids, places = tokens_and_places[0], tokens_and_places[1]
-        attention = self._attention(places, seen, column_and_asked[0], keys, values)
+        attention = self._on.attention(places, seen, column_and_asked[0], keys, values)
         # KerasHub's layers take served tokens as a batch of single ones.
         tokens = ops.reshape(token_ids, (-1, 1))
         with attending_by(attention, self._backbone, places):
@@ -85,6 +103,94 @@ class Steps:
         logits = _scores(self._backbone.token_embedding, hidden)
         hidden = ops.cast(hidden, "float32")
         return ops.cast(logits, "float32"), hidden, attention.keys, attention.values
+
+    @property
+    def traces(self) -> int:
+        """For how many sizes and chains something was traced."""
+        return sum(program.traces for program in (self.compiled, *self._programs.values()))
+
+    def _program(self, key: Hashable, function: Callable[..., Any], kept: int) -> Any:
+        if key not in self._programs:
+            if len(self._programs) >= _PROGRAMS:
+                del self._programs[next(iter(self._programs))]
+            self._programs[key] = self._on.compiled(function, self._backbone, None, kept)
+        return self._programs[key]
+
+    def writer(self, chain: Chain) -> Any:
+        """Return the program of `_write` with a chain."""
+        return self._program(chain.key, functools.partial(self._write, chain.draw), kept=2)
+
+    def beginning(self, chain: Chain, capacity: int) -> Any:
+        """Return the program of `chain.init`."""
+        begin = functools.partial(chain.init, capacity=capacity)
+        return self._program((chain.key, capacity), begin, kept=0)
+
+    def _write(
+        self,
+        draw: Callable[..., Any],
+        count_and_column: Any,
+        rows_are: Any,
+        seen: Any,
+        ends: Any,
+        state: Any,
+        numbers: Any,
+        keys: Any,
+        values: Any,
+    ) -> tuple[Any, ...]:
+        """Write tokens to all rows, until each has its end.
+
+        Args:
+            draw: see `Chain`.
+            count_and_column: how many tokens at most, and the first column for them, int32 [2].
+            rows_are: the last token of each row, its position, and whether the row has ended,
+                int32 [3, rows].
+            seen: see `Attention`; before.
+            ends: the tokens that end a row, int32 [ends].
+            state: of the chain.
+            numbers: of the chain.
+            keys, values: of each layer.
+
+        Returns:
+            how many tokens were written; they, float32 their log-probabilities, and those under the
+            chain, [MOST, rows] each; state, keys and values.
+        """
+        from keras import ops
+
+        rows = seen.shape[0]
+        every = ops.arange(rows, dtype="int32")
+
+        def goes_on(i: Any, ids: Any, ended: Any, *others: Any) -> Any:
+            return ops.logical_and(i < count_and_column[0], ops.logical_not(ops.all(ended)))
+
+        def write(
+            i: Any,
+            ids: Any,
+            ended: Any,
+            seen: Any,
+            written: Any,
+            state: Any,
+            keys: Any,
+            values: Any,
+        ) -> tuple[Any, ...]:
+            column, places = count_and_column[1] + i, rows_are[1] + i
+            seen = ops.slice_update(seen, (0, column), places[:, None])
+            tokens, asked = ops.stack([ids, places]), ops.concatenate([column[None], every])
+            logits, _, keys, values = self._step(tokens, seen, asked, keys, values)
+            new, *log_probs, state = draw(logits, state, numbers)
+            written = [
+                ops.slice_update(array, (i, 0), ops.cast(own, array.dtype)[None])
+                for array, own in zip(written, (new, *log_probs), strict=True)
+            ]
+            ends_here = ops.any(new[:, None] == ends[None], axis=-1)
+            ended = ops.logical_or(ended, ops.logical_or(ends_here, new < 0))
+            return i + 1, ops.maximum(new, 0), ended, seen, written, state, keys, values
+
+        written = [ops.zeros((MOST, rows), kind) for kind in ("int32", "float32", "float32")]
+        ended = rows_are[2] > 0
+        zero = ops.zeros((), "int32")
+        start = (zero, rows_are[0], ended, seen, written, state, list(keys), list(values))
+        i, _, _, _, written, state, keys, values = ops.while_loop(goes_on, write, start)
+        return i, written, state, keys, values
 
     def open(self, rows: int, tokens: int) -> KeyValueCache:
         """Return an empty cache of `rows` texts with room for `tokens` each."""
