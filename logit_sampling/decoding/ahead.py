@@ -15,33 +15,51 @@ from logit_sampling.decoding.chain import Chain
 from logit_sampling.decoding.plan import EndedBy, Plan
 from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.random import row_seeds
+from logit_sampling.models.steps import Writer
 
-SMALL = 8192
-"""Tokens of a vocabulary up to which a chain pays in a program: beyond, a draw in eager code takes
-no part of a step that is worth the time of compiling."""
+PAYS = 1000
+"""Steps after which a chain is compiled: what a program saves in them is about what it takes to
+compile, for small models (2 to 5 ms a step, 2 to 5 s) and those of 100 million parameters alike."""
+
+_ROOM = 256  # new tokens that a cache has room for at once: each growth is compiled for
 
 
-def can_write(plan: Plan, rows: Sequence[Row]) -> bool:
-    """Tell whether `decode` can follow a plan, and pays."""
-    return (
+def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+    """Write all rows to their ends, by a program where there can be one and it pays.
+
+    For the arguments, and what it yields, see `sampling.decode`.
+    """
+    writer = _writer(plan, rows)
+    if writer is None:
+        yield from sampling.decode(plan, rows, ended_by)
+        return
+    chain = Chain(plan.groups[0].sampler, writer.vocab_size)
+    written = writer.steps.written
+    if writer.at_once or written[chain.key] >= PAYS:
+        yield from _by_program(plan, rows, ended_by, _Batch(plan, rows, writer.steps, chain))
+    else:
+        yield from sampling.decode(plan, rows, ended_by)
+        written[chain.key] += max(len(row.ids) for row in rows)
+
+
+def _writer(plan: Plan, rows: Sequence[Row]) -> Writer | None:
+    """Return what can follow a plan, if anything does."""
+    if (
         plan.ahead > 1
         and not plan.slide
         and not plan.top_log_probs
         and len(plan.groups) == 1
         and not any(row.finish_reason for row in rows)
         and Chain.can_be_traced(plan.groups[0].sampler)
-        and (ahead := getattr(plan.model, "ahead", None)) is not None
-        and (found := ahead()) is not None
-        and found[1] <= SMALL
-    )
+    ):
+        return getattr(plan.model, "writer", None)
+    return None
 
 
-def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
-    """Write all rows to their ends; see `sampling.decode`."""
-    batch = _Batch(plan, rows)
-    while active := [i for i in batch.members if not rows[i].finish_reason]:
-        if 2 * len(active) <= len(batch.members):
-            batch.select(active)
+def _by_program(
+    plan: Plan, rows: Sequence[Row], ended_by: EndedBy, batch: "_Batch"
+) -> Iterator[int]:
+    while not all(row.finish_reason for row in rows):
         for step in zip(*batch.write(), strict=True):
             for i, token, log_prob, sampler_log_prob in zip(batch.members, *step, strict=True):
                 row = rows[i]
@@ -56,20 +74,19 @@ def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
 
 
 class _Batch:
-    """Texts that are written together.
+    """Texts that are written together; those that end stay, since fewer would be another size.
 
     Attributes:
         members: their numbers.
     """
 
-    def __init__(self, plan: Plan, rows: Sequence[Row]) -> None:
-        model: Any = plan.model
-        steps, vocab_size = model.ahead()
+    def __init__(self, plan: Plan, rows: Sequence[Row], steps: Any, chain: Chain) -> None:
+        import keras
+
         self._rows, self._ahead, self._new = rows, plan.ahead, plan.max_new_tokens
         (group,) = plan.groups
-        self._chain, self.members = Chain(group.sampler, vocab_size), list(group.rows)
+        self._chain, self.members = chain, list(group.rows)
         self._ends = np.array(sorted(group.end_ids), np.int32)
-        self._sizes = steps.sizes
 
         distinct: dict[tuple[int, ...], int] = {}
         prompts = [tuple(rows[i].prompt) for i in self.members]
@@ -77,29 +94,20 @@ class _Batch:
         _, cache = steps.prefill([list(prompt) for prompt in distinct])
         self._cache = cache.select(places)
         self._cache.drop(np.ones(len(places), np.int32))  # the program reads on from there
+        self._cache = self._cache.for_programs(min(plan.max_new_tokens, _ROOM))
+        sizes = self._cache.sizes
 
-        history = np.full((len(prompts), self._sizes.tokens(max(map(len, prompts)))), -1, np.int32)
+        history = np.full((len(prompts), sizes.tokens(max(map(len, prompts)))), -1, np.int32)
         for own, prompt in zip(history, prompts, strict=True):
             own[: len(prompt)] = prompt
         seeds = row_seeds([rows[i].seed for i in self.members], len(self.members))
-        begin = steps.beginning(self._chain, self._sizes.tokens(plan.max_new_tokens))
-        arguments = history, seeds, self._chain.numbers
-        arguments = self._of_rows(arguments, np.arange(len(prompts)))
-        self._numbers, self._state = arguments[2], begin(*arguments)
-
-    def _of_rows(self, arrays: Any, places: np.ndarray) -> Any:
-        """Return arrays of some rows, and of as many more as a program has; numbers as they are."""
-        import keras
-
-        places = np.pad(places, (0, self._sizes.rows(len(places)) - len(places)), mode="edge")
-        return keras.tree.map_structure(lambda x: x[places] if x.ndim else x, arrays)
-
-    def select(self, members: list[int]) -> None:
-        """Go on with some of the texts."""
-        places = np.array([self.members.index(i) for i in members])
-        self._cache = self._cache.select(places)
-        self._state, self._numbers = self._of_rows((self._state, self._numbers), places)
-        self.members = members
+        more = sizes.rows(len(prompts)) - len(prompts)
+        history, seeds, self._numbers = keras.tree.map_structure(
+            lambda x: np.concatenate([x, np.repeat(x[-1:], more, axis=0)]) if x.ndim else x,
+            (history, seeds, self._chain.numbers),
+        )
+        begin = steps.beginning(self._chain, sizes.tokens(plan.max_new_tokens))
+        self._state = begin(history, seeds, self._numbers)
 
     def write(self) -> list[np.ndarray]:
         """Write the next tokens; return them, and what `KeyValueCache.write` tells of them."""

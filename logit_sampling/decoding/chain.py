@@ -47,7 +47,7 @@ class Chain:
         self._sampler, self._vocab_size = sampler, vocab_size
         self._fields: list[tuple[int, str, int | None]] = []
         self.numbers: list[np.ndarray] = []
-        parts: list[Hashable] = [type(sampler), vocab_size]
+        parts: list[Any] = [type(sampler), vocab_size]
         for i, transform in enumerate(sampler.transforms):
             parts.append(type(transform))
             for field in dataclasses.fields(transform):

@@ -6,9 +6,8 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
-from logit_sampling.decoding import ahead
+from logit_sampling.decoding.ahead import decode
 from logit_sampling.decoding.row import Alternatives
-from logit_sampling.decoding.sampling import decode
 from logit_sampling.generation.arguments import Options, shows_options
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.request import Request, undecodable
@@ -103,8 +102,6 @@ class Stream(Iterator[TextEvent]):
     def _run(self) -> Generator[TextEvent, None, None]:
         request = self._request
         way = request.search.decode if request.search else decode
-        if not request.search and ahead.can_write(request.plan, self._rows):
-            way = ahead.decode
         yield from (self._event(i) for i, row in enumerate(self._rows) if row.finish_reason)
         try:
             for i in way(request.plan, self._rows, self._ended_by):

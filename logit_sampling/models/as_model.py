@@ -1,5 +1,6 @@
 """What `generate` makes of a model that it is given, and what its owner can tell of it."""
 
+import copy
 import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from logit_sampling.distribution.arrays import to_list
 from logit_sampling.models.described import Described
 from logit_sampling.models.function import CallableModel
-from logit_sampling.models.keras_hub import LanguageModel
+from logit_sampling.models.keras_hub import LanguageModel, checked_jit_compile
 from logit_sampling.models.keras_model import KerasModel
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model, Tokenizer
 from logit_sampling.models.tokenizers import as_tokenizer, token_count
@@ -25,6 +26,7 @@ def as_model(
     end_ids: int | Sequence[int] | None = None,
     tokenizer: AnyTokenizer | None = None,
     left_pad_id: int | None = None,
+    jit_compile: bool | None = None,
 ) -> Model:
     """Tell what a model of one's own does not tell: its context, end tokens and tokenizer.
 
@@ -51,6 +53,7 @@ def as_model(
         tokenizer: as for `generate`, which needs no `tokenizer=` then.
         left_pad_id: for a Keras model with a fixed input that was trained on texts padded in front:
             the id of the padding, which fills up shorter texts.
+        jit_compile: of a KerasHub model; see `load_model`.
 
     Returns:
         a `Model`.
@@ -88,6 +91,14 @@ def as_model(
             f"left_pad_id is {padding}, and only a Keras model whose input has a fixed length is "
             f"padded; that of model {shown!r} has none: leave it out"
         )
+    if jit_compile is not None:
+        if not isinstance(base, LanguageModel):
+            raise ValueError(
+                f"jit_compile is {jit_compile!r}, and only a KerasHub model is compiled with its "
+                f"sampler, which model {shown!r} is not: leave it out"
+            )
+        base = copy.copy(base)
+        base.jit_compile = checked_jit_compile(jit_compile)
     if isinstance(base, KerasModel):
         base = dataclasses.replace(
             base,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.models.model import Cache, Model, Output, Tokenizer
+from logit_sampling.models.steps import Writer
 
 
 class Described:
@@ -72,10 +73,11 @@ class Described:
         """How often the model was traced, to be compiled."""
         return getattr(self.model, "traces", 0)
 
-    def ahead(self) -> tuple[Any, int] | None:
-        """Return what writes several tokens in one call, if anything does, and the vocabulary."""
-        found = getattr(self.model, "ahead", lambda: None)()
-        return found and (found[0], min(found[1], self.known or found[1]))
+    @property
+    def writer(self) -> Writer | None:
+        """What writes several tokens in one call, if anything does and may."""
+        own: Writer | None = getattr(self.model, "writer", None)
+        return own and own._replace(vocab_size=min(own.vocab_size, self.known or own.vocab_size))
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
         """Read prompts; return what follows the last token of each, and the cache."""

@@ -15,7 +15,7 @@ from logit_sampling.models.keras_hub_bridge import hands_on, own_cache, trouble
 from logit_sampling.models.model import Cache, Output, needed_tokenizer
 from logit_sampling.models.remembered import remembered
 from logit_sampling.models.row_caches import RowSteps
-from logit_sampling.models.steps import Steps
+from logit_sampling.models.steps import Steps, Writer
 from logit_sampling.models.tokenizers import token_count
 from logit_sampling.strategies._vocabularies import keras_hub_ends
 
@@ -64,17 +64,24 @@ class LanguageModel:
         name: what to call it.
         context_length: how many tokens a text may have; by default what the backbone has positions
             for, else the sequence length of the preprocessor.
+        jit_compile: see `load_model`.
 
     Attributes:
         causal_lm: the KerasHub model.
         name: what to call it.
+        jit_compile: see `load_model`.
     """
 
     def __init__(
-        self, causal_lm: Any, name: str | None = None, context_length: int | None = None
+        self,
+        causal_lm: Any,
+        name: str | None = None,
+        context_length: int | None = None,
+        jit_compile: bool | None = None,
     ) -> None:
         self.causal_lm = causal_lm
         self.name: str = name or causal_lm.name
+        self.jit_compile = jit_compile
         self._context_length = context_length
 
     @property
@@ -136,12 +143,13 @@ class LanguageModel:
         """Read prompts; return what follows the last token of each, and the cache."""
         return self._stepper().prefill(prompts)
 
-    def ahead(self) -> tuple[Steps, int] | None:
-        """Return what writes several tokens in one call, if anything does, and the vocabulary."""
+    @property
+    def writer(self) -> Writer | None:
+        """What writes several tokens in one call, if anything does and may."""
         stepper = self._stepper()
-        if isinstance(stepper, Steps) and stepper.sizes.few:
-            return stepper, self.vocab_size
-        return None
+        if self.jit_compile is False or not isinstance(stepper, Steps) or not stepper.can_write:
+            return None
+        return Writer(stepper, self.vocab_size, at_once=bool(self.jit_compile))
 
     @property
     def traces(self) -> int:
@@ -210,3 +218,10 @@ class LanguageModel:
             )
             return plain
         return steps
+
+
+def checked_jit_compile(jit_compile: Any) -> bool | None:
+    """Return the argument of `load_model`, or raise a ValueError."""
+    if jit_compile is not None and not isinstance(jit_compile, bool):
+        raise ValueError(f"jit_compile must be True, False or None, got {jit_compile!r}")
+    return jit_compile

@@ -15,6 +15,7 @@ import numpy as np
 
 from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.models.model import Output
+from logit_sampling.models.sizes import Sizes
 
 if TYPE_CHECKING:
     from logit_sampling.models.steps import Chain, Steps
@@ -27,7 +28,8 @@ class KeyValueCache:
 
     Args:
         steps: what runs the model.
-        keys: arrays [..., rows or more, heads, columns, size].
+        keys: arrays [..., rows * heads, columns, size], of as many rows or more. (Rows and heads
+            are one axis since XLA writes in place where products take arrays as they lie.)
         values: the same.
         positions: int32 [rows, columns].
         column: the first column that is free in every row.
@@ -37,7 +39,7 @@ class KeyValueCache:
         self, steps: Steps, keys: list[Any], values: list[Any], positions: np.ndarray, column: int
     ) -> None:
         self.steps, self.keys, self.values = steps, keys, values
-        self.positions, self.column = positions, column
+        self.positions, self.column, self.sizes = positions, column, steps.sizes
 
     @property
     def lengths(self) -> np.ndarray:
@@ -47,7 +49,7 @@ class KeyValueCache:
     @property
     def _all_rows(self) -> int:
         """How many rows the arrays have: some may hold no text."""
-        return self.keys[0].shape[-4]
+        return self.keys[0].shape[-3] // self.steps.heads
 
     def _all_positions(self) -> np.ndarray:
         """Return the positions in all rows of the arrays."""
@@ -93,7 +95,7 @@ class KeyValueCache:
     def _step(self, token_ids: np.ndarray, counts: np.ndarray, last: bool) -> Output:
         """Feed the first `counts[i]` tokens of each row; tell what follows the last, or all."""
         (rows, count), all_rows = token_ids.shape, self._all_rows
-        width = self.steps.sizes.tokens(count)
+        width = self.sizes.tokens(count)
         if self.column + width > self.positions.shape[1]:
             self._make_room(width)
         filled = np.zeros((2, all_rows, width), np.int32)  # tokens and places, those of no text 0
@@ -123,6 +125,21 @@ class KeyValueCache:
                 for x in (logits, hidden)
             )
         )
+
+    def for_programs(self, tokens: int) -> KeyValueCache:
+        """Return this cache for `write`: of one of few sizes, with an array for each layer.
+
+        Args:
+            tokens: how many more to have room for.
+        """
+        from keras import ops
+
+        self.sizes = Sizes(few=True)
+        if len(self.keys[0].shape) > 3:
+            self.keys, self.values = (list(ops.unstack(own[0])) for own in (self.keys, self.values))
+        columns = self.positions.shape[1]
+        self.lengthen(self.sizes.columns(max(self.column + tokens, columns - 1)) - columns)
+        return self.select(np.arange(len(self.positions)))
 
     def write(
         self,
@@ -182,11 +199,12 @@ class KeyValueCache:
         from keras import ops
 
         rows = np.asarray(rows, np.int32)
-        all_rows = self.steps.sizes.rows(len(rows))
+        all_rows = self.sizes.rows(len(rows))
         if all_rows != self._all_rows or not np.array_equal(rows, np.arange(len(self.positions))):
             self.positions = self.positions[rows]
-            places = np.pad(rows, (0, all_rows - len(rows)))
-            self._replace(lambda array: ops.take(array, places, axis=-4))
+            places = np.pad(rows, (0, all_rows - len(rows)))[:, None] * self.steps.heads
+            places = (places + np.arange(self.steps.heads, dtype=np.int32)).ravel()
+            self._replace(lambda array: ops.take(array, places, axis=-3))
         return self
 
     def _make_room(self, count: int) -> None:
@@ -196,7 +214,7 @@ class KeyValueCache:
             self._close_gaps()
             self.column = longest
         else:
-            self.lengthen(self.steps.sizes.columns(self.column + count) - columns)
+            self.lengthen(self.sizes.columns(self.column + count) - columns)
 
     def _close_gaps(self) -> None:
         from keras import ops
@@ -204,9 +222,10 @@ class KeyValueCache:
         order = np.argsort(self.positions < 0, axis=1, kind="stable").astype(np.int32)
         self.positions = np.take_along_axis(self.positions, order, axis=1)
         *tables, columns, size = self.keys[0].shape
-        order = np.pad(order, [(0, tables[-2] - len(order)), (0, 0)])
+        order = np.repeat(order, self.steps.heads, axis=0)
+        order = np.pad(order, [(0, tables[-1] - len(order)), (0, 0)])
         firsts = np.arange(np.prod(tables), dtype=np.int32).reshape(*tables, 1) * columns
-        lines = (firsts + order[:, None]).ravel()
+        lines = (firsts + order).ravel()
 
         def in_order(array: Any) -> Any:
             lying = ops.take(ops.reshape(array, (-1, size)), lines, axis=0)
@@ -239,7 +258,7 @@ class KeyValueCache:
         for cache in caches:
             cache.lengthen(columns - cache.positions.shape[1])
         keys, values = (
-            [ops.concatenate(own, axis=-4) for own in zip(*arrays, strict=True)]
+            [ops.concatenate(own, axis=-3) for own in zip(*arrays, strict=True)]
             for arrays in ([c.keys for c in caches], [c.values for c in caches])
         )
         positions = np.concatenate([cache._all_positions() for cache in caches])

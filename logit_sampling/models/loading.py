@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from logit_sampling.models.files import ModelFiles
-from logit_sampling.models.keras_hub import LanguageModel
+from logit_sampling.models.keras_hub import LanguageModel, checked_jit_compile
 from logit_sampling.models.keras_hub_bridge import strict_loading
 
 _PACKAGE = Path(__file__).parents[1]
@@ -13,7 +13,9 @@ _SCHEMES = ("kaggle://", "hf://", "modelscope://", "gs://")
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
-def load_model(name: str | Path, *, dtype: str | None = None) -> LanguageModel:
+def load_model(
+    name: str | Path, *, dtype: str | None = None, jit_compile: bool | None = None
+) -> LanguageModel:
     """Load a language model.
 
     Args:
@@ -24,16 +26,27 @@ def load_model(name: str | Path, *, dtype: str | None = None) -> LanguageModel:
         dtype: of the weights and of what is computed with them: `"float32"`, `"float16"` or
             `"bfloat16"`; None for what the preset says. Half as wide halves the memory; whether it
             is faster depends on the processor (see `docs/backends.md`). Logits are float32.
+        jit_compile: whether `generate` writes tokens with programs (XLA) that hold model, sampler
+            and draw: True from the first call on, False never, None once a sampler has written
+            1,000 tokens to a text (or to several at once). A program takes seconds to compile, for
+            each size and chain. On torch there are none.
 
     Returns:
         a `LanguageModel`; its `causal_lm` is the KerasHub model.
 
     Raises:
-        ValueError: there is no such model or dtype, a file that the model needs is missing or
-            damaged, or the weights are not those of its configuration.
+        ValueError: there is no such model or dtype, `jit_compile` is none of these, a file that the
+            model needs is missing or damaged, or the weights are not those of its configuration.
     """
     if dtype not in (None, *_DTYPES):
         raise ValueError(f"dtype must be {', '.join(_DTYPES)} or None, got {dtype!r}")
+    jit_compile = checked_jit_compile(jit_compile)
+    model = _loaded(name, dtype)
+    model.jit_compile = jit_compile
+    return model
+
+
+def _loaded(name: str | Path, dtype: str | None) -> LanguageModel:
     shipped = _shipped()
     if str(name) in shipped:
         return _load_folder(shipped[str(name)], str(name), dtype)

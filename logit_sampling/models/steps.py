@@ -7,11 +7,13 @@ attends with two batched matrix products that read each of them once.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from logit_sampling.models.attention import Attention
 from logit_sampling.models.backends import backend
 from logit_sampling.models.keras_hub_bridge import attending_by
 from logit_sampling.models.key_value_cache import KeyValueCache
@@ -34,6 +36,20 @@ class Chain(Protocol):
         """Return the state before the first step."""
 
 
+class Writer(NamedTuple):
+    """What writes several tokens in one call.
+
+    Attributes:
+        steps: with `writer` and `beginning`.
+        vocab_size: how many tokens there are.
+        at_once: whether it compiles a chain that has written little.
+    """
+
+    steps: "Steps"
+    vocab_size: int
+    at_once: bool
+
+
 class Steps:
     """The compiled step of a model.
 
@@ -41,8 +57,11 @@ class Steps:
         causal_lm: a KerasHub `CausalLM` for which `keras_hub_bridge.hands_on` holds.
 
     Attributes:
+        heads: how many there are of keys and values.
         sizes: which numbers of rows, tokens and columns a step takes.
+        can_write: whether there is a `writer`.
         compiled: the step.
+        written: by the key of a chain, how many steps it took without a program.
     """
 
     def __init__(self, causal_lm: Any) -> None:
@@ -54,27 +73,36 @@ class Steps:
         size = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
         self._backbone, self._on, self.sizes = backbone, on, on.sizes
         self._programs: dict[Hashable, Any] = {}
+        self.can_write, self.written = on.program is not None, Counter[Hashable]()
         self._layers, self._dtype = backbone.num_layers, backbone.compute_dtype
 
         def shapes(rows: int | None, columns: int | None) -> list[tuple[int | None, ...]]:
             """Return the shapes of the arrays of keys, and of those of values."""
-            shape = (rows, heads, columns, size)
+            shape = (rows and rows * heads, columns, size)
             return [(self._layers, *shape)] if on.stacked else [shape] * self._layers
 
         def whole(*shape: int | None) -> Any:
             return keras.KerasTensor(shape, "int32")
 
-        self._shapes = shapes
+        self._shapes, self.heads = shapes, heads
         kept = [keras.KerasTensor(shape, self._dtype) for shape in shapes(None, None)]
         signature = [whole(2, None), whole(None, None), whole(None), kept, kept]
-        self.compiled = on.compiled(self._step, backbone, signature, kept=2)
+        step = functools.partial(self._step, on.attention)
+        self.compiled = on.compiled(step, backbone, signature, kept=2)
 
     def _step(
-        self, tokens_and_places: Any, seen: Any, column_and_asked: Any, keys: Any, values: Any
+        self,
+        attend: type[Attention],
+        tokens_and_places: Any,
+        seen: Any,
+        column_and_asked: Any,
+        keys: Any,
+        values: Any,
     ) -> tuple[Any, Any, Any, Any]:
         """Feed `count` tokens to each row.
 
         Args:
+            attend: what the layers call.
             tokens_and_places: the tokens, and their positions in the texts, [2, rows * count].
             seen: see `Attention`.
             column_and_asked: the first column of the tokens, and which of them to tell what follows
@@ -87,7 +115,7 @@ class Steps:
         from keras import ops
 
         token_ids, places = tokens_and_places[0], tokens_and_places[1]
-        attention = self._on.attention(places, seen, column_and_asked[0], keys, values)
+        attention = attend(places, seen, column_and_asked[0], keys, values)
         # KerasHub's layers take served tokens as a batch of single ones.
         tokens = ops.reshape(token_ids, (-1, 1))
         with attending_by(attention, self._backbone, places):
@@ -113,7 +141,8 @@ class Steps:
         if key not in self._programs:
             if len(self._programs) >= _PROGRAMS:
                 del self._programs[next(iter(self._programs))]
-            self._programs[key] = self._on.compiled(function, self._backbone, None, kept)
+            assert self._on.program is not None
+            self._programs[key] = self._on.program(function, self._backbone, kept)
         return self._programs[key]
 
     def writer(self, chain: Chain) -> Any:
@@ -175,7 +204,7 @@ class Steps:
             column, places = count_and_column[1] + i, rows_are[1] + i
             seen = ops.slice_update(seen, (0, column), places[:, None])
             tokens, asked = ops.stack([ids, places]), ops.concatenate([column[None], every])
-            logits, _, keys, values = self._step(tokens, seen, asked, keys, values)
+            logits, _, keys, values = self._step(Attention, tokens, seen, asked, keys, values)
             new, *log_probs, state = draw(logits, state, numbers)
             written = [
                 ops.slice_update(array, (i, 0), ops.cast(own, array.dtype)[None])

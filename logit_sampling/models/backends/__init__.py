@@ -28,7 +28,7 @@ class Backend(Protocol):
     sizes: Sizes
     """Which numbers of rows, tokens and columns it runs."""
     stacked: bool
-    """Whether the keys of all layers are one array, [layers, rows, heads, columns, size]."""
+    """Whether the keys of all layers are one array, [layers, rows * heads, columns, size]."""
 
     def compiled(
         self, function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
@@ -41,6 +41,10 @@ class Backend(Protocol):
             signature: a `keras.KerasTensor` for each of its arrays, None where any number goes.
             kept: how many of its last arguments it may write into, and returns.
         """
+
+    program: Callable[[Callable[..., Any], Any, int], Compiled] | None
+    """From function, model and `kept` of `compiled` to a program of one of few sizes, in which
+    `Attention` runs as it is; None where there are no such."""
 
 
 def known() -> bool:

@@ -11,17 +11,7 @@ from logit_sampling.models.sizes import Sizes
 
 sizes = Sizes(few=True)
 stacked = False  # XLA would copy what it cuts out of one array
-
-
-class attention(Attention):
-    """Attention that is traced."""
-
-    def kept(self, arrays: list[Any], layer: int, new: Any) -> Any:
-        """Make an array of the one that was given up for it."""
-        places = (0, 0, self.column, 0)
-        new = new.astype(arrays[layer].dtype)
-        arrays[layer] = jax.lax.dynamic_update_slice(arrays[layer], new, places)
-        return arrays[layer]
+attention = Attention
 
 
 class _Program:
@@ -46,5 +36,10 @@ class _Program:
 def compiled(
     function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
 ) -> _Program:
+    """Return the programs of a function."""
+    return _Program(function, model.variables, kept)
+
+
+def program(function: Callable[..., Any], model: Any, kept: int) -> _Program:
     """Return the programs of a function."""
     return _Program(function, model.variables, kept)

@@ -27,7 +27,7 @@ class attention(Attention):
         shape, size = tf.shape(array), array.shape[-1]
         if self._lines is None:  # they lie under one another: those of a row and head together
             own = self.column + tf.range(self.count)
-            tables = tf.range(self.rows * shape[2])[:, None] * shape[3]
+            tables = tf.range(shape[1])[:, None] * shape[2]
             self._lines = tf.reshape(tables + own, [-1])
         flat = tf.reshape(array, [-1, size])
         lines = self._lines + layer * (tf.shape(flat)[0] // shape[0])
@@ -58,8 +58,27 @@ class _Graph:
         return self.concrete(*keras.tree.map_structure(tf.convert_to_tensor, list(arguments)))
 
 
+class _Program:
+    """A function, compiled by XLA for each size that it is called with."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = tf.function(function, jit_compile=True, autograph=False)
+
+    @property
+    def traces(self) -> int:
+        return self._function.experimental_get_tracing_count()
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*keras.tree.map_structure(tf.convert_to_tensor, list(arguments)))
+
+
 def compiled(
     function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
 ) -> _Graph:
     """Return the graph of a function; it reads variables when it runs."""
     return _Graph(function, signature)
+
+
+def program(function: Callable[..., Any], model: Any, kept: int) -> _Program:
+    """Return the programs of a function; a call copies what it is given to write into, once."""
+    return _Program(function)

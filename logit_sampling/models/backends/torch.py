@@ -8,6 +8,7 @@ from logit_sampling.models.sizes import Sizes
 
 sizes = Sizes(few=False)
 stacked = False
+program = None  # torch traces no loop
 
 
 class attention(Attention):
@@ -16,7 +17,7 @@ class attention(Attention):
     def kept(self, arrays: list[Any], layer: int, new: Any) -> Any:
         """Write in place."""
         first = int(self.column)
-        arrays[layer][:, :, first : first + self.count] = new
+        arrays[layer][:, first : first + self.count] = new
         return arrays[layer]
 
     def mixed(
@@ -28,9 +29,11 @@ class attention(Attention):
         if soft_cap is not None:
             return super().mixed(query, keys, values, visible, scale, soft_cap)
         end = int(self.column) + self.count
-        return scaled_dot_product_attention(
-            query, keys[:, :, :end], values[:, :, :end], visible[..., :end], scale=scale
+        query, keys, values = (
+            x.unflatten(0, (self.rows, -1)) for x in (query, keys[:, :end], values[:, :end])
         )
+        mixed = scaled_dot_product_attention(query, keys, values, visible[..., :end], scale=scale)
+        return mixed.flatten(0, 1)
 
 
 class _Eager:
