@@ -1,7 +1,7 @@
-"""torch: the calls of a step, recorded once for each number of rows and tokens, written in place.
+"""torch: the calls of a step, recorded for each number of rows and tokens, and writing in place.
 
-No step is filled up to one of few sizes, as on JAX: to record a size takes hardly longer than to
-run it, and a long prompt would be paid for up to twice.
+Nothing is filled up to few sizes, as on JAX: recording a size takes hardly longer than running it,
+while a long prompt, filled up, would take up to twice as long.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,21 +17,19 @@ from logit_sampling.models.sizes import Sizes
 sizes = Sizes(few=False)
 stacked = False
 
-_PROGRAMS = 64  # that are held on to: prompts may have any length
+_MOST = 64  # records that are held: prompts come in many lengths, and each has some hundred calls
 
 
 class attention(Attention):
-    """Attention by calls in which no number of columns stands, so that they do for any."""
+    """Attention by calls that name no number of columns: what was recorded serves for any."""
 
-    _columns: Any = None
-    _masks: Any = None
+    _own: Any = None
 
     def kept(self, arrays: list[Any], layer: int, new: Any) -> Any:
         """Write in place."""
-        if self._columns is None:
-            own = torch.arange(self.count, device=self.column.device)
-            self._columns = self.column + own
-        return arrays[layer].index_copy_(2, self._columns, new.to(arrays[layer].dtype))
+        if self._own is None:
+            self._own = self.column + torch.arange(self.count, device=self.column.device)
+        return arrays[layer].index_copy_(2, self._own, new.to(arrays[layer].dtype))
 
     def mixed(
         self, query: Any, keys: Any, values: Any, visible: Any, scale: float, soft_cap: float | None
@@ -39,49 +37,36 @@ class attention(Attention):
         """Attend as torch does."""
         if soft_cap is not None:
             return super().mixed(query, keys, values, visible, scale, soft_cap)
-        return torch.nn.functional.scaled_dot_product_attention(
-            query, keys, values, visible, scale=scale
-        )
+        attend = torch.nn.functional.scaled_dot_product_attention
+        return attend(query, keys, values, visible, scale=scale)
 
 
-class _Programs:
-    """The records of a function, one for each size that it is called with.
+class _Records:
+    """A function, recorded for each size that it is called with; or, if it cannot be, as it is."""
 
-    Args:
-        function: see `compiled`.
-        over_columns: which of its arguments have an axis of columns.
-        kept: see `compiled`.
-
-    Attributes:
-        traces: how often it was recorded.
-    """
-
-    def __init__(
-        self, function: Callable[..., Any], over_columns: list[bool], kept: int
-    ) -> None:
-        self._function, self._over_columns, self._kept = function, over_columns, kept
+    def __init__(self, function: Callable[..., Any], signature: Sequence[Any], kept: int) -> None:
+        self._function, self._given, self.traces = function, len(signature) - kept, 0
+        # Attention alone looks at the columns of the arguments that have any number of rows and of
+        # columns.
+        self._axes = [
+            1 if tuple(x.shape) == (None, None) else None for x in signature[: self._given]
+        ]
         self._programs: dict[Any, Callable[..., Any]] = {}
-        self._recordable, self.traces = True, 0
+        self._recordable = True
 
     def __call__(self, *arguments: Any) -> Any:
-        first = len(arguments) - self._kept
-        given = [keras.ops.convert_to_tensor(x) for x in arguments[:first]]
-        arrays = [*given, *arguments[first:]]
-        size = tuple(
-            x.shape[:1] if any_columns else x.shape
-            for x, any_columns in zip(given, self._over_columns, strict=False)
-        )
-        program = self._programs.get(size)
+        given = [keras.ops.convert_to_tensor(x) for x in arguments[: self._given]]
+        size = tuple(x.shape[:axes] for x, axes in zip(given, self._axes, strict=True))
+        arrays, program = [*given, *arguments[self._given :]], self._programs.get(size)
         if program is None and self._recordable:
             try:
                 result, program = recorded(self._function, arrays)
             except UnrecordedError:
                 self._recordable = False
             else:
-                while len(self._programs) >= _PROGRAMS:
-                    del self._programs[next(iter(self._programs))]
-                self._programs[size] = program
-                self.traces += 1
+                if len(self._programs) == _MOST:
+                    self._programs.pop(next(iter(self._programs)), None)  # the oldest
+                self._programs[size], self.traces = program, self.traces + 1
                 return result
         with torch.inference_mode():
             return program(*keras.tree.flatten(arrays)) if program else self._function(*arrays)
@@ -89,8 +74,6 @@ class _Programs:
 
 def compiled(
     function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
-) -> _Programs:
+) -> _Records:
     """Return the records of a function; they read variables when they run."""
-    # Of the arguments with any number of rows and of columns: attention alone sees these.
-    over_columns = [getattr(x, "shape", ()) == (None, None) for x in signature]
-    return _Programs(function, over_columns, kept)
+    return _Records(function, signature, kept)

@@ -39,10 +39,16 @@ def recorded(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, C
     Raises:
         UnrecordedError: other tensors may lead to other calls.
     """
-    record = _Record(keras.tree.flatten(arguments))
-    with torch.no_grad(), record:
-        result = function(*arguments)
-    return result, record.function(result)
+    tensors = keras.tree.flatten(arguments)
+    copied = any(tensor.is_inference() for tensor in tensors)  # writing does not show in such ones
+    with torch.inference_mode(False), torch.no_grad():
+        if copied:
+            arguments = keras.tree.map_structure(torch.clone, arguments)
+        record = _Record(keras.tree.flatten(arguments))
+        with record:
+            result = function(*arguments)
+    program = record.function(result)
+    return program(*tensors) if copied else result, program
 
 
 @dataclass(frozen=True)
@@ -76,12 +82,14 @@ class _Record(TorchFunctionMode):
             args, kwargs = keras.tree.map_structure(_value, (list(args), kwargs or {}))
         given = _tensors((args, kwargs))
         if any(tensor.is_inference() for tensor in given):
-            raise UnrecordedError("tensors of inference mode do not tell what writes into them")
+            raise UnrecordedError(
+                "a weight was made in inference mode: writing does not show in it"
+            )
         versions = [tensor._version for tensor in given]
         result = func(*args, **kwargs)
         made, writes = _tensors(result), versions != [tensor._version for tensor in given]
-        if not made and not writes and func.__name__ not in _ABOUT:
-            raise UnrecordedError(f"{func.__name__} tells Python of the numbers in a tensor")
+        if not made and not writes and getattr(func, "__name__", "") not in _ABOUT:
+            raise UnrecordedError(f"{func} tells Python of the numbers in a tensor")
         if writes or any(self._known(tensor) is None for tensor in made):  # else nothing was done
             used: set[str] = set()
             name, arguments = f"v{len(self._lines)}", [self._written(x, used) for x in args]
@@ -117,11 +125,10 @@ class _Record(TorchFunctionMode):
         if type(value) in (bool, int, str, type(None), type(...)):
             return repr(value)
         if isinstance(value, slice):
-            parts = [self._written(x, used) for x in (value.start, value.stop, value.step)]
-            return f"slice({', '.join(parts)})"
+            return f"slice{self._written((value.start, value.stop, value.step), used)}"
         if isinstance(value, list | tuple):
-            parts = [self._written(x, used) for x in value]
-            return f"[{', '.join(parts)}]" if isinstance(value, list) else f"({' '.join(f'{p},' for p in parts)})"
+            parts = "".join(f"{self._written(x, used)}, " for x in value)
+            return f"[{parts}]" if isinstance(value, list) else f"({parts})"
         name = self._hold(value)
         if name not in self._held:
             used.add(name.partition("[")[0])
