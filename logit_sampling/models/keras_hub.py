@@ -141,7 +141,8 @@ class LanguageModel:
         """For how many sizes the step was traced.
 
         TensorFlow needs one graph for all of them. On JAX rows, tokens and columns are filled up to
-        one of few sizes; torch traces nothing. No other prompt, seed or sampler needs another one.
+        one of few sizes. On torch a size is a number of rows and of tokens fed to each, with any
+        number of columns. No other prompt of the size, seed or sampler needs another one.
         """
         compiled = getattr(self._stepper(), "compiled", None)
         return compiled.traces if compiled else 0
