@@ -7,4 +7,4 @@ import pytest
 BACKEND = os.environ.get("KERAS_BACKEND") or "tensorflow"
 
 tensorflow_only = pytest.mark.skipif(BACKEND != "tensorflow", reason="a graph of TensorFlow's")
-compiled_only = pytest.mark.skipif(BACKEND == "torch", reason="torch compiles nothing")
+compiled_only = pytest.mark.skipif(BACKEND == "torch", reason="torch compiles no Keras model")

@@ -78,8 +78,8 @@ class Attention:
         query = ops.reshape(query, (self.rows, self.count, heads, group, size))
         query = ops.transpose(query, (0, 2, 3, 1, 4))
         query = ops.reshape(query, (-1, group * self.count, size))
-        visible = self.visible(sliding_window)
-        visible = ops.tile(visible, (1, 1, group, 1)) if group > 1 else visible
+        visible = self.visible(sliding_window, heads)
+        visible = ops.tile(visible, (1, group, 1)) if group > 1 else visible
         mixed = self.mixed(query, keys, values, visible, float(scale), soft_cap)
         mixed = ops.reshape(mixed, (self.rows, heads, group, self.count, size))
         mixed = ops.transpose(mixed, (0, 3, 1, 2, 4))
@@ -111,19 +111,18 @@ class Attention:
             query: [rows * heads, queries, size].
             keys: [rows * heads, columns, size].
             values: the same.
-            visible: bool [rows, 1, queries, columns].
+            visible: bool [rows * heads, queries, columns].
             scale: of the scores.
             soft_cap: of the scores; None for none.
         """
         from keras import ops
 
         scores = self.scores(query * ops.cast(scale, query.dtype), keys)
-        shape = ops.shape(scores)
-        scores = ops.reshape(ops.cast(scores, "float32"), (self.rows, -1, *shape[1:]))
+        scores = ops.cast(scores, "float32")
         if soft_cap is not None:
             scores = soft_cap * ops.tanh(scores / soft_cap)
         weights = ops.softmax(ops.where(visible, scores, UNSEEN))
-        return ops.matmul(ops.reshape(ops.cast(weights, values.dtype), shape), values)
+        return ops.matmul(ops.cast(weights, values.dtype), values)
 
     def scores(self, query: Any, keys: Any) -> Any:
         """Return the products of queries and keys, [rows * heads, queries, columns]."""
@@ -132,13 +131,13 @@ class Attention:
         # XLA takes five times as long for the product with transposed keys.
         return ops.einsum("tqs,tcs->tqc", query, keys)
 
-    def visible(self, sliding_window: int | None) -> Any:
-        """Return what each token sees, bool [rows, 1, count, columns]."""
+    def visible(self, sliding_window: int | None, heads: int) -> Any:
+        """Return what each token sees, bool [rows * heads, count, columns]."""
         from keras import ops
 
         if sliding_window not in self._visible:
             seen = ops.logical_and(self.seen >= 0, self.seen <= self.places)
             if sliding_window is not None:
                 seen = ops.logical_and(seen, self.seen > self.places - sliding_window)
-            self._visible[sliding_window] = seen[:, None]
+            self._visible[sliding_window] = ops.repeat(seen, heads, axis=0)
         return self._visible[sliding_window]

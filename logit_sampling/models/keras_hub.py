@@ -156,8 +156,9 @@ class LanguageModel:
         """For how many sizes, and chains that are compiled, something was traced.
 
         TensorFlow needs one graph for all sizes. On JAX rows, tokens and columns are filled up to
-        one of few sizes; another prompt, length, seed or setting of the sampler within them needs
-        no new one. torch traces nothing.
+        one of few sizes, and so they are in a program that holds a sampler. On torch a size is a
+        number of rows and of tokens fed to each, with any number of columns. No other prompt,
+        seed or setting of the sampler within a size needs another one.
         """
         return getattr(self._stepper(), "traces", 0)
 

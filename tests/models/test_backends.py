@@ -114,6 +114,20 @@ def test_caches(backend: str) -> None:
     assert run.returncode == 0 and "4 passed" in run.stdout, run.stdout[-3000:]
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="the process itself is on another backend")
+def test_calls_of_torch() -> None:
+    if find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    tests = Path(__file__).with_name("test_torch_calls.py")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", tests],
+        capture_output=True,
+        text=True,
+        env=on("torch"),
+    )
+    assert run.returncode == 0 and " passed" in run.stdout, run.stdout[-3000:]
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_texts_are_those_of_tensorflow(backend: str, expected: dict[str, Any]) -> None:
     if find_spec(backend) is None:

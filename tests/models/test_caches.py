@@ -29,8 +29,8 @@ IN_PLACE = {
     "Qwen": GROUPED,
     "Qwen3": {**GROUPED, "head_dim": 8, "sliding_window_size": None},
 }
-TRACES = {"tensorflow": 1, "torch": 0}
-"""How many sizes are compiled for; on JAX some of all."""
+TRACES = {"tensorflow": 1}
+"""How many sizes are compiled for; elsewhere some of all."""
 
 ROW_BY_ROW = {
     "Bloom": {"num_heads": 2},

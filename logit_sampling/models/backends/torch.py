@@ -1,60 +1,83 @@
-"""torch: every operation as it comes, written in place."""
+"""torch: the calls of a step, recorded for each number of rows and tokens, and writing in place.
+
+Nothing is filled up to few sizes, as on JAX: recording a size takes hardly longer than running it,
+while a long prompt, filled up, would take up to twice as long.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
+import torch
+
 from logit_sampling.models.attention import Attention
+from logit_sampling.models.backends.torch_calls import UnrecordedError, recorded
 from logit_sampling.models.sizes import Sizes
 
 sizes = Sizes(few=False)
 stacked = False
 program = None  # torch traces no loop
 
+_MOST = 64  # records that are held: prompts come in many lengths, and each has some hundred calls
+
 
 class attention(Attention):
-    """Attention, at once."""
+    """Attention by calls that name no number of columns: what was recorded serves for any."""
+
+    _own: Any = None
 
     def kept(self, arrays: list[Any], layer: int, new: Any) -> Any:
         """Write in place."""
-        first = int(self.column)
-        arrays[layer][:, first : first + self.count] = new
-        return arrays[layer]
+        if self._own is None:
+            self._own = self.column + torch.arange(self.count, device=self.column.device)
+        return arrays[layer].index_copy_(1, self._own, new.to(arrays[layer].dtype))
 
     def mixed(
         self, query: Any, keys: Any, values: Any, visible: Any, scale: float, soft_cap: float | None
     ) -> Any:
-        """Attend as torch does, to the columns that are in use."""
-        from torch.nn.functional import scaled_dot_product_attention
-
+        """Attend as torch does."""
         if soft_cap is not None:
             return super().mixed(query, keys, values, visible, scale, soft_cap)
-        end = int(self.column) + self.count
-        query, keys, values = (
-            x.unflatten(0, (self.rows, -1)) for x in (query, keys[:, :end], values[:, :end])
+        query, keys, values, visible = (
+            x.unflatten(0, (self.rows, -1)) for x in (query, keys, values, visible)
         )
-        mixed = scaled_dot_product_attention(query, keys, values, visible[..., :end], scale=scale)
-        return mixed.flatten(0, 1)
+        attend = torch.nn.functional.scaled_dot_product_attention
+        return attend(query, keys, values, visible, scale=scale).flatten(0, 1)
 
 
-class _Eager:
-    """A function that is called as it is."""
+class _Records:
+    """A function, recorded for each size that it is called with; or, if it cannot be, as it is."""
 
-    traces = 0
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], signature: Sequence[Any], kept: int) -> None:
+        self._function, self._given, self.traces = function, len(signature) - kept, 0
+        # Attention alone looks at the columns of the arguments that have any number of rows and of
+        # columns.
+        self._axes = [
+            1 if tuple(x.shape) == (None, None) else None for x in signature[: self._given]
+        ]
+        self._programs: dict[Any, Callable[..., Any]] = {}
+        self._recordable = True
 
     def __call__(self, *arguments: Any) -> Any:
-        import keras
-        import torch
-
-        arrays = keras.tree.map_structure(keras.ops.convert_to_tensor, list(arguments))
+        given = [keras.ops.convert_to_tensor(x) for x in arguments[: self._given]]
+        size = tuple(x.shape[:axes] for x, axes in zip(given, self._axes, strict=True))
+        arrays, program = [*given, *arguments[self._given :]], self._programs.get(size)
+        if program is None and self._recordable:
+            try:
+                result, program = recorded(self._function, arrays)
+            except UnrecordedError:
+                self._recordable = False
+            else:
+                if len(self._programs) == _MOST:
+                    self._programs.pop(next(iter(self._programs)), None)  # the oldest
+                self._programs[size], self.traces = program, self.traces + 1
+                return result
         with torch.inference_mode():
-            return self._function(*arrays)
+            return program(*keras.tree.flatten(arrays)) if program else self._function(*arrays)
 
 
 def compiled(
     function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
-) -> _Eager:
-    """Return the function."""
-    return _Eager(function)
+) -> _Records:
+    """Return the records of a function; they read variables when they run."""
+    return _Records(function, signature, kept)
