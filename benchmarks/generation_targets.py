@@ -53,10 +53,10 @@ def findings(
             if peers := [r for w, r in same if w.who == KERAS_HUB]:
                 best = min(peers, key=lambda r: r["median"])
                 most = of_keras_hub(who.backend, prompt, batch)
-                yield f"{what} / KerasHub, {best['mode']}", seconds / best["median"], most
+                yield f"{what} / KerasHub ({best['mode']})", seconds / best["median"], most
                 if who.mode == "compiled" and best["compile"]:
                     compiling = own["compile"] / best["compile"]
-                    yield f"{what} / KerasHub, {best['mode']}: compiling", compiling, COMPILING
+                    yield f"{what} / KerasHub ({best['mode']}): compiling", compiling, COMPILING
             for w, r in same:
                 if w.who == TRANSFORMERS:
                     yield f"{what} / {w.who}", seconds / r["median"], OF_TRANSFORMERS.get(model, 1)

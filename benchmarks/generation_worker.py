@@ -24,9 +24,10 @@ class Who(NamedTuple):
     dtype: str
 
     def __str__(self) -> str:
-        dtype = self.dtype if self.dtype != "float32" else ""
-        backend = generators.BACKENDS.get(self.backend, "")
-        return ", ".join(filter(None, (self.who, backend, self.mode, dtype)))
+        how = [self.mode] + [self.dtype] * (self.dtype != "float32")
+        if not self.backend:  # the limit
+            return ", ".join([self.who, *how[1:]])
+        return f"{self.who} on {generators.BACKENDS[self.backend]} ({', '.join(how)})"
 
 
 @dataclass(frozen=True)

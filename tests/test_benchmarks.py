@@ -91,10 +91,10 @@ def test_generation(run, tmp_path):
     out = run("generation.py", "--smoke", *chosen, "--json", str(data), "--plot", str(picture))
     assert "tiny · batch 2, prompt 4 + 17 new tokens · greedy" in out
     names = [
-        *(f"ours, TensorFlow, {mode}" for mode in ("compiled", "default")),
-        *(f"KerasHub, TensorFlow, {mode}" for mode in ("XLA", "graph")),
-        *(f"ours, JAX, {mode}" for mode in ("compiled", "default")),
-        "KerasHub, JAX, jit",
+        *(f"ours on TensorFlow ({mode})" for mode in ("compiled", "default")),
+        *(f"KerasHub on TensorFlow ({mode})" for mode in ("XLA", "graph")),
+        *(f"ours on JAX ({mode})" for mode in ("compiled", "default")),
+        "KerasHub on JAX (jit)",
     ]
     assert f"greedy texts are equal: {', '.join(names)}" in out
     written = json.loads(data.read_text())["records"]
@@ -118,6 +118,41 @@ def test_generation(run, tmp_path):
             limit = records[sampler, Who("limit", "", "", "float32")]["median"]
             assert record["per_limit"] == pytest.approx(record["median"] / limit)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_gpu(run, tmp_path):
+    data = tmp_path / "all.json"
+    steps = ("--samplers", "greedy", "--contenders", "ours")  # options of generation.py
+    out = run("gpu.py", "--smoke", "--backends", "jax", *steps, "--json", str(data))
+    assert "JAX: no GPU was found" in out
+    assert "top-k 50 · vocabulary 1,000, batch 2" in out
+    assert "tiny · batch 2, prompt 4 + 17 new tokens · greedy" in out
+    written = json.loads(data.read_text())
+    import gpu_draws
+
+    assert [(r["strategy"], r["who"], r["backend"]) for r in written["draws"]] == [
+        (strategy, "ours", "jax") for strategy in gpu_draws.STRATEGIES
+    ]
+    for record in written["draws"]:
+        assert 0 < record["low"] <= record["median"] <= record["high"]
+    assert [r["who"] for r in written["steps"]] == ["limit", "ours", "ours"]
+    assert {r["backend"] for r in written["steps"][1:]} == {"jax"}
+    with pytest.raises(SystemExit, match="no GPU was found"):
+        run("gpu.py", "--backends", "jax")
+
+
+def test_draws_of_torch_are_from_what_is_kept(run):
+    torch = pytest.importorskip("torch")
+    import gpu_draws
+    import rows
+
+    x = rows.language(50, 1000)
+    for strategy, draw in gpu_draws.in_torch().items():
+        sampler = gpu_draws.STRATEGIES[strategy].sampler()
+        for _ in range(20):
+            ids = draw(torch.from_numpy(x)).numpy()
+            assert ids.shape == (50,)
+            assert np.isfinite(sampler.log_prob(x, ids)).all(), strategy
 
 
 def test_contenders_wait_in_a_process_for_each_backend(run):
@@ -229,20 +264,20 @@ def test_targets_of_generation(run):
     run_of += [{key: value for key, value in run_of[0].items() if key != "median"}]  # it failed
     where, many = "gpt2-124m, batch 1, prompt 8", "gpt2-124m, batch 8, prompt 8, greedy"
     expected = [
-        (f"{where}, greedy: ours, JAX, compiled / KerasHub, jit", 0.5, 0.9),
-        (f"{where}, greedy: ours, JAX, compiled / KerasHub, jit: compiling", 0.25, 0.5),
-        (f"{where}, greedy: ours, JAX, compiled / limit", 1.5, 1.15),
-        (f"{where}, greedy: ours, TensorFlow, default / KerasHub, graph", 0.5, 0.9),
-        (f"{where}, greedy: ours, TensorFlow, default / limit", 0.5, 1.15),
-        (f"{where}, chain: ours, JAX, compiled / its greedy", 1.1, 1.05),
-        (f"{where}, chain: ours, JAX, compiled / limit", 1.65, 1.15),
+        (f"{where}, greedy: ours on JAX (compiled) / KerasHub (jit)", 0.5, 0.9),
+        (f"{where}, greedy: ours on JAX (compiled) / KerasHub (jit): compiling", 0.25, 0.5),
+        (f"{where}, greedy: ours on JAX (compiled) / limit", 1.5, 1.15),
+        (f"{where}, greedy: ours on TensorFlow (default) / KerasHub (graph)", 0.5, 0.9),
+        (f"{where}, greedy: ours on TensorFlow (default) / limit", 0.5, 1.15),
+        (f"{where}, chain: ours on JAX (compiled) / its greedy", 1.1, 1.05),
+        (f"{where}, chain: ours on JAX (compiled) / limit", 1.65, 1.15),
         (
-            "gpt2-124m, batch 8, prompt 512, greedy: ours, JAX, default / KerasHub, jit",
+            "gpt2-124m, batch 8, prompt 512, greedy: ours on JAX (default) / KerasHub (jit)",
             *(0.25, 0.3),
         ),
-        (f"{many}: ours, torch, default / KerasHub, eager", 0.75, 1),
-        (f"{many}: ours, torch, default / transformers", 0.5, 0.85),
-        (f"{many}: ours, torch, default, bfloat16: bfloat16 / float32", 0.5, 0.6),
+        (f"{many}: ours on torch (default) / KerasHub (eager)", 0.75, 1),
+        (f"{many}: ours on torch (default) / transformers", 0.5, 0.85),
+        (f"{many}: ours on torch (default, bfloat16): bfloat16 / float32", 0.5, 0.6),
     ]
     found = list(generation_targets.findings(run_of, amx=True))
     assert [what for what, *_ in found] == [what for what, *_ in expected]
