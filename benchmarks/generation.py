@@ -3,19 +3,23 @@
 python benchmarks/generation.py [--smollm2 FOLDER] [--quick] [--json FILE] [--plot FILE]
 python benchmarks/generation.py --cold | --memory | --retracing
 
-Same weights, same prompts (random ids, another for each row), same run, in interleaved rounds; no
-end token stops anyone. Printed are the first call of a cell (tracing and compiling included), the
-time of one new token, and the time of a step: (time of N new tokens - time of one) / (N - 1), its
-median with half the interquartile range (? after a single round), also as ratios. The limit is the
-bytes that a step must read, weights and cache of mean length, over the bandwidth of a maximum over
-400 MB in NumPy. KerasHub reads a window of the prompt and the N new tokens before the first of
+Ours and KerasHub on each Keras backend, in each mode, and transformers on torch: same weights, same
+prompts (random ids, another for each row), same run, in interleaved rounds; no end token stops
+anyone. Each backend has a process of its own, which waits while it is not its turn.
+
+Printed are the first call of a cell (tracing and compiling included), the time of one new token,
+and the time of a step: (time of N new tokens - time of one) / (N - 1), its median with half the
+interquartile range (? after a single round), also as ratios; "ours" in them is ours on the same
+backend, in the default mode and the first of --dtypes. The limit is the bytes that a step must
+read, weights and cache of mean length, over the bandwidth of a maximum over 400 MB (in NumPy; on a
+GPU, in the backend). KerasHub reads a window of the prompt and the N new tokens before the first of
 them. Greedy texts are compared: whoever differs did other work, or rounded otherwise where two
 logits are close.
 
-A prompt has at most half of the model's context. To end in about 12 minutes (with SmolLM2), the
-run leaves out, unless --full is given: cells of more than 4,096 prompt tokens (SmolLM2: 1,024);
-samplers after the first of --samplers at all but the shortest prompt, and in KerasHub, which
-compiles each cell anew, at all but the smallest batch (SmolLM2: at all).
+A prompt has at most half of the model's context. The run leaves out, unless --full is given: cells
+of more than 4,096 prompt tokens (SmolLM2: 1,024), and samplers after the first of --samplers at all
+but the shortest prompt. All of it takes hours with a compiled KerasHub, which compiles each cell
+anew; choose --models, --batches, --prompts, --backends or --contenders.
 Peers that are not installed are left out: pip install "logit-sampling[bench]".
 """
 
@@ -23,70 +27,72 @@ import argparse
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import generation_modes
 import generation_targets
+import generation_worker
 import numpy as np
 import targets
-from generators import (
-    CONTENDERS,
-    LIMIT,
-    MODELS,
-    OURS,
-    SAMPLERS,
-    Generator,
-    Make,
-    bandwidth,
-    bytes_of_step,
-)
+from generation_records import records, show
+from generation_worker import Facts, Who
+from generators import BACKENDS, CONTENDERS, MODELS, SAMPLERS
 from rich.console import Console
-from rich.table import Table
 from same_work import agreement, differences
-from setting import installed, ratio, start
-from timing import Contender, Timing, measure
-
-from logit_sampling.models.keras_hub import LanguageModel
-
-NOISE = "the time of its steps is lost in the noise: take more --new-tokens or --repeats"
+from setting import installed, start
+from timing import Timing, measure
+from workers import Remote, Worker
 
 
 @dataclass(frozen=True)
 class Cell:
     """What is measured at once: everyone continues `batch` prompts of `length` tokens."""
 
-    model: LanguageModel
+    model: Facts
     name: str
     length: int
     batch: int
     sampler: str
     new_tokens: int
 
+    def case(self) -> dict[str, Any]:
+        """Return what the records of this cell have in common."""
+        return {
+            "model": self.name,
+            "prompt": self.length,
+            "batch": self.batch,
+            "sampler": self.sampler,
+            "new_tokens": self.new_tokens,
+        }
+
     def prompts(self) -> np.ndarray:
         """Return two batches, int32 [2, batch, length]."""
         shape = (2, self.batch, self.length)
-        rng = np.random.default_rng(0)
-        return rng.integers(0, self.model.vocab_size or 0, shape, dtype=np.int32)
+        return np.random.default_rng(0).integers(0, self.model.vocab_size, shape, dtype=np.int32)
 
-    def limit(self, speed: float) -> float:
-        """Return the seconds of a step at `speed` bytes a second, for a cache of mean length."""
-        length = self.length + self.new_tokens / 2
-        return bytes_of_step(self.model, self.batch, length) / speed
+    def limits(self) -> dict[str, float]:
+        """Return for each dtype the seconds of a step that reads weights and a mean cache."""
+        entries = self.batch * (self.length + self.new_tokens / 2)
+        reads = self.model.reads.items()
+        return {dtype: (w + entries * entry) / self.model.speed for dtype, (w, entry) in reads}
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--models", nargs="+", choices=MODELS, help="default: all but tiny")
     add("--smollm2", type=Path, metavar="FOLDER", help="a folder with SmolLM2, for its model")
     add("--batches", type=int, nargs="+", default=[1, 8, 32])
-    add("--prompts", type=int, nargs="+", default=[8, 512], help="tokens; half the context at most")
-    add("--samplers", nargs="+", choices=SAMPLERS, default=list(SAMPLERS))
+    add("--prompts", type=int, nargs="+", default=[8, 128, 512], help="tokens")
+    add("--samplers", nargs="+", choices=SAMPLERS, default=["greedy", "chain"])
     add("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    add("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    add("--dtypes", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
     add("--new-tokens", type=int, metavar="N", help="default: what the model's speed asks for")
     add("--repeats", type=int, default=3, help="rounds")
     add("--budget", type=float, default=3, help="seconds; who used it up leaves out later rounds")
@@ -95,13 +101,14 @@ def arguments() -> argparse.Namespace:
     add("--smoke", action="store_true", help="a tiny run, to see that it works")
     add("--json", type=Path, metavar="FILE", help="write all numbers")
     add("--plot", type=Path, metavar="FILE", help="draw the steps at the shortest prompt")
+    add("--before", type=Path, metavar="FOLDER", help="for --cold: a checkout to compare with")
     for name, mode in generation_modes.MODES.items():
         add(
             f"--{name}",
             action="store_true",
             help=f"only this: {(mode.__doc__ or '').split('.')[0]}",
         )
-    options = parser.parse_args()
+    options = parser.parse_args(given)
     if options.quick:
         options.models = options.models or ["shakespeare"]
         options.batches, options.prompts = [1, 8], [8]
@@ -119,7 +126,7 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def cells(name: str, model: LanguageModel, options: argparse.Namespace) -> Iterator[Cell]:
+def cells(name: str, model: Facts, options: argparse.Namespace) -> Iterator[Cell]:
     """Yield what is measured of a model."""
     context = model.context_length or math.inf
     lengths = sorted({int(min(length, context // 2)) for length in options.prompts})
@@ -133,124 +140,73 @@ def cells(name: str, model: LanguageModel, options: argparse.Namespace) -> Itera
                 yield Cell(model, name, length, batch, sampler, new_tokens)
 
 
-def generators(cell: Cell, makers: dict[str, Make], options: argparse.Namespace) -> list[Generator]:
-    """Return who takes part in a cell."""
-    strategy = SAMPLERS[cell.sampler]
-    small = MODELS[cell.name].compiles and cell.batch == min(options.batches)
-    thin = cell.sampler != options.samplers[0] and not small
-    return [
-        generator
-        for name, make in makers.items()
-        if options.full or not (thin and name == "keras_hub")
-        for generator in make(strategy, cell.new_tokens)
-    ]
-
-
 def timed(
-    own: list[Generator], cell: Cell, options: argparse.Namespace
-) -> tuple[dict[str, tuple[Timing, Timing]], dict[str, np.ndarray]]:
-    """Return for each generator the times of N tokens and of one; and the ids of its first call."""
-    first: dict[str, np.ndarray] = {}
+    cell: Cell, workers: list[Worker], options: argparse.Namespace
+) -> tuple[dict[Who, tuple[Timing, Timing]], dict[str, np.ndarray]]:
+    """Return for each generator the times of N tokens and of one; and the ids of its first call.
 
-    def contender(generator: Generator, count: int) -> Contender:
-        def call(prompts: Any, i: int) -> None:
-            ids = generator.call(prompts, count, i)
-            if ids.shape != (cell.batch, count):
-                raise ValueError(f"{ids.shape} new ids, not {(cell.batch, count)}")
-            if count == cell.new_tokens:
-                first.setdefault(generator.name, ids)
-
-        return Contender(generator.name, call, generator.convert)
-
+    Half precision has texts of its own, which are left out.
+    """
+    own: dict[Who, Worker] = {}
+    size = (cell.sampler, cell.batch, cell.new_tokens)
+    for worker in workers:
+        for who in worker.call(generation_worker.prepare, worker.backend, *size):
+            own[who] = worker
     counts = (cell.new_tokens, 1)
-    both = [contender(generator, count) for generator in own for count in counts]
+    both = [Remote(worker, (who, count)) for who, worker in own.items() for count in counts]
     timings = measure(both, cell.prompts(), options.repeats, options.budget, warm_up=1)
+    first: dict[Who, np.ndarray] = {}
+    for worker in workers:
+        first |= worker.call(generation_worker.texts)
     pairs = zip(timings[::2], timings[1::2], strict=True)
-    return dict(zip((g.name for g in own), pairs, strict=True)), first
-
-
-def records(
-    cell: Cell, timings: dict[str, tuple[Timing, Timing]], limit: float
-) -> list[dict[str, Any]]:
-    """Return the numbers of a cell as data: seconds, and ratios of medians."""
-    case = {"model": cell.name, "prompt": cell.length, "batch": cell.batch}
-    case |= {"sampler": cell.sampler, "new_tokens": cell.new_tokens}
-    result: list[dict[str, Any]] = [
-        case | {"contender": LIMIT, "low": limit, "median": limit, "high": limit}
-    ]
-    for name, (many, one) in timings.items():
-        record = case | {"contender": name}
-        if failure := many.failure or one.failure:
-            result.append(record | {"failure": failure})
-            continue
-        # Who used up its budget with N tokens has more rounds of one.
-        pairs = zip(many.seconds, one.seconds, strict=False)
-        steps = Timing([(n - first) / (cell.new_tokens - 1) for n, first in pairs])
-        low, median, high = steps.quartiles()
-        if low <= 0:
-            result.append(record | {"failure": NOISE})
-            continue
-        record |= {"low": low, "median": median, "high": high, "rounds": len(steps.seconds)}
-        record |= {"first_call": many.first, "one_token": one.quartiles()[1]}
-        result.append(record | {"per_limit": median / limit})
-    medians = {r["contender"]: r["median"] for r in result if "median" in r}
-    if OURS in medians:
-        for record in result:
-            if "median" in record:
-                record["per_ours"] = record["median"] / medians[OURS]
-    return result
-
-
-def show(found: list[dict[str, Any]], console: Console) -> None:
-    """Print a cell."""
-    case = found[0]
-    console.print(
-        f"\n[bold]{case['model']}[/bold] · batch {case['batch']}, prompt {case['prompt']} + "
-        f"{case['new_tokens']} new tokens · {SAMPLERS[case['sampler']].name}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column("", no_wrap=True)
-    for heading in ("ms a step", "±", "/ limit", "/ ours", "1 token, ms", "1st call, s"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    for record in found:
-        name = record["contender"]
-        style = "bold" if name == OURS else None
-        if "failure" in record:
-            shown.add_row(name, "failed", style=style)
-            console.print(f"{name} failed: {record['failure']}", markup=False)
-            continue
-        ratios = [ratio(record[key]) if key in record else "" for key in ("per_limit", "per_ours")]
-        cells = [f"{1e3 * record['median']:.3g}", "", *ratios]
-        if name != LIMIT:
-            spread = f"{500 * (record['high'] - record['low']):.2g}"
-            cells[1] = spread if record["rounds"] > 1 else "?"
-            cells += [f"{1e3 * record['one_token']:.3g}", f"{record['first_call']:.3g}"]
-        shown.add_row(name, *cells, style=style)
-    console.print(shown)
+    texts = {str(who): ids for who, ids in first.items() if who.dtype == "float32"}
+    return dict(zip(own, pairs, strict=True)), texts
 
 
 def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any]]) -> None:
     """Measure and print each cell; add the numbers to `found`."""
     peers = installed([name for name in options.contenders if name != "ours"], console)
     there = [name for name in options.contenders if name == "ours" or name in peers]
-    for name in options.models:
-        model = MODELS[name].load(options.smollm2)
-        makers = {contender: CONTENDERS[contender](model) for contender in there}
-        speed, megabytes = bandwidth(), bytes_of_step(model, 1, 0) / 1e6
-        console.print(
-            f"\n{name}: a step reads {megabytes:.3g} MB of weights; memory gives "
-            f"{speed / 1e9:.1f} GB/s; context of {model.context_length} tokens",
-            highlight=False,
-        )
-        for cell in cells(name, model, options):
-            timings, texts = timed(generators(cell, makers, options), cell, options)
-            found += records(cell, timings, cell.limit(speed))
-            show(found[-len(timings) - 1 :], console)
-            if SAMPLERS[cell.sampler].greedy:
-                prompts = cell.prompts()[0]
-                agreement(texts, differences(texts, prompts, model.logits), console)
+    workers = [Worker(backend) for backend in installed(options.backends, console)]
+    try:
+        for name in options.models:
+            _load(name, workers, there, options)
+            model = workers[0].call(generation_worker.facts)
+            weights, _ = model.reads[options.dtypes[0]]
+            console.print(
+                f"\n{name}: a step reads {weights / 1e6:.3g} MB of weights; memory gives "
+                f"{model.speed / 1e9:.1f} GB/s; context of {model.context_length} tokens; "
+                f"{model.gpu or 'no GPU'}",
+                highlight=False,
+            )
+            for cell in cells(name, model, options):
+                timings, texts = timed(cell, workers, options)
+                shown = records(cell.case(), timings, cell.limits())
+                found += shown
+                show(shown, console)
+                if SAMPLERS[cell.sampler].greedy:
+                    logits = _logits(workers[0])
+                    agreement(texts, differences(texts, cell.prompts()[0], logits), console)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def _load(
+    name: str, workers: list[Worker], contenders: list[str], options: argparse.Namespace
+) -> None:
+    """Load a model in all workers at once."""
+    loading = []
+    for worker in workers:
+        own = [c for c in contenders if c != "transformers" or worker.backend == "torch"]
+        what = (name, options.smollm2, options.dtypes, own)
+        loading.append(worker.submit(generation_worker.load, *what))
+    for each in loading:
+        each.result()
+
+
+def _logits(worker: Worker) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda ids: worker.call(generation_worker.logits, ids)
 
 
 def main() -> None:
@@ -259,14 +215,14 @@ def main() -> None:
     where = start(console)
     if modes := [name for name in generation_modes.MODES if getattr(options, name)]:
         for name in modes:
-            console.print(targets.table(generation_modes.MODES[name](options.smoke, console)))
+            console.print(targets.table(generation_modes.MODES[name](options, console)))
         return
     found: list[dict[str, Any]] = []
     try:
         run(options, console, found)
-    except KeyboardInterrupt:
-        console.print("stopped: what follows is what was measured")
-    console.print(targets.table(generation_targets.findings(found)))
+    except (KeyboardInterrupt, BrokenProcessPool) as error:
+        console.print(f"stopped ({type(error).__name__}): what follows is what was measured")
+    console.print(targets.table(generation_targets.findings(found, where["amx"])))
     if options.json:
         options.json.write_text(json.dumps({"machine": where, "records": found}, indent=1))
     if options.plot and found:

@@ -1,7 +1,9 @@
 """What else generation costs: a cold start, memory over a long text, retracing."""
 
+import argparse
 import inspect
 import mmap
+import os
 import subprocess
 import sys
 import threading
@@ -11,57 +13,73 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from generators import gpt2
+from generators import BACKENDS, gpt2
 from rich.console import Console
+from setting import installed
 
 import logit_sampling as ls
 
 Finding = tuple[str, float, float]
 """What it is, what was measured, what it may be at most."""
 
-COLD = 1.5  # of importing TensorFlow and loading the weights
+COLD = 1.5  # of importing the backend and loading the weights
+COLD_BEFORE = 1  # of the checkout of --before
 GROWTH = 1.0  # kB of resident memory a token
 _STATM = Path("/proc/self/statm")  # Linux tells there how many pages a process holds
+_TINY: dict[str, Any] = {"vocabulary": 512, "layers": 2, "heads": 2, "width": 16}
 _FIRST_TOKEN = """
 import logit_sampling as ls
 ls.generate(ls.load_model("shakespeare"), ["ROMEO:"], max_new_tokens=1, seed=0)
 """
 _WEIGHTS = """
-import tensorflow, keras_hub
+import keras_hub
 keras_hub.models.Backbone.from_preset({folder!r})
 """
 
 
-def cold(smoke: bool, console: Console) -> Iterator[Finding]:
-    """Time from a cold process to the shipped model's first token. Beside its weights alone."""
-    folder = Path(__file__).parents[1] / "models" / "shakespeare"
-    programs = {
-        "first token": _FIRST_TOKEN,
-        "TensorFlow, KerasHub, weights": _WEIGHTS.format(folder=str(folder)),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(1 if smoke else 6):
-        for name, program in programs.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-            seconds[name].append(time.perf_counter() - start)
-    # The first round reads the files from the disk.
-    medians = {name: float(np.median(each[1:] or each)) for name, each in seconds.items()}
-    for name, median in medians.items():
-        console.print(f"{name}: {median:.2f} s, {min(seconds[name]):.2f} at least", highlight=False)
-    first, weights = medians.values()
-    yield "cold process: first token / TensorFlow, KerasHub and the weights", first / weights, COLD
+def cold(options: argparse.Namespace, console: Console) -> Iterator[Finding]:
+    """Time from a cold process to the shipped model's first token. On each backend."""
+    here = Path(__file__).parents[1]
+    weights = _WEIGHTS.format(folder=str(here / "models" / "shakespeare"))
+    programs = {"first token": (_FIRST_TOKEN, here), "KerasHub and the weights": (weights, here)}
+    if options.before:
+        programs[f"first token of {options.before}"] = (_FIRST_TOKEN, options.before)
+    for backend in installed(options.backends, console):
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        seconds: dict[str, list[float]] = {name: [] for name in programs}
+        for _ in range(1 if options.smoke else 6):
+            for name, (program, folder) in programs.items():
+                environment["PYTHONPATH"] = str(folder)
+                start = time.perf_counter()
+                subprocess.run(
+                    [sys.executable, "-c", program],
+                    env=environment,
+                    check=True,
+                    capture_output=True,
+                )
+                seconds[name].append(time.perf_counter() - start)
+        # The first round reads the files from the disk.
+        first, *others = (float(np.median(each[1:] or each)) for each in seconds.values())
+        for name, each in seconds.items():
+            console.print(
+                f"{BACKENDS[backend]}, {name}: {np.median(each[1:] or each):.2f} s, "
+                f"{min(each):.2f} at least",
+                highlight=False,
+            )
+        limits = (COLD, COLD_BEFORE)
+        for name, other, limit in zip(list(seconds)[1:], others, limits, strict=False):
+            yield f"cold process, {BACKENDS[backend]}: first token / {name}", first / other, limit
 
 
-def memory(smoke: bool, console: Console) -> Iterator[Finding]:
+def memory(options: argparse.Namespace, console: Console) -> Iterator[Finding]:
     """Watch resident memory over a text of 2,000 tokens. A tiny model, its context overflowing."""
     if not _STATM.exists():
         console.print(f"memory is left out: it is read from {_STATM}, which this system has not")
         return
     slides = "overflow" in inspect.signature(ls.generate).parameters
     settings: dict[str, Any] = {"overflow": "slide"} if slides else {}
-    tokens = 60 if smoke else 2000
-    model = gpt2(512, 2, 2, 16, 256 if slides else 4096)
+    tokens = 60 if options.smoke else 2000
+    model = gpt2(**_TINY, context=256 if slides else 4096)
 
     def text(count: int) -> None:
         ls.generate(model, [[1, 2, 3]], max_new_tokens=count, stop_at_end=False, seed=0, **settings)
@@ -100,9 +118,9 @@ def _resident() -> int:
     return int(_STATM.read_text().split()[1]) * mmap.PAGESIZE
 
 
-def retracing(smoke: bool, console: Console) -> Iterator[Finding]:
+def retracing(options: argparse.Namespace, console: Console) -> Iterator[Finding]:
     """Count the graphs that further calls trace. Other lengths, batches, numbers, seeds."""
-    model = gpt2(512, 2, 2, 16, 128)
+    model = gpt2(**_TINY, context=128)
     if not hasattr(model, "traces"):
         console.print("retracing is left out: this version does not count its traces")
         return
@@ -129,14 +147,14 @@ def retracing(smoke: bool, console: Console) -> Iterator[Finding]:
     usual: dict[str, Any] = {"lengths": [12] * 8}
     text(**usual)
     console.print(f"the first call traced {model.traces} graphs")
-    for what, calls in list(changes.items())[: 2 if smoke else None]:
+    for what, calls in list(changes.items())[: 2 if options.smoke else None]:
         before = model.traces
         for change in calls:
             text(**usual | change)
         yield f"retracing: graphs traced for {what}", model.traces - before, 0
 
 
-MODES: dict[str, Callable[[bool, Console], Iterable[Finding]]] = {
+MODES: dict[str, Callable[[argparse.Namespace, Console], Iterable[Finding]]] = {
     "cold": cold,
     "memory": memory,
     "retracing": retracing,

@@ -1,6 +1,6 @@
 """Who generates text, with the same weights: this library, KerasHub, transformers on torch."""
 
-import os
+import inspect
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from devices import gpu, on_device
 from strategies import SETTINGS, Strategy
 
 import logit_sampling as ls
 from logit_sampling.models.keras_hub import LanguageModel
 
-LIMIT = "limit"
-OURS, TRANSFORMERS = "ours", "transformers"
-KERAS_HUB = {"KerasHub, XLA": True, "KerasHub, graph": False}
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
+LIMIT, OURS, KERAS_HUB, TRANSFORMERS = "limit", "ours", "KerasHub", "transformers"
+MODES = {"compiled": True, "default": None}
+"""What `jit_compile` is. The default is last: it may find compiled what costs a first call else."""
+KERAS_HUB_MODES = {
+    "tensorflow": {"XLA": True, "graph": False},
+    "jax": {"jit": True},
+    "torch": {"eager": False},
+}
 
 CHAIN = Strategy(
     "repetition penalty 1.2, temperature 0.8, top-k 50, top-p 0.95",
@@ -36,7 +43,8 @@ SAMPLERS |= {"top-p": next(s for s in SETTINGS if s.name == "top-p 0.9"), "chain
 class Generator:
     """`call(prompts, count, seed)` returns `count` new ids for each prompt, [batch, count]."""
 
-    name: str
+    who: str
+    mode: str
     call: Callable[[Any, int, int], np.ndarray]
     convert: Callable[[np.ndarray], Any] = lambda prompts: prompts  # int32 [batch, length]
 
@@ -49,18 +57,17 @@ Make = Callable[[Strategy, int], list[Generator]]
 class Kind:
     """A model to measure, and how much of it fits in a run of some minutes."""
 
-    load: Callable[[Path | None], LanguageModel]  # from the folder of SmolLM2
+    load: Callable[[Path | None, str], LanguageModel]  # from the folder of SmolLM2, and a dtype
     new_tokens: int
     prompt_tokens: int = 4096  # of a cell
-    compiles: bool = True  # so fast that KerasHub can run more than the first sampler
 
 
-def gpt2(vocabulary: int, layers: int, heads: int, width: int, context: int) -> LanguageModel:
-    """Return a GPT-2 with random weights."""
-    import keras
+def gpt2(
+    *, vocabulary: int, layers: int, heads: int, width: int, context: int, dtype: str = "float32"
+) -> LanguageModel:
+    """Return a GPT-2 with random weights, the same on each backend."""
     import keras_hub
 
-    keras.utils.set_random_seed(0)
     backbone = keras_hub.models.GPT2Backbone(
         vocabulary_size=vocabulary,
         num_layers=layers,
@@ -69,33 +76,49 @@ def gpt2(vocabulary: int, layers: int, heads: int, width: int, context: int) -> 
         intermediate_dim=4 * width,
         dropout=0.0,
         max_sequence_length=context,
+        dtype=dtype,
     )
+    rng = np.random.default_rng(0)
+    for weight in backbone.weights:
+        if len(weight.shape) > 1:  # the others are scales and biases
+            weight.assign(0.02 * rng.standard_normal(weight.shape, np.float32))
     return LanguageModel(keras_hub.models.GPT2CausalLM(backbone=backbone, preprocessor=None))
 
 
-def _smollm2(folder: Path | None) -> LanguageModel:
+def _smollm2(folder: Path | None, dtype: str) -> LanguageModel:
     if folder is None:
         raise ValueError("the model smollm2 needs --smollm2 FOLDER")
-    return ls.load_model(folder)
+    return ls.load_model(folder, dtype=dtype)
 
 
+_TINY: dict[str, Any] = {"vocabulary": 512, "layers": 2, "heads": 2, "width": 16, "context": 64}
+_GPT2: dict[str, Any] = {
+    "vocabulary": 50_257,
+    "layers": 12,
+    "heads": 12,
+    "width": 768,
+    "context": 1024,
+}
 MODELS = {
-    "shakespeare": Kind(lambda _: ls.load_model("shakespeare"), 65),
-    "gpt2-124m": Kind(lambda _: gpt2(50_257, 12, 12, 768, 1024), 17),
-    "smollm2": Kind(_smollm2, 17, prompt_tokens=1024, compiles=False),
-    "tiny": Kind(lambda _: gpt2(512, 2, 2, 16, 64), 17),
+    "shakespeare": Kind(lambda _, dtype: ls.load_model("shakespeare", dtype=dtype), 65),
+    "gpt2-124m": Kind(lambda _, dtype: gpt2(**_GPT2, dtype=dtype), 17),
+    "smollm2": Kind(_smollm2, 17, prompt_tokens=1024),
+    "tiny": Kind(lambda _, dtype: gpt2(**_TINY, dtype=dtype), 17),
 }
 
 
 def ours(model: LanguageModel) -> Make:
-    """Return what makes this library's generator."""
+    """Return what makes this library's generators, one for each mode."""
+    import keras
 
-    def make(strategy: Strategy, _: int) -> list[Generator]:
-        sampler = strategy.sampler()
+    torch = keras.config.backend() == "torch"  # compiles nothing
+    modes = {n: _in_mode(model, jit) for n, jit in MODES.items() if not torch or jit is None}
+
+    def mode(name: str, sampler: ls.Sampler) -> Generator:
 
         def call(prompts: list[list[int]], count: int, seed: int) -> np.ndarray:
             result = ls.generate(
-                model,
+                modes[name],
                 prompts,
                 sampler=sampler,
                 max_new_tokens=count,
@@ -104,26 +127,38 @@ def ours(model: LanguageModel) -> Make:
             )
             return np.array(result.token_ids)
 
-        return [Generator(OURS, call, np.ndarray.tolist)] if sampler else []
+        return Generator(OURS, name, call, np.ndarray.tolist)
+
+    def make(strategy: Strategy, _: int) -> list[Generator]:
+        sampler = strategy.sampler()
+        return [mode(name, sampler) for name in modes] if sampler else []
 
     return make
 
 
+def _in_mode(model: LanguageModel, jit_compile: bool | None) -> Any:
+    accepted = "jit_compile" in inspect.signature(ls.as_model).parameters
+    told: dict[str, Any] = {"jit_compile": jit_compile} if accepted else {}
+    return ls.as_model(model.causal_lm, **told)
+
+
 def keras_hub(model: LanguageModel) -> Make:
-    """Return what makes KerasHub's `generate`, under XLA and in a graph.
+    """Return what makes KerasHub's `generate`, in each mode that the backend has.
 
     Its function is compiled for a window of the prompt and all new tokens, which it reads first,
     whatever the mask says. A call for fewer tokens has the same window, more of it prompt, so that
     it does not compile again.
     """
+    import keras
     import keras_hub
 
     backbone, kind = model.causal_lm.backbone, type(model.causal_lm)
+    modes = KERAS_HUB_MODES[keras.config.backend()]
 
     def mode(name: str, strategy: Strategy, most: int) -> Generator:
         causal_lm = kind(backbone=backbone, preprocessor=None)
         sampler = strategy.keras_hub(keras_hub.samplers)  # type: ignore[misc]
-        causal_lm.compile(sampler=sampler, jit_compile=KERAS_HUB[name])
+        causal_lm.compile(sampler=sampler, jit_compile=modes[name])
 
         def call(prompts: np.ndarray, count: int, _: int) -> np.ndarray:
             window = np.pad(prompts, ((0, 0), (0, most)))
@@ -132,10 +167,10 @@ def keras_hub(model: LanguageModel) -> Make:
             inputs = {"token_ids": window, "padding_mask": mask}
             return causal_lm.generate(inputs, stop_token_ids=None)["token_ids"][:, -count:]
 
-        return Generator(name, call)
+        return Generator(KERAS_HUB, name, call)
 
     def make(strategy: Strategy, most: int) -> list[Generator]:
-        return [mode(name, strategy, most) for name in KERAS_HUB] if strategy.keras_hub else []
+        return [mode(name, strategy, most) for name in modes] if strategy.keras_hub else []
 
     return make
 
@@ -146,7 +181,6 @@ def transformers(model: LanguageModel) -> Make:
     import transformers
     from transformers.generation import logits_process
 
-    torch.set_num_threads(os.cpu_count() or 1)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()  # of end tokens outside a small vocabulary
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +188,8 @@ def transformers(model: LanguageModel) -> Make:
         torch_model = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32
         ).eval()
-    torch_model.generation_config.eos_token_id = None
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch_model.to(device).generation_config.eos_token_id = None
 
     def make(strategy: Strategy, _: int) -> list[Generator]:
         if strategy.transformers is None:
@@ -173,9 +208,12 @@ def transformers(model: LanguageModel) -> Make:
                 logits_processor=processors,
                 pad_token_id=0,
             )
-            return ids[:, prompts.shape[1] :].numpy()
+            return ids[:, prompts.shape[1] :].cpu().numpy()
 
-        return [Generator(TRANSFORMERS, call, lambda p: torch.from_numpy(p.astype(np.int64)))]
+        def convert(prompts: np.ndarray) -> Any:
+            return torch.tensor(prompts, dtype=torch.int64, device=device)
+
+        return [Generator(TRANSFORMERS, "eager", call, convert)]
 
     return make
 
@@ -183,18 +221,27 @@ def transformers(model: LanguageModel) -> Make:
 CONTENDERS: dict[str, Callable[[LanguageModel], Make]] = {
     "ours": ours,
     "keras_hub": keras_hub,
-    "transformers": transformers,
+    "transformers": transformers,  # in a process where Keras runs on torch
 }
 
 
 def bandwidth() -> float:
-    """Return the bytes a second that NumPy reads from memory: its best of 20 passes."""
+    """Return the bytes a second that are read from memory: the best of 20 passes.
+
+    On a CPU NumPy reads them, on a GPU the backend.
+    """
+    import keras
+
     array = np.ones(100_000_000, np.float32)
+    read: Callable[[], Any] = array.max
+    if gpu() is not None:
+        there, wait = on_device(array)
+        read = lambda: wait(keras.ops.max(there))  # noqa: E731
 
     def seconds() -> Iterator[float]:
         for _ in range(20):
             start = time.perf_counter()
-            array.max()
+            read()
             yield time.perf_counter() - start
 
     return array.nbytes / min(seconds())

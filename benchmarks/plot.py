@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from contenders import READ, SOFTMAX
-from generators import LIMIT
+from generators import BACKENDS, LIMIT
 
 PANELS = (
     "greedy",
@@ -44,18 +44,25 @@ def samplers(records: list[dict[str, Any]], machine: dict[str, Any], file: Path)
 
 
 def generation(records: list[dict[str, Any]], machine: dict[str, Any], file: Path) -> None:
-    """Draw the first sampler and prompt of a run of `generation.py` as a PNG."""
-    own = [r for r in records if "median" in r]
+    """Draw the first sampler and prompt of a run of `generation.py` as a PNG, a panel for a model.
+
+    Each backend has ours, KerasHub and transformers, in the faster of their modes.
+    """
+    own = [r for r in records if "median" in r and r["dtype"] == records[0]["dtype"]]
     case = own[0]
     own = [r for r in own if r["sampler"] == case["sampler"] and r["prompt"] == case["prompt"]]
-    panels: dict[str, list[dict[str, Any]]] = {}
-    for r in own:
-        panels.setdefault(f"{r['model']}, batch {r['batch']}", []).append(r)
+    panels: dict[str, dict[str, dict[str, Any]]] = {}
+    for r in sorted(own, key=lambda r: r["batch"]):
+        backend = BACKENDS.get(r["backend"], "")
+        name = f"{r['who']}, {backend}, batch {r['batch']}" if backend else LIMIT
+        panel = panels.setdefault(r["model"], {})
+        if name not in panel or r["median"] < panel[name]["median"]:
+            panel[name] = r | {"contender": name}
     _draw(
-        panels,
+        {model: list(panel.values()) for model, panel in panels.items()},
         {LIMIT: "--"},
         f"Time of a step of generation: {case['sampler']}, prompt of {case['prompt']} tokens, "
-        f"{machine['processor']}, {machine['cores']} cores",
+        f"each in its faster mode\n{machine['processor']}, {machine['cores']} cores",
         file,
     )
 

@@ -34,7 +34,8 @@ def agreement(
     """Print whether greedy texts are those of the same model."""
     found = list(found)
     if not found and len(texts) > 1:
-        console.print(f"greedy texts are equal: {', '.join(texts)}", highlight=False)
+        equal = f"greedy texts are equal: {', '.join(texts)}"
+        console.print(equal, highlight=False, soft_wrap=True)
     for where, gap in found:
         verdict = "rounding" if gap <= CLOSE else "[red]not the same work[/red]"
         console.print(f"{where}, logits {gap:.2g} apart: {verdict}", highlight=False)

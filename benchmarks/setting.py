@@ -13,13 +13,20 @@ from typing import Any
 
 from rich.console import Console
 
-MODULES = {  # peer -> what has to be installed
+MODULES = {  # peer or backend -> what has to be installed
+    "tensorflow": ("tensorflow",),
+    "jax": ("jax",),
+    "torch": ("torch",),
     "keras_hub": ("keras_hub", "tensorflow"),
     "transformers": ("transformers", "torch"),
     "llama_cpp": ("llama_cpp",),
+    "flashinfer": ("flashinfer",),
 }
 
-PACKAGES = ("numpy", "tensorflow", "keras-hub", "torch", "transformers", "llama-cpp-python")
+PACKAGES = (
+    *("numpy", "tensorflow", "jax", "torch", "keras-hub", "transformers"),
+    *("llama-cpp-python", "flashinfer-python"),
+)
 
 
 def installed(peers: list[str], console: Console) -> list[str]:
@@ -41,10 +48,12 @@ def _machine() -> dict[str, Any]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     info = Path("/proc/cpuinfo")
-    models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    told = info.read_text() if info.exists() else ""
+    models = re.findall(r"model name\s*: (.*)", told)
     return {
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
+        "amx": "amx_bf16" in told,  # multiplies bfloat16 in hardware
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan,
         "python": platform.python_version(),
         "versions": versions,

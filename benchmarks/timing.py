@@ -7,12 +7,28 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 SAMPLE = 1e-3
 """Seconds that one sample of a round takes at least: short calls are repeated."""
+
+
+class Timed(Protocol):
+    """What can be timed beside others."""
+
+    def convert(self, batch: np.ndarray, /) -> Any:
+        """Return an input made of an array."""
+
+    def sample(self, inputs: Sequence[Any], first: int, calls: int) -> float:
+        """Return the seconds of a call, from `calls` of them; each has the next of `inputs`.
+
+        Args:
+            inputs: calls go through them in turns.
+            first: the number of the first of these calls.
+            calls: how many.
+        """
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,23 @@ class Contender:
     call: Callable[[Any, int], Any]
     convert: Callable[[np.ndarray], Any] = lambda batch: batch  # array to an input
     prepare: Callable[[Any], Any] | None = None  # before each call, not timed
+
+    def sample(self, inputs: Sequence[Any], first: int, calls: int) -> float:
+        """Return the seconds of a call, as `Timed` says."""
+        call, prepare, clock = self.call, self.prepare, time.perf_counter
+        chosen = [inputs[i % len(inputs)] for i in range(first, first + calls)]
+        if prepare is None:
+            start = clock()
+            for i, x in enumerate(chosen, first):
+                call(x, i)
+            return (clock() - start) / calls
+        total = 0.0
+        for i, x in enumerate(chosen, first):
+            prepare(x)
+            start = clock()
+            call(x, i)
+            total += clock() - start
+        return total / calls
 
 
 @dataclass
@@ -40,28 +73,10 @@ class Timing:
         return low, median, high
 
 
-def _sample(contender: Contender, inputs: Sequence[Any], first: int, calls: int) -> float:
-    """Return the seconds of a call, from `calls` of them; each has the next of `inputs`."""
-    call, prepare, clock = contender.call, contender.prepare, time.perf_counter
-    chosen = [inputs[i % len(inputs)] for i in range(first, first + calls)]
-    if prepare is None:
-        start = clock()
-        for i, x in enumerate(chosen, first):
-            call(x, i)
-        return (clock() - start) / calls
-    total = 0.0
-    for i, x in enumerate(chosen, first):
-        prepare(x)
-        start = clock()
-        call(x, i)
-        total += clock() - start
-    return total / calls
-
-
-def _warm_up(contender: Contender, inputs: Sequence[Any], calls: int) -> Timing:
+def _warm_up(contender: Timed, inputs: Sequence[Any], calls: int) -> Timing:
     """Call, and settle from the last call how many a sample has."""
     try:
-        spent = [_sample(contender, inputs, i, 1) for i in range(calls)]
+        spent = [contender.sample(inputs, i, 1) for i in range(calls)]
     except Exception as error:  # of whatever a peer or its compiler raises
         first_line = str(error).strip().partition("\n")[0]
         return Timing(failure=f"{type(error).__name__}: {first_line}")
@@ -69,7 +84,7 @@ def _warm_up(contender: Contender, inputs: Sequence[Any], calls: int) -> Timing:
 
 
 def measure(
-    contenders: Sequence[Contender],
+    contenders: Sequence[Timed],
     batches: np.ndarray,
     rounds: int,
     budget: float,
@@ -93,7 +108,7 @@ def measure(
             timing = timings[place]
             if sum(timing.seconds) * timing.calls < budget:
                 first = len(timing.seconds) * timing.calls
-                seconds = _sample(contenders[place], inputs[place], first, timing.calls)
+                seconds = contenders[place].sample(inputs[place], first, timing.calls)
                 timing.seconds.append(seconds)
     gc.enable()
     return timings

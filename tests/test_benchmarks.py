@@ -1,6 +1,7 @@
 """Each benchmark runs, at a size that takes seconds, and says what it should."""
 
 import json
+import os
 import re
 import runpy
 import sys
@@ -86,29 +87,91 @@ def test_history(run):
 
 def test_generation(run, tmp_path):
     data, picture = tmp_path / "all.json", tmp_path / "all.png"
-    chosen = ("--samplers", "greedy", "chain", "--contenders", "ours", "keras_hub")
+    chosen = ("--backends", "tensorflow", "jax", "--contenders", "ours", "keras_hub")
     out = run("generation.py", "--smoke", *chosen, "--json", str(data), "--plot", str(picture))
     assert "tiny · batch 2, prompt 4 + 17 new tokens · greedy" in out
-    assert "greedy texts are equal: ours, KerasHub, XLA, KerasHub, graph" in out
+    names = [
+        *(f"ours on TensorFlow ({mode})" for mode in ("compiled", "default")),
+        *(f"KerasHub on TensorFlow ({mode})" for mode in ("XLA", "graph")),
+        *(f"ours on JAX ({mode})" for mode in ("compiled", "default")),
+        "KerasHub on JAX (jit)",
+    ]
+    assert f"greedy texts are equal: {', '.join(names)}" in out
     written = json.loads(data.read_text())["records"]
-    records = {(r["sampler"], r["contender"]): r for r in written}
-    greedy = ("limit", "ours", "KerasHub, XLA", "KerasHub, graph")
-    assert set(records) == {("greedy", name) for name in greedy} | {
-        ("chain", name) for name in ("limit", "ours")
-    }
-    import generation
+    import generation_records
+    from generation_worker import Who
 
-    for (_, name), record in records.items():
-        if record.get("failure") == generation.NOISE:
+    records = {(r["sampler"], Who(*(r[f] for f in Who._fields))): r for r in written}
+    found = [(sampler, str(who)) for sampler, who in records]
+    assert found == [
+        *(("greedy", name) for name in ("limit", *names)),
+        *(("chain", name) for name in ("limit", *names) if not name.startswith("KerasHub")),
+    ]
+    for (sampler, who), record in records.items():
+        if record.get("failure") == generation_records.NOISE:
             continue  # a step of so small a model
         assert "failure" not in record, record
         assert 0 < record["low"] <= record["median"] <= record["high"]
-        if name != "limit":
-            assert record["first_call"] > 0
+        if who.who != "limit":
+            assert record["first_call"] > record["compile"] >= 0
             assert record["one_token"] > 0
-            limit = records[record["sampler"], "limit"]["median"]
+            limit = records[sampler, Who("limit", "", "", "float32")]["median"]
             assert record["per_limit"] == pytest.approx(record["median"] / limit)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_gpu(run, tmp_path):
+    data = tmp_path / "all.json"
+    steps = ("--samplers", "greedy", "--contenders", "ours")  # options of generation.py
+    out = run("gpu.py", "--smoke", "--backends", "jax", *steps, "--json", str(data))
+    assert "JAX: no GPU was found" in out
+    assert "top-k 50 · vocabulary 1,000, batch 2" in out
+    assert "tiny · batch 2, prompt 4 + 17 new tokens · greedy" in out
+    written = json.loads(data.read_text())
+    import gpu_draws
+
+    assert [(r["strategy"], r["who"], r["backend"]) for r in written["draws"]] == [
+        (strategy, "ours", "jax") for strategy in gpu_draws.STRATEGIES
+    ]
+    for record in written["draws"]:
+        assert 0 < record["low"] <= record["median"] <= record["high"]
+    assert [r["who"] for r in written["steps"]] == ["limit", "ours", "ours"]
+    assert {r["backend"] for r in written["steps"][1:]} == {"jax"}
+    with pytest.raises(SystemExit, match="no GPU was found"):
+        run("gpu.py", "--backends", "jax")
+
+
+def test_draws_of_torch_are_from_what_is_kept(run):
+    torch = pytest.importorskip("torch")
+    import gpu_draws
+    import rows
+
+    x = rows.language(50, 1000)
+    for strategy, draw in gpu_draws.in_torch().items():
+        sampler = gpu_draws.STRATEGIES[strategy].sampler()
+        for _ in range(20):
+            ids = draw(torch.from_numpy(x)).numpy()
+            assert ids.shape == (50,)
+            assert np.isfinite(sampler.log_prob(x, ids)).all(), strategy
+
+
+def test_contenders_wait_in_a_process_for_each_backend(run):
+    import workers
+
+    by_backend = {backend: workers.Worker(backend) for backend in ("one", "two")}
+    try:
+        for backend, worker in by_backend.items():
+            assert worker.call(os.getenv, "KERAS_BACKEND") == backend
+            assert worker.call(os.getpid) != os.getpid()
+            assert worker.call(os.getenv, "JAX_COMPILATION_CACHE_DIR") is None
+        with pytest.raises(RuntimeError, match=r"ValueError: invalid literal for int.* 'x'"):
+            by_backend["one"].call(int, "x")
+        with pytest.raises(RuntimeError, match="KeyError: 'nobody'"):
+            workers.Remote(by_backend["one"], "nobody").sample([np.zeros(1)], 0, 1)
+        assert by_backend["one"].call(int, "3") == 3  # it lives on
+    finally:
+        for worker in by_backend.values():
+            worker.close()
 
 
 def test_generation_leaves_out_what_takes_long(run):
@@ -148,7 +211,7 @@ def test_bytes_of_a_step(run):
     layer = 4 * (16 * 16 + 16) + 2 * 2 * 16 + (16 * 64 + 64) + (64 * 16 + 16)
     weights = 512 * 16 + 2 * layer + 2 * 16  # the table of tokens, the layers, the last norm
     cache = 2 * 2 * 16  # keys and values of two layers, for a token
-    model = generators.MODELS["tiny"].load(None)
+    model = generators.MODELS["tiny"].load(None, "float32")
     assert generators.bytes_of_step(model, 3, 10.5) == 4 * (weights + 3 * 10.5 * cache)
 
 
@@ -180,25 +243,47 @@ def test_work_that_differs_is_named(run, capsys):
 def test_targets_of_generation(run):
     import generation_targets
 
-    def record(contender, seconds, sampler="greedy", **case):
+    def record(name, seconds, sampler="greedy", compiling=0.0, dtype="float32", **case):
+        who, backend, mode = [*name.split(", "), "", ""][:3]
         case = {"model": "gpt2-124m", "prompt": 8, "batch": 1} | case
-        return case | {"sampler": sampler, "contender": contender, "median": seconds}
+        case |= {"who": who, "backend": backend, "mode": mode, "dtype": dtype}
+        return case | {"sampler": sampler, "median": seconds, "compile": compiling}
 
-    many = {"batch": 8}
-    run_of = [record("limit", 2.0), record("ours", 3.0), record("transformers", 4.0)]
-    run_of += [record("KerasHub, XLA", 6.0), record("KerasHub, graph", 5.0)]
-    run_of += [record("limit", 2.0, "chain"), record("ours", 3.6, "chain")]
-    run_of += [record("ours", 6.0, **many), record("KerasHub, XLA", 12.0, **many)]
-    run_of += [record("KerasHub, XLA", 1.0, model="smollm2") | {"failure": "it fell"}]
-    where = "gpt2-124m, batch 1, prompt 8"
-    assert list(generation_targets.findings(run_of)) == [
-        (f"{where}, greedy: ours / KerasHub, better mode", 0.6, 1 / 1.3),
-        (f"{where}, greedy: ours / transformers", 0.75, 1),
-        (f"{where}, greedy: ours / limit", 1.5, 1.3),
-        (f"{where}, chain: ours / its greedy", 1.2, 1.1),
-        (f"{where}, chain: ours / limit", 1.8, 1.3),
-        ("gpt2-124m, batch 8, prompt 8, greedy: ours / KerasHub, better mode", 0.5, 1 / 2.5),
+    long, eight = {"prompt": 512, "batch": 8}, {"batch": 8}
+    run_of = [record("limit", 2.0), record("ours, jax, compiled", 3.0, compiling=2.0)]
+    run_of += [record("KerasHub, jax, jit", 6.0, compiling=8.0)]
+    run_of += [record("ours, tensorflow, default", 1.0)]
+    run_of += [record("KerasHub, tensorflow, XLA", 4.0, compiling=8.0)]
+    run_of += [record("KerasHub, tensorflow, graph", 2.0, compiling=1.0)]
+    run_of += [record("limit", 2.0, "chain"), record("ours, jax, compiled", 3.3, "chain")]
+    run_of += [record("ours, jax, default", 1.0, **long), record("KerasHub, jax, jit", 4.0, **long)]
+    run_of += [record("ours, torch, default", 6.0, **eight)]
+    run_of += [record("ours, torch, default", 3.0, dtype="bfloat16", **eight)]
+    run_of += [record("KerasHub, torch, eager", 8.0, **eight)]
+    run_of += [record("transformers, torch, eager", 12.0, **eight)]
+    run_of += [{key: value for key, value in run_of[0].items() if key != "median"}]  # it failed
+    where, many = "gpt2-124m, batch 1, prompt 8", "gpt2-124m, batch 8, prompt 8, greedy"
+    expected = [
+        (f"{where}, greedy: ours on JAX (compiled) / KerasHub (jit)", 0.5, 0.9),
+        (f"{where}, greedy: ours on JAX (compiled) / KerasHub (jit): compiling", 0.25, 0.5),
+        (f"{where}, greedy: ours on JAX (compiled) / limit", 1.5, 1.15),
+        (f"{where}, greedy: ours on TensorFlow (default) / KerasHub (graph)", 0.5, 0.9),
+        (f"{where}, greedy: ours on TensorFlow (default) / limit", 0.5, 1.15),
+        (f"{where}, chain: ours on JAX (compiled) / its greedy", 1.1, 1.05),
+        (f"{where}, chain: ours on JAX (compiled) / limit", 1.65, 1.15),
+        (
+            "gpt2-124m, batch 8, prompt 512, greedy: ours on JAX (default) / KerasHub (jit)",
+            *(0.25, 0.3),
+        ),
+        (f"{many}: ours on torch (default) / KerasHub (eager)", 0.75, 1),
+        (f"{many}: ours on torch (default) / transformers", 0.5, 0.85),
+        (f"{many}: ours on torch (default, bfloat16): bfloat16 / float32", 0.5, 0.6),
     ]
+    found = list(generation_targets.findings(run_of, amx=True))
+    assert [what for what, *_ in found] == [what for what, *_ in expected]
+    np.testing.assert_allclose([n for _, *n in found], [n for _, *n in expected])
+    *_, (_, _, most) = generation_targets.findings(run_of, amx=False)
+    assert most == 1
 
 
 def test_retracing(run):
@@ -217,18 +302,25 @@ def test_memory_of_a_long_text(run):
     assert resident[-1] - resident[0] > 200e6
 
 
-def test_cold_start(run, monkeypatch):
+def test_cold_start(run, monkeypatch, tmp_path):
     # The programs run, but in this process, which has paid for the imports.
-    def run_here(command, **_):
+    started = []
+
+    def run_here(command, env, **_):
         assert command[:2] == [sys.executable, "-c"]
+        started.append((env["KERAS_BACKEND"], Path(env["PYTHONPATH"])))
         exec(command[2], {})
 
     import generation_modes
 
     monkeypatch.setattr(generation_modes, "subprocess", SimpleNamespace(run=run_here))
-    out = run("generation.py", "--smoke", "--cold")
-    assert re.search(r"first token: [\d.]+ s, .* at least", out)
-    assert "cold process: first token / TensorFlow, KerasHub and the weights" in out
+    chosen = ("--backends", "jax", "--before", str(tmp_path))
+    out = run("generation.py", "--smoke", "--cold", *chosen)
+    assert re.search(r"JAX, first token: [\d.]+ s, .* at least", out)
+    assert "cold process, JAX: first token / KerasHub and the weights" in out
+    assert f"cold process, JAX: first token / first token of {tmp_path}" in out.replace("\n", "")
+    here = BENCHMARKS.parent
+    assert started == [("jax", here), ("jax", here), ("jax", tmp_path)]
 
 
 def test_targets_judge_what_a_run_measured(run):
