@@ -1,6 +1,5 @@
 """Who generates text, with the same weights: this library, KerasHub, transformers on torch."""
 
-import inspect
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -112,7 +111,11 @@ def ours(model: LanguageModel) -> Make:
     import keras
 
     torch = keras.config.backend() == "torch"  # compiles nothing
-    modes = {n: _in_mode(model, jit) for n, jit in MODES.items() if not torch or jit is None}
+    modes = {
+        name: ls.as_model(model.causal_lm, jit_compile=jit_compile)
+        for name, jit_compile in MODES.items()
+        if not torch or jit_compile is None
+    }
 
     def mode(name: str, sampler: ls.Sampler) -> Generator:
 
@@ -134,12 +137,6 @@ def ours(model: LanguageModel) -> Make:
         return [mode(name, sampler) for name in modes] if sampler else []
 
     return make
-
-
-def _in_mode(model: LanguageModel, jit_compile: bool | None) -> Any:
-    accepted = "jit_compile" in inspect.signature(ls.as_model).parameters
-    told: dict[str, Any] = {"jit_compile": jit_compile} if accepted else {}
-    return ls.as_model(model.causal_lm, **told)
 
 
 def keras_hub(model: LanguageModel) -> Make:
