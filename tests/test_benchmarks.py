@@ -85,7 +85,8 @@ def test_history(run):
     assert "failed" not in out
 
 
-def test_generation(run, tmp_path):
+def test_generation(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")  # of the workers
     data, picture = tmp_path / "all.json", tmp_path / "all.png"
     chosen = ("--backends", "tensorflow", "jax", "--contenders", "ours", "keras_hub")
     out = run("generation.py", "--smoke", *chosen, "--json", str(data), "--plot", str(picture))
@@ -122,11 +123,9 @@ def test_generation(run, tmp_path):
 
 def test_gpu(run, tmp_path):
     data = tmp_path / "all.json"
-    steps = ("--samplers", "greedy", "--contenders", "ours")  # options of generation.py
-    out = run("gpu.py", "--smoke", "--backends", "jax", *steps, "--json", str(data))
+    out = run("gpu.py", "--smoke", "--draws", "--backends", "jax", "--json", str(data))
     assert "JAX: no GPU was found" in out
     assert "top-k 50 · vocabulary 1,000, batch 2" in out
-    assert "tiny · batch 2, prompt 4 + 17 new tokens · greedy" in out
     written = json.loads(data.read_text())
     import gpu_draws
 
@@ -135,8 +134,7 @@ def test_gpu(run, tmp_path):
     ]
     for record in written["draws"]:
         assert 0 < record["low"] <= record["median"] <= record["high"]
-    assert [r["who"] for r in written["steps"]] == ["limit", "ours", "ours"]
-    assert {r["backend"] for r in written["steps"][1:]} == {"jax"}
+    assert "steps" not in written
     with pytest.raises(SystemExit, match="no GPU was found"):
         run("gpu.py", "--backends", "jax")
 

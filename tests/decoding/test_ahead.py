@@ -14,6 +14,7 @@ from logit_sampling.generation.result import GenerationResult
 from logit_sampling.models.keras_hub import LanguageModel
 from logit_sampling.strategies.table import TABLE
 from tests.backends import compiled_only
+from tests.models.test_caches import IN_PLACE, built
 
 VOCABULARY = 37
 PROMPTS = [[1, 2, 3], [4], [5, 6, 7, 8, 9], [1, 2, 3]]
@@ -55,13 +56,15 @@ def traced_by(call: Callable[[], Any]) -> int:
     return model(None).traces - before
 
 
-def same(sampler: Any, prompts: Any = PROMPTS, **options: Any) -> GenerationResult:
+def same(sampler: Any, prompts: Any = PROMPTS, of: Any = None, **options: Any) -> GenerationResult:
     """Return what a program writes, which a token a step writes too."""
+    of = of or causal_lm()
     options = {"max_new_tokens": 9, "seed": 5, "stop_at_end": False} | options
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         one, other = (
-            ls.generate(model(way), prompts, sampler=sampler, **options) for way in (True, False)
+            ls.generate(ls.as_model(of, jit_compile=way), prompts, sampler=sampler, **options)
+            for way in (True, False)
         )
     assert one.token_ids == other.token_ids
     assert one.finish_reasons == other.finish_reasons
@@ -104,6 +107,12 @@ def test_the_chains_hold_all_that_can_be_traced() -> None:
 def test_a_program_writes_what_a_token_a_step_writes(name: str) -> None:
     chain = CHAINS[name]
     same(chain if name == "greedy" else ls.Sampler(*chain))
+
+
+@pytest.mark.parametrize("name", ["Mistral", "Gemma"])
+def test_sliding_windows_and_soft_caps(name: str) -> None:
+    texts = same(ls.Greedy(), of=built(name, IN_PLACE[name])).token_ids
+    assert len({token for ids in texts for token in ids}) > 4
 
 
 def test_other_numbers_prompts_and_seeds_compile_nothing() -> None:

@@ -115,15 +115,18 @@ def test_caches(backend: str) -> None:
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="the process itself is on another backend")
-def test_calls_of_torch() -> None:
-    if find_spec("torch") is None:
-        pytest.skip("torch is not installed")
-    tests = Path(__file__).with_name("test_torch_calls.py")
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [("jax", "decoding/test_ahead.py"), ("torch", "models/test_torch_calls.py")],
+)
+def test_what_is_compiled(backend: str, name: str) -> None:
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n0", tests],
+        [sys.executable, "-m", "pytest", "-q", "-n0", Path(__file__).parents[1] / name],
         capture_output=True,
         text=True,
-        env=on("torch"),
+        env=on(backend),
     )
     assert run.returncode == 0 and " passed" in run.stdout, run.stdout[-3000:]
 
