@@ -68,12 +68,12 @@ class Attention:
         (query_heads, size), heads = query.shape[-2:], key.shape[-2]
         group = query_heads // heads
 
-        def by_head(x: Any) -> Any:
+        def tables(x: Any) -> Any:
             x = ops.reshape(x, (self.rows, self.count, heads, size))
             return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, self.count, size))
 
-        keys = self.kept(self.keys, layer, by_head(key))
-        values = self.kept(self.values, layer, by_head(value))
+        keys = self.kept(self.keys, layer, tables(key))
+        values = self.kept(self.values, layer, tables(value))
         # The queries that share a head come one after the other: one product for all of them.
         query = ops.reshape(query, (self.rows, self.count, heads, group, size))
         query = ops.transpose(query, (0, 2, 3, 1, 4))
@@ -139,5 +139,11 @@ class Attention:
             seen = ops.logical_and(self.seen >= 0, self.seen <= self.places)
             if sliding_window is not None:
                 seen = ops.logical_and(seen, self.seen > self.places - sliding_window)
-            self._visible[sliding_window] = ops.repeat(seen, heads, axis=0)
+            self._visible[sliding_window] = self.by_head(seen, heads)
         return self._visible[sliding_window]
+
+    def by_head(self, seen: Any, heads: int) -> Any:
+        """Return what each head sees, [rows * heads, ...], where all see the same, [rows, ...]."""
+        from keras import ops
+
+        return ops.repeat(seen, heads, axis=0)

@@ -32,6 +32,10 @@ class attention(Attention):
             self._own = self.column + torch.arange(self.count, device=self.column.device)
         return arrays[layer].index_copy_(1, self._own, new.to(arrays[layer].dtype))
 
+    def by_head(self, seen: Any, heads: int) -> Any:
+        """Repeat as torch does: Keras would name the columns."""
+        return torch.repeat_interleave(seen, heads, dim=0)
+
     def mixed(
         self, query: Any, keys: Any, values: Any, visible: Any, scale: float, soft_cap: float | None
     ) -> Any:
