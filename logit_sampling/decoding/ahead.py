@@ -5,7 +5,6 @@ The tokens are those of `sampling`: what a row has too many behind its end is le
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -15,11 +14,13 @@ from logit_sampling.decoding.chain import Chain
 from logit_sampling.decoding.plan import EndedBy, Plan
 from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.random import row_seeds
-from logit_sampling.models.steps import Writer
+from logit_sampling.models.sizes import Sizes
+from logit_sampling.models.steps import Steps, Writer
+from logit_sampling.sampler import Sampler
 
 PAYS = 1000
-"""Steps after which a chain is compiled: what a program saves in them is about what it takes to
-compile, for small models (2 to 5 ms a step, 2 to 5 s) and those of 100 million parameters alike."""
+"""Steps after which a chain is compiled: for the shipped model they save (2 to 6 ms each) about what
+it takes to compile (4 to 6 s). Larger models save more or nothing: see `docs/backends.md`."""
 
 _ROOM = 256  # new tokens that a cache has room for at once: each growth is compiled for
 
@@ -33,10 +34,14 @@ def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
     if writer is None:
         yield from sampling.decode(plan, rows, ended_by)
         return
-    chain = Chain(plan.groups[0].sampler, writer.vocab_size)
+    (group,) = plan.groups
+    more = Sizes(few=True).rows(len(group.rows)) - len(group.rows)
+    places = np.pad(np.arange(len(group.rows)), (0, more), mode="edge")  # as many as a program has
+    chain = Chain(_of_rows(group.sampler, places.tolist()), writer.vocab_size)
     written = writer.steps.written
     if writer.at_once or written[chain.key] >= PAYS:
-        yield from _by_program(plan, rows, ended_by, _Batch(plan, rows, writer.steps, chain))
+        batch = _Batch(plan, rows, writer.steps, chain, places)
+        yield from _by_program(plan, rows, ended_by, batch)
     else:
         yield from sampling.decode(plan, rows, ended_by)
         written[chain.key] += max(len(row.ids) for row in rows)
@@ -80,9 +85,9 @@ class _Batch:
         members: their numbers.
     """
 
-    def __init__(self, plan: Plan, rows: Sequence[Row], steps: Any, chain: Chain) -> None:
-        import keras
-
+    def __init__(
+        self, plan: Plan, rows: Sequence[Row], steps: Steps, chain: Chain, places: np.ndarray
+    ) -> None:
         self._rows, self._ahead, self._new = rows, plan.ahead, plan.max_new_tokens
         (group,) = plan.groups
         self._chain, self.members = chain, list(group.rows)
@@ -90,10 +95,10 @@ class _Batch:
 
         distinct: dict[tuple[int, ...], int] = {}
         prompts = [tuple(rows[i].prompt) for i in self.members]
-        places = [distinct.setdefault(prompt, len(distinct)) for prompt in prompts]
+        read = [distinct.setdefault(prompt, len(distinct)) for prompt in prompts]
         _, cache = steps.prefill([list(prompt) for prompt in distinct])
-        self._cache = cache.select(places)
-        self._cache.drop(np.ones(len(places), np.int32))  # the program reads on from there
+        self._cache = cache.select(read)
+        self._cache.drop(np.ones(len(read), np.int32))  # the program reads on from there
         self._cache = self._cache.for_programs(min(plan.max_new_tokens, _ROOM))
         sizes = self._cache.sizes
 
@@ -101,13 +106,8 @@ class _Batch:
         for own, prompt in zip(history, prompts, strict=True):
             own[: len(prompt)] = prompt
         seeds = row_seeds([rows[i].seed for i in self.members], len(self.members))
-        more = sizes.rows(len(prompts)) - len(prompts)
-        history, seeds, self._numbers = keras.tree.map_structure(
-            lambda x: np.concatenate([x, np.repeat(x[-1:], more, axis=0)]) if x.ndim else x,
-            (history, seeds, self._chain.numbers),
-        )
-        begin = steps.beginning(self._chain, sizes.tokens(plan.max_new_tokens))
-        self._state = begin(history, seeds, self._numbers)
+        begin = steps.beginning(chain, sizes.tokens(plan.max_new_tokens))
+        self._state = begin(history[places], seeds[places], chain.numbers)
 
     def write(self) -> list[np.ndarray]:
         """Write the next tokens; return them, and what `KeyValueCache.write` tells of them."""
@@ -120,10 +120,15 @@ class _Batch:
             ended,
             self._ends,
             self._state,
-            self._numbers,
+            self._chain.numbers,
             min(self._ahead, left),
         )
         return written
+
+
+def _of_rows(sampler: Sampler, places: Sequence[int]) -> Sampler:
+    """Return the sampler that some rows see, which may be repeated."""
+    return type(sampler)(*(transform.of_rows(places) for transform in sampler.transforms))
 
 
 def _problem(plan: Plan, rows: Sequence[Row], i: int) -> str:
@@ -132,8 +137,7 @@ def _problem(plan: Plan, rows: Sequence[Row], i: int) -> str:
     place, long = group.rows.index(i), len(rows[i].ids)
     alone = [replace(row, finish_reason="other") for row in rows]
     alone[i] = Row(rows[i].prompt, rows[i].seed, rows[i].end_ids)
-    transforms = [transform.of_rows([place]) for transform in group.sampler.transforms]
-    own = replace(group, sampler=type(group.sampler)(*transforms), rows=[i])
+    own = replace(group, sampler=_of_rows(group.sampler, [place]), rows=[i])
     for _ in sampling.decode(replace(plan, groups=[own]), alone, lambda _: ""):
         if len(alone[i].ids) > long:
             break

@@ -280,9 +280,9 @@ class GraphDistribution(Distribution):
                     return ordered._by_id()
                 kept = ops.arange(most)[None] < column(k, "int32")
                 return ordered._keep(kept, first_stays=True)._by_id()
-        elif isinstance(k, Symbol) and k.most is not None and min(k.most, n) <= _SHORT:
-            ordered = self._at(leading(self.values, min(k.most, n)), first_stays=True)
-            kept = ops.arange(min(k.most, n))[None] < column(k, "int32")
+        elif isinstance(k, Symbol) and k.most is not None and (most := min(k.most, n)) <= _SHORT:
+            ordered = self._at(leading(self.values, most), first_stays=True)
+            kept = ops.arange(most)[None] < column(k, "int32")
             return ordered._keep(kept, first_stays=True)._by_id()
         goal = column(k, wide())
         ones = ops.ones_like(self.values, wide())

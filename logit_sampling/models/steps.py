@@ -142,7 +142,7 @@ class Steps:
             if len(self._programs) >= _PROGRAMS:
                 del self._programs[next(iter(self._programs))]
             assert self._on.program is not None
-            self._programs[key] = self._on.program(function, self._backbone, kept)
+            self._programs[key] = self._on.program(function, self._backbone, (), kept)
         return self._programs[key]
 
     def writer(self, chain: Chain) -> Any:

@@ -135,6 +135,12 @@ def test_other_numbers_prompts_and_seeds_compile_nothing() -> None:
     assert traced_by(lambda: same(other)) == 0
 
 
+def test_a_window_for_each_of_three_rows() -> None:
+    """A program has four: what a row has of its own is repeated, whatever it is."""
+    rows = [ls.RepetitionPenalty(9.0, window=[1, 2, 9]), ls.Temperature([0.5, 1.0, 2.0])]
+    same(ls.Sampler(*rows), PROMPTS[:3])
+
+
 def test_rows_that_end_and_rows_that_fail() -> None:
     once = ls.Sampler(ls.AllowTokens([2, 3, 4]), ls.NoRepeatNGram(1))
     result = same(once, [[0], [1], [2, 3, 4]], on_error="return")

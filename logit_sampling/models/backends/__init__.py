@@ -42,9 +42,9 @@ class Backend(Protocol):
             kept: how many of its last arguments it may write into, and returns.
         """
 
-    program: Callable[[Callable[..., Any], Any, int], Compiled] | None
-    """From function, model and `kept` of `compiled` to a program of one of few sizes, in which
-    `Attention` runs as it is; None where there are no such."""
+    program: Callable[[Callable[..., Any], Any, Sequence[Any], int], Compiled] | None
+    """As `compiled`, but with no signature, and for few sizes of arrays, each of which it compiles
+    for; `Attention` runs in it as it is. None where there are no such."""
 
 
 def known() -> bool:

@@ -40,6 +40,4 @@ def compiled(
     return _Program(function, model.variables, kept)
 
 
-def program(function: Callable[..., Any], model: Any, kept: int) -> _Program:
-    """Return the programs of a function."""
-    return _Program(function, model.variables, kept)
+program = compiled

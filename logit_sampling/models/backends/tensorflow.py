@@ -79,6 +79,8 @@ def compiled(
     return _Graph(function, signature)
 
 
-def program(function: Callable[..., Any], model: Any, kept: int) -> _Program:
+def program(
+    function: Callable[..., Any], model: Any, signature: Sequence[Any], kept: int
+) -> _Program:
     """Return the programs of a function; a call copies what it is given to write into, once."""
     return _Program(function)
