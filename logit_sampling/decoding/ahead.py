@@ -19,8 +19,8 @@ from logit_sampling.models.steps import Steps, Writer
 from logit_sampling.sampler import Sampler
 
 PAYS = 1000
-"""Steps after which a chain is compiled: for the shipped model they save (2 to 6 ms each) about what
-it takes to compile (4 to 6 s). Larger models save more or nothing: see `docs/backends.md`."""
+"""Steps after which a chain is compiled: for the shipped model they save (2 to 6 ms each) what it
+takes to compile (4 to 6 s). Larger models save more or nothing: see `docs/backends.md`."""
 
 _ROOM = 256  # new tokens that a cache has room for at once: each growth is compiled for
 
