@@ -69,6 +69,11 @@ class Described:
         return getattr(self.model, "stride", None)
 
     @property
+    def state(self) -> object:
+        """What equals another one as long as its weights and layers are what they are."""
+        return getattr(self.model, "state", None)
+
+    @property
     def traces(self) -> int:
         """How often the model was traced, to be compiled."""
         return getattr(self.model, "traces", 0)
@@ -97,14 +102,20 @@ class _KnownCache:
     def lengths(self) -> np.ndarray:
         return self._cache.lengths
 
-    def append(self, token_ids: np.ndarray) -> Output:
-        return _cut(self._cache.append(token_ids), self._count)
+    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
+        return _cut(self._cache.append(token_ids, last), self._count)
 
     def drop(self, counts: np.ndarray) -> None:
         self._cache.drop(counts)
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "_KnownCache":
         return _KnownCache(self._cache.select(rows), self._count)
+
+    def copy(self, rows: Sequence[int]) -> "_KnownCache":
+        return _KnownCache(self._cache.copy(rows), self._count)
+
+    def join(self, *others: "_KnownCache") -> "_KnownCache":
+        return _KnownCache(self._cache.join(*(other._cache for other in others)), self._count)
 
 
 def _cut(output: Output, count: int) -> Output:

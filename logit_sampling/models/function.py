@@ -96,10 +96,10 @@ class Texts:
     def lengths(self) -> np.ndarray:
         return np.array([len(row) for row in self._rows])
 
-    def append(self, token_ids: np.ndarray) -> Output:
+    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
         for row, ids in zip(self._rows, np.asarray(token_ids), strict=True):
             row.extend(ids.tolist())
-        return self.output(np.shape(token_ids)[1])
+        return self.output(1 if last else np.shape(token_ids)[1])
 
     def drop(self, counts: np.ndarray) -> None:
         for row, count in zip(self._rows, counts, strict=True):
@@ -107,6 +107,12 @@ class Texts:
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "Texts":
         return Texts(self._read, [list(self._rows[row]) for row in rows])
+
+    def copy(self, rows: Sequence[int]) -> "Texts":
+        return self.select(rows)
+
+    def join(self, *others: "Texts") -> "Texts":
+        return Texts(self._read, [row for texts in (self, *others) for row in texts._rows])
 
     def output(self, columns: int) -> Output:
         """Return what follows each of the last `columns` tokens."""

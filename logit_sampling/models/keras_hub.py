@@ -9,7 +9,7 @@ import numpy as np
 
 from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.distribution.checks import level_outside
-from logit_sampling.models.backends import known
+from logit_sampling.models.backends import backend, known
 from logit_sampling.models.function import CallableModel
 from logit_sampling.models.keras_hub_bridge import hands_on, own_cache, trouble
 from logit_sampling.models.model import Cache, Output, needed_tokenizer
@@ -161,6 +161,11 @@ class LanguageModel:
         seed or setting of the sampler within a size needs another one.
         """
         return getattr(self._stepper(), "traces", 0)
+
+    @property
+    def state(self) -> object:
+        """What equals another one as long as its weights and layers are what they are."""
+        return self._stepper(), backend().state(self.causal_lm.variables)
 
     def _stepper(self) -> "Steps | RowSteps | CallableModel":
         """Return what runs the model as it is now."""

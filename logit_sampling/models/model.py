@@ -5,7 +5,7 @@ knows of the rows of a batch. Each row stands at its own position, so nothing is
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -43,8 +43,11 @@ class Cache(Protocol):
     def lengths(self) -> np.ndarray:
         """How many tokens each row holds, int [rows]."""
 
-    def append(self, token_ids: np.ndarray) -> Output:
-        """Feed the next tokens of each row, int32 [rows, columns]; return what follows each."""
+    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
+        """Feed the next tokens of each row, int32 [rows, columns]; return what follows each.
+
+        With `last` only what follows the last of each is told: one column.
+        """
 
     def drop(self, counts: np.ndarray) -> None:
         """Forget the last `counts[i]` tokens of row `i`, int [rows]."""
@@ -55,13 +58,20 @@ class Cache(Protocol):
         Rows may be repeated, reordered and left out.
         """
 
+    def copy(self, rows: Sequence[int]) -> "Cache":
+        """Return a cache of its own with some rows; this one stays as it is."""
+
+    def join(self, *others: Any) -> "Cache":
+        """Return a cache with the rows of others behind its own; none of them is used again."""
+
 
 class Model(Protocol):
     """What `generate` runs.
 
-    It may have two attributes more. `stride` is how many tokens a text that outgrows the context
+    It may have three attributes more. `stride` is how many tokens a text that outgrows the context
     loses at once with `overflow="slide"`: half the context if it is None or missing. `traces` is
-    how often the model was traced, to be compiled.
+    how often the model was traced, to be compiled. `state` equals another one as long as the
+    weights are what they are: if it is missing, an `Engine` takes them to stay so.
     """
 
     @property

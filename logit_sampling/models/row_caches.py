@@ -97,10 +97,11 @@ class RowCaches:
         self._rows[row] = cache, length + count
         return to_numpy(logits)[0, :count], to_numpy(hidden)[0, :count]
 
-    def append(self, token_ids: np.ndarray) -> Output:
+    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
         """Feed the next tokens of each row, [rows, columns]; return what follows each."""
         logits, hidden = zip(*(self.feed(i, ids) for i, ids in enumerate(token_ids)), strict=True)
-        return Output(np.stack(logits), np.stack(hidden))
+        told = slice(-1 if last else 0, None)
+        return Output(*(np.stack([own[told] for own in part]) for part in (logits, hidden)))
 
     def drop(self, counts: np.ndarray) -> None:
         """Forget the last `counts[i]` tokens of row `i`: what is behind them is not looked at."""
@@ -112,3 +113,11 @@ class RowCaches:
     def select(self, rows: Sequence[int] | np.ndarray) -> "RowCaches":
         """Return the caches of `rows`."""
         return RowCaches(self._steps, [self._rows[row] for row in rows])
+
+    def copy(self, rows: Sequence[int]) -> "RowCaches":
+        """Return the caches of `rows`, which no step writes into."""
+        return self.select(rows)
+
+    def join(self, *others: "RowCaches") -> "RowCaches":
+        """Return the caches of these rows and of others."""
+        return RowCaches(self._steps, [row for cache in (self, *others) for row in cache._rows])

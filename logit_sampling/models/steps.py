@@ -61,6 +61,7 @@ class Steps:
         sizes: which numbers of rows, tokens and columns a step takes.
         can_write: whether there is a `writer`.
         compiled: the step.
+        put: see `Backend`.
         written: by the key of a chain, how many steps it took without a program.
     """
 
@@ -71,7 +72,7 @@ class Steps:
         query_heads = getattr(backbone, "num_query_heads", None) or backbone.num_heads
         heads = getattr(backbone, "num_key_value_heads", None) or query_heads
         size = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
-        self._backbone, self._on, self.sizes = backbone, on, on.sizes
+        self._backbone, self._on, self.sizes, self.put = backbone, on, on.sizes, on.put
         self._programs: dict[Hashable, Any] = {}
         self.can_write, self.written = on.program is not None, Counter[Hashable]()
         self._layers, self._dtype = backbone.num_layers, backbone.compute_dtype
@@ -221,26 +222,31 @@ class Steps:
         i, _, _, _, written, state, keys, values = ops.while_loop(goes_on, write, start)
         return i, written, state, keys, values
 
-    def open(self, rows: int, tokens: int) -> KeyValueCache:
-        """Return an empty cache of `rows` texts with room for `tokens` each."""
+    def open(self, rows: int, tokens: int, most: int = 0) -> KeyValueCache:
+        """Return an empty cache of `rows` texts, and room for `most`, of `tokens` each."""
         from keras import ops
 
-        columns = self.sizes.columns(tokens)
-        shapes = self._shapes(self.sizes.rows(rows), columns)
+        slots, columns = self.sizes.rows(max(rows, most)), self.sizes.columns(tokens)
+        shapes = self._shapes(slots, columns)
         keys, values = ([ops.zeros(shape, self._dtype) for shape in shapes] for _ in range(2))
-        return KeyValueCache(self, keys, values, np.full((rows, columns), -1, np.int32), 0)
+        nothing = np.full((slots, columns), -1, np.int32)
+        return KeyValueCache(self, keys, values, nothing, np.arange(rows), 0)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, KeyValueCache]:
         """Read prompts, those of one size together; return what follows, and the cache."""
         sizes = np.array([self.sizes.tokens(len(prompt)) for prompt in prompts])
-        outputs, caches, order = [], [], np.argsort(sizes, kind="stable")
+        outputs, order = list[Output](), np.argsort(sizes, kind="stable")
+        together: KeyValueCache | None = None
         for size in sorted(set(sizes.tolist())):
             own = [prompts[i] for i in order if sizes[i] == size]
-            caches.append(self.open(len(own), size))
-            outputs.append(caches[-1].read(own))
+            cache = self.open(len(own), size)
+            outputs.append(cache.read(own))
+            if len(own) < len(prompts):
+                together = together or self.open(0, int(max(sizes)), len(prompts))
+                cache = together.join(cache)
         back = np.argsort(order)
         logits, hidden = (np.concatenate(parts)[back] for parts in zip(*outputs, strict=True))
-        return Output(logits, hidden), KeyValueCache.joined(caches).select(back)
+        return Output(logits, hidden), cache.select(back)
 
 
 def _scores(embedding: Any, hidden: Any) -> Any:

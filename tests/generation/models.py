@@ -79,14 +79,14 @@ class Texts:
     def lengths(self) -> np.ndarray:
         return np.array([len(row) for row in self.rows])
 
-    def append(self, token_ids: np.ndarray) -> Output:
+    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
         self.model.steps.append(token_ids.shape)
         columns = []
         for column in np.asarray(token_ids).T:
             for row, token in zip(self.rows, column.tolist(), strict=True):
                 row.append(token)
             columns.append(np.stack([self.model.row(row) for row in self.rows]))
-        return Output(np.stack(columns, axis=1))
+        return Output(np.stack(columns[-1:] if last else columns, axis=1))
 
     def drop(self, counts: np.ndarray) -> None:
         for row, count in zip(self.rows, counts, strict=True):
@@ -95,3 +95,9 @@ class Texts:
     def select(self, rows: Sequence[int] | np.ndarray) -> "Texts":
         self.model.selected.append(list(rows))
         return Texts(self.model, [list(self.rows[row]) for row in rows])
+
+    def copy(self, rows: Sequence[int]) -> "Texts":
+        return Texts(self.model, [list(self.rows[row]) for row in rows])
+
+    def join(self, *others: "Texts") -> "Texts":
+        return Texts(self.model, [row for texts in (self, *others) for row in texts.rows])

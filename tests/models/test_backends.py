@@ -79,7 +79,7 @@ print(json.dumps(told))
 """
 
 
-CACHES = "Mistral or gaps or memory or reads_each"
+CACHES = "(come_and_go and Mistral) or gaps or memory or reads_each"
 """Of the tests of caches; `KERAS_BACKEND=jax pytest tests/models tests/generation` runs all."""
 
 

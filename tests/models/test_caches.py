@@ -115,6 +115,39 @@ def test_row_by_row(name: str) -> None:
     assert model.traces == TRACES[keras.config.backend()][1]
 
 
+@pytest.mark.parametrize("name", ["Mistral", "Bloom"])
+def test_rows_come_and_go(name: str) -> None:
+    """A row that leaves gives its slot to one that joins; a copy of some goes its own way."""
+    causal_lm, rng = built(name, {**ROW_BY_ROW, **IN_PLACE}[name]), np.random.default_rng(4)
+    model, texts = LanguageModel(causal_lm), Texts(causal_lm, [[1, 2, 3, 4], [5], [6, 7, 8]])
+    cache = model.prefill(texts.rows)[1]
+
+    def grow(texts: Texts, cache: Any) -> None:
+        ids = rng.integers(0, VOCABULARY, (len(texts.rows), 1))
+        texts.rows = [row + new.tolist() for row, new in zip(texts.rows, ids, strict=True)]
+        texts.check(cache.append(ids), 5e-5)
+        assert cache.lengths.tolist() == [len(row) for row in texts.rows]
+
+    for select, join in [
+        ([2, 0], [4]),  # one leaves, and another one gets its slot
+        (None, [4, 1]),  # more than there are slots for
+        ([4, 1, 2, 3, 1], None),  # one leaves, and one is there twice
+        (None, [35]),  # longer than there are columns
+        ([3], None),
+    ]:
+        if select:
+            cache, texts.rows = cache.select(select), [list(texts.rows[i]) for i in select]
+        if join:
+            more = Texts(causal_lm, [rng.integers(0, VOCABULARY, n).tolist() for n in join])
+            output, other = model.prefill(more.rows)
+            more.check(output, 5e-5)
+            cache, texts.rows = cache.join(other), texts.rows + more.rows
+        copied, copy = Texts(causal_lm, [list(texts.rows[-1])]), cache.copy([-1])
+        grow(texts, cache)
+    grow(copied, copy)
+    grow(texts, cache)
+
+
 def test_a_cache_that_is_wrong_is_not_used() -> None:
     causal_lm = built("GPTNeoX", {"num_heads": 2})  # of KerasHub 0.32: forgets the position
     model = LanguageModel(causal_lm)
@@ -235,7 +268,7 @@ def test_the_checks_see_a_fault(monkeypatch: pytest.MonkeyPatch, wrong: str) -> 
         monkeypatch.setattr(
             kvc.KeyValueCache,
             "lengths",
-            property(lambda self: np.full(len(self.positions), self.column)),
+            property(lambda self: np.full(len(self.slots), self.column)),
         )
     with pytest.raises(AssertionError):
         exercise(causal_lm, LanguageModel(causal_lm))

@@ -4,6 +4,8 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from logit_sampling.models.attention import Attention
 from logit_sampling.models.sizes import Sizes
 
@@ -40,6 +42,18 @@ class Backend(Protocol):
             model: whose variables it reads; their values count as they are when it is called.
             signature: a `keras.KerasTensor` for each of its arrays, None where any number goes.
             kept: how many of its last arguments it may write into, and returns.
+        """
+
+    def state(self, variables: Sequence[Any]) -> object:
+        """Return what equals another one as long as nobody assigns to any of the variables."""
+
+    def put(self, arrays: list[Any], tables: np.ndarray, new: list[Any]) -> list[Any]:
+        """Write into arrays, in place where that can be, and return them.
+
+        Args:
+            arrays: [..., tables, columns, size].
+            tables: which, int32 [n].
+            new: for each array [..., n, columns or fewer, size]; they go into the first columns.
         """
 
     program: Callable[[Callable[..., Any], Any, Sequence[Any], int], Compiled] | None

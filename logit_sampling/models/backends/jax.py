@@ -1,10 +1,13 @@
 """JAX: a program for each of a few sizes, which takes over the arrays that it is given."""
 
+import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import keras
+import numpy as np
 
 from logit_sampling.models.attention import Attention
 from logit_sampling.models.sizes import Sizes
@@ -41,3 +44,31 @@ def compiled(
 
 
 program = compiled
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _put(arrays: list[Any], tables: Any, new: list[Any]) -> list[Any]:
+    return [
+        array.at[tables, : own.shape[1]].set(own, unique_indices=True)
+        for array, own in zip(arrays, new, strict=True)
+    ]
+
+
+def put(arrays: list[Any], tables: np.ndarray, new: list[Any]) -> list[Any]:
+    """Write into arrays, which are taken over."""
+    return _put(arrays, tables, new)
+
+
+class state:
+    """The arrays that variables hold: one that is assigned to holds another."""
+
+    def __init__(self, variables: Sequence[Any]) -> None:
+        self._arrays = [weakref.ref(variable.value) for variable in variables]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, state) or len(self._arrays) != len(other._arrays):
+            return False
+        pairs = zip(self._arrays, other._arrays, strict=True)
+        return all(own() is not None and own() is its() for own, its in pairs)
+
+    __hash__ = None  # type: ignore[assignment]

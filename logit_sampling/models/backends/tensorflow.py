@@ -3,10 +3,12 @@
 (Variables would not do: TensorFlow copies one that was written in part whenever it is read.)
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from logit_sampling.models.attention import Attention
@@ -84,3 +86,31 @@ def program(
 ) -> _Program:
     """Return the programs of a function; a call copies what it is given to write into, once."""
     return _Program(function)
+
+
+def put(arrays: list[Any], tables: np.ndarray, new: list[Any]) -> list[Any]:
+    """Write in place."""
+    written = []
+    for array, own in zip(arrays, new, strict=True):
+        *stack, every, columns, size = array.shape
+        firsts = np.arange(math.prod(stack))[:, None] * every + tables  # of all layers
+        lines = firsts[..., None] * columns + np.arange(own.shape[-2])
+        flat = tf.raw_ops.InplaceUpdate(
+            x=tf.reshape(array, [-1, size]),
+            i=tf.constant(lines.ravel(), tf.int32),
+            v=tf.reshape(own, [-1, size]),
+        )
+        written.append(tf.reshape(flat, array.shape))
+    return written
+
+
+def state(variables: Sequence[Any]) -> object:
+    """Return sums over the bits of all variables: TensorFlow does not count what is assigned."""
+    sums = []
+    for variable in variables:
+        bits = np.ascontiguousarray(variable.value).reshape(-1).view(np.uint8)
+        words = bits[: bits.size // 8 * 8].view(np.uint64)
+        sums.append(
+            (int(words.sum()), int(np.bitwise_xor.reduce(words)), bits[words.nbytes :].sum())
+        )
+    return sums

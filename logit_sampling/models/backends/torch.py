@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import torch
 
 from logit_sampling.models.attention import Attention
@@ -85,3 +86,17 @@ def compiled(
 ) -> _Records:
     """Return the records of a function; they read variables when they run."""
     return _Records(function, signature, kept)
+
+
+def put(arrays: list[Any], tables: np.ndarray, new: list[Any]) -> list[Any]:
+    """Write in place."""
+    with torch.inference_mode():
+        for array, own in zip(arrays, new, strict=True):
+            array[torch.from_numpy(tables).to(array.device), : own.shape[1]] = own
+    return arrays
+
+
+def state(variables: Sequence[Any]) -> object:
+    """Return where the tensors of variables lie, and how often each was written into."""
+    tensors = (variable.value for variable in variables)
+    return [(tensor.data_ptr(), tensor._version) for tensor in tensors]
