@@ -11,7 +11,8 @@ import numpy as np
 from logit_sampling.decoding import sampling
 from logit_sampling.decoding.batch import NOTHING_LEFT
 from logit_sampling.decoding.chain import Chain
-from logit_sampling.decoding.plan import EndedBy, Plan
+from logit_sampling.decoding.plan import Decoding, EndedBy, Plan
+from logit_sampling.decoding.reader import Reader, follow
 from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.random import row_seeds
 from logit_sampling.models.sizes import Sizes
@@ -25,7 +26,7 @@ takes to compile (4 to 6 s). Larger models save more or nothing: see `docs/backe
 _ROOM = 256  # new tokens that a cache has room for at once: each growth is compiled for
 
 
-def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Decoding:
     """Write all rows to their ends, by a program where there can be one and it pays.
 
     For the arguments, and what it yields, see `sampling.decode`.
@@ -35,16 +36,20 @@ def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
         yield from sampling.decode(plan, rows, ended_by)
         return
     (group,) = plan.groups
-    more = Sizes(few=True).rows(len(group.rows)) - len(group.rows)
-    places = np.pad(np.arange(len(group.rows)), (0, more), mode="edge")  # as many as a program has
-    chain = Chain(_of_rows(group.sampler, places.tolist()), writer.vocab_size)
-    written = writer.steps.written
-    if writer.at_once or written[chain.key] >= PAYS:
-        batch = _Batch(plan, rows, writer.steps, chain, places)
-        yield from _by_program(plan, rows, ended_by, batch)
-    else:
+    written, count = writer.steps.written, len(group.rows)
+    chain = Chain(group.sampler, writer.vocab_size)
+    if not writer.at_once and written[chain.key] < PAYS:
         yield from sampling.decode(plan, rows, ended_by)
         written[chain.key] += max(len(row.ids) for row in rows)
+        return
+    for first in range(0, count, plan.max_rows):
+        members = range(first, min(first + plan.max_rows, count))
+        # As many rows as a program has: the last one is repeated.
+        slots = Sizes(few=True).rows(len(members))
+        places = np.pad(members, (0, slots - len(members)), mode="edge")
+        chain = Chain(_of_rows(group.sampler, places.tolist()), writer.vocab_size)
+        batch = _Batch(plan, rows, writer.steps, chain, places, len(members))
+        yield from _by_program(plan, rows, ended_by, batch)
 
 
 def _writer(plan: Plan, rows: Sequence[Row]) -> Writer | None:
@@ -64,7 +69,7 @@ def _writer(plan: Plan, rows: Sequence[Row]) -> Writer | None:
 def _by_program(
     plan: Plan, rows: Sequence[Row], ended_by: EndedBy, batch: "_Batch"
 ) -> Iterator[int]:
-    while not all(row.finish_reason for row in rows):
+    while not all(rows[i].finish_reason for i in batch.members):
         for step in zip(*batch.write(), strict=True):
             for i, token, log_prob, sampler_log_prob in zip(batch.members, *step, strict=True):
                 row = rows[i]
@@ -86,11 +91,17 @@ class _Batch:
     """
 
     def __init__(
-        self, plan: Plan, rows: Sequence[Row], steps: Steps, chain: Chain, places: np.ndarray
+        self,
+        plan: Plan,
+        rows: Sequence[Row],
+        steps: Steps,
+        chain: Chain,
+        places: np.ndarray,
+        count: int,
     ) -> None:
         self._rows, self._ahead, self._new = rows, plan.ahead, plan.max_new_tokens
         (group,) = plan.groups
-        self._chain, self.members = chain, list(group.rows)
+        self._chain, self.members = chain, [group.rows[place] for place in places[:count]]
         self._ends = np.array(sorted(group.end_ids), np.int32)
 
         distinct: dict[tuple[int, ...], int] = {}
@@ -107,7 +118,8 @@ class _Batch:
             own[: len(prompt)] = prompt
         seeds = row_seeds([rows[i].seed for i in self.members], len(self.members))
         begin = steps.beginning(chain, sizes.tokens(plan.max_new_tokens))
-        self._state = begin(history[places], seeds[places], chain.numbers)
+        filled = np.arange(len(places)).clip(max=count - 1)
+        self._state = begin(history[filled], seeds[filled], chain.numbers)
 
     def write(self) -> list[np.ndarray]:
         """Write the next tokens; return them, and what `KeyValueCache.write` tells of them."""
@@ -138,7 +150,8 @@ def _problem(plan: Plan, rows: Sequence[Row], i: int) -> str:
     alone = [replace(row, finish_reason="other") for row in rows]
     alone[i] = Row(rows[i].prompt, rows[i].seed, rows[i].end_ids)
     own = replace(group, sampler=_of_rows(group.sampler, [place]), rows=[i])
-    for _ in sampling.decode(replace(plan, groups=[own]), alone, lambda _: ""):
+    anew = sampling.decode(replace(plan, groups=[own]), alone, lambda _: "")
+    for _ in follow(anew, Reader(plan.model)):
         if len(alone[i].ids) > long:
             break
     return alone[i].error or f"row {i}, new token {long}: {NOTHING_LEFT}"

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from logit_sampling.decoding.log_probs import LogProbs
 from logit_sampling.decoding.plan import EndedBy, Group, Plan
 from logit_sampling.decoding.row import Row
+from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.distribution.checks import InRow, told
 from logit_sampling.distribution.eager import uniforms
 from logit_sampling.distribution.row import EagerRow
@@ -26,32 +28,39 @@ class Batch:
         plan: its samplers, limits and what to note of each token.
         rows: the texts.
         ended_by: asked after each new token that is no end token.
+        most: how many rows are written at once, if not all: others begin when some have ended.
 
     Attributes:
         plan, rows: as given.
-        states: of the samplers, for the rows that go on; empty before the first step.
+        states: of the samplers, for the rows that have begun and go on.
         vocabulary: how many tokens there are, from the first step on.
     """
 
-    def __init__(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy = lambda row: "") -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        rows: Sequence[Row],
+        ended_by: EndedBy = lambda row: "",
+        most: int | None = None,
+    ) -> None:
         self.plan: Plan = plan
         self.rows: Sequence[Row] = rows
-        self._ended_by = ended_by
-        self._groups = plan.groups
+        self._ended_by, self._most = ended_by, most
+        self._groups: list[Group] = []  # of the rows that have begun
         self.states: list[State] = []
-        self._begun = False
         self.vocabulary: int = 0
 
     def active(self) -> list[int]:
-        """Forget the rows that have finished, and return the others: none behind the deadline.
+        """Forget the rows that have finished, and return those to write: none behind the deadline.
 
         The first step is always begun.
         """
-        if self._begun:
+        if self.vocabulary:
             self._forget_finished()
             if self.plan.late:
                 return []
-        return [i for i, row in enumerate(self.rows) if not row.finish_reason]
+        going = (i for i, row in enumerate(self.rows) if not row.finish_reason)
+        return list(islice(going, self._most))
 
     def _forget_finished(self) -> None:
         groups, states = [], []
@@ -73,17 +82,37 @@ class Batch:
 
         They begin with `states`, by default those of the batch.
         """
-        if not self._begun:
-            self._begun, self.vocabulary = True, logits.shape[-1]
-            for group in self._groups:
-                state = group.sampler.init(
-                    [self.rows[i].prompt for i in group.rows],
-                    self.vocabulary,
-                    seed=[self.rows[i].seed for i in group.rows],
-                    max_new_tokens=min(self.plan.max_new_tokens, _ROOM),
-                )
-                self.states.append(state)
+        self.vocabulary = logits.shape[-1]
+        begun = {i for group in self._groups for i in group.rows}
+        if new := {i for i in members if i not in begun}:
+            for group in self.plan.groups:
+                self._begin_rows(group, [p for p, i in enumerate(group.rows) if i in new])
         return Step(self._groups, self.states if states is None else states, logits, members)
+
+    def _begin_rows(self, group: Group, places: Sequence[int]) -> None:
+        """Begin with some rows of a group."""
+        if not places:
+            return
+        sampler, rows = group.sampler, [group.rows[place] for place in places]
+        if any(transform.per_row() for transform in sampler.transforms):
+            sampler = type(sampler)(*(t.of_rows(places) for t in sampler.transforms))
+        state = sampler.init(
+            [self.rows[i].prompt for i in rows],
+            self.vocabulary,
+            seed=[self.rows[i].seed for i in rows],
+            max_new_tokens=min(self.plan.max_new_tokens, _ROOM),
+        )
+        for other, own in enumerate(self._groups):
+            if own.sampler is sampler and not any(state.transforms):
+                # Rows without states of their own are one group, which takes a step at once.
+                self._groups[other] = replace(own, rows=own.rows + rows)
+                before = self.states[other]
+                seed = np.concatenate([to_numpy(before.seed), to_numpy(state.seed)])
+                steps = np.concatenate([to_numpy(before.step), to_numpy(state.step)])
+                self.states[other] = State(seed, steps, state.transforms)
+                return
+        self._groups.append(replace(group, sampler=sampler, rows=rows))
+        self.states.append(state)
 
     def write(self, step: "Step", tokens: Mapping[int, int]) -> Iterator[int]:
         """Give rows their tokens, and end the members of the step that cannot go on.
@@ -185,12 +214,12 @@ class Step:
         part, place = self._where[i]
         return part.uniforms(stream)[place]
 
-    def draw(self, i: int) -> int:
+    def draw(self, i: int, stream: int = 0) -> int:
         """Return the token that its sampler draws for a row."""
         left = self.sampler(i)
         if left.ids is not None and left.ids.size == 1:
             return int(left.ids[0])
-        return left.draw(self.uniform(i, 0))
+        return left.draw(self.uniform(i, stream))
 
     def accept(self, tokens: Mapping[int, int]) -> list[State]:
         """Return the states after a token for each of some rows.

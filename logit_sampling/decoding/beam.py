@@ -2,14 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import ClassVar
 
 from logit_sampling.decoding.batch import Batch, Step
-from logit_sampling.decoding.plan import EndedBy, Group, Plan
-from logit_sampling.decoding.reader import Reader
+from logit_sampling.decoding.plan import Decoding, EndedBy, Group, Plan, Read
 from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.checks import check_count, check_flag, check_real, told
 from logit_sampling.sampler import Sampler
@@ -56,7 +55,7 @@ class BeamSearch:
     """
 
     streams: ClassVar[bool] = False
-    refuses: ClassVar[tuple[str, ...]] = ("stop", "should_stop", "overflow")
+    refuses: ClassVar[tuple[str, ...]] = ("stop", "stop_loops", "should_stop", "overflow")
 
     num_beams: int = 4
     length_penalty: float = 1.0
@@ -76,7 +75,11 @@ class BeamSearch:
                 f"{self.num_groups}"
             )
 
-    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+    def rows(self, n: int) -> int:
+        """Return how many texts are read at once for `n` texts of a prompt."""
+        return self.num_beams
+
+    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Decoding:
         """Write the `n` best texts of each prompt, with falling scores.
 
         Yields:
@@ -94,23 +97,26 @@ class BeamSearch:
         plan.check_several("BeamSearch")
         prompts = [_Prompt(self, plan, rows, number) for number in range(len(rows) // plan.n)]
         try:
-            self._search(plan, prompts)
+            at_once = max(1, plan.max_rows // self.num_beams)
+            for first in range(0, len(prompts), at_once):
+                yield from self._search(plan, prompts[first : first + at_once])
         finally:  # also if something comes between
             for prompt in prompts:
                 prompt.tell()
         yield from range(len(rows))
 
-    def _search(self, plan: Plan, prompts: "Sequence[_Prompt]") -> None:
+    def _search(self, plan: Plan, prompts: "Sequence[_Prompt]") -> Decoding:
         """Give all beams of all prompts a token at a time: each is a row of one batch."""
         beams = [beam for prompt in prompts for beam in prompt.live()]
         groups = [Group(beam.sampler, [i], beam.row.end_ids) for i, beam in enumerate(beams)]
         batch = Batch(replace(plan, groups=groups), [beam.row for beam in beams])
-        reader = Reader(plan.model)
+        name, origins = prompts[0].number, dict[tuple[int, int], tuple[int, int]]()
         while active := batch.active():
             for place, beam in enumerate(beams):
                 beam.place = place
-            logits = reader.read({i: batch.rows[i].tokens for i in active}).logits[:, -1]
-            step = batch.begin(logits, active)
+            texts = {(name, i): batch.rows[i].tokens for i in active}
+            output = yield Read(texts, origins=origins)
+            step = batch.begin(output.logits[:, -1], active)
             for prompt in prompts:
                 if prompt.live():
                     prompt.step(batch, step)
@@ -118,7 +124,7 @@ class BeamSearch:
             if not beams:
                 return
             batch.follow(step, [beam.row for beam in beams], [beam.place for beam in beams])
-            reader.select({i: beam.place for i, beam in enumerate(beams)})
+            origins = {(name, i): (name, beam.place) for i, beam in enumerate(beams)}
 
 
 @dataclass

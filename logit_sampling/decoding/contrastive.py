@@ -1,14 +1,13 @@
 """Contrastive search: likely tokens that do not say again what the text has said."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from logit_sampling.decoding.batch import Batch
-from logit_sampling.decoding.plan import EndedBy, Plan
-from logit_sampling.decoding.reader import Reader
+from logit_sampling.decoding.plan import Decoding, EndedBy, Plan, Read
 from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.checks import check_count, check_real
 from logit_sampling.models.model import Output
@@ -56,7 +55,11 @@ class ContrastiveSearch:
         check_count(self, "k", least=1)
         check_real(self, "alpha", ge=0, le=1)
 
-    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+    def rows(self, n: int) -> int:
+        """Return how many texts are read at once for `n` texts of a prompt."""
+        return self.k
+
+    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Decoding:
         """Write all rows to their ends, or until the deadline.
 
         Yields:
@@ -71,28 +74,34 @@ class ContrastiveSearch:
             raise ValueError(
                 f"n is {plan.n}, but ContrastiveSearch finds one text of each prompt: leave n at 1"
             )
-        batch, reader, columns = Batch(plan, rows, ended_by), Reader(plan.model), 1
-        active = batch.active()
-        if not active:
-            return
+        every = [i for i, row in enumerate(rows) if not row.finish_reason]
+        at_once = max(1, plan.max_rows // self.k)
+        for first in range(0, len(every), at_once):
+            batch = Batch(plan, rows, ended_by)
+            yield from self._write(batch, every[first : first + at_once])
+
+    def _write(self, batch: Batch, active: list[int]) -> Decoding:
+        """Write some rows to their ends."""
+        rows, part, columns = batch.rows, set(active), 1
         prompts = {i: rows[i].prompt for i in active}
-        following, seen = _prefill(reader, prompts, plan.max_new_tokens)
+        following, seen = yield from _prefill(prompts, batch.plan.max_new_tokens)
         tries = min(self.k, len(following[active[0]]))
         # A text for each token to be tried.
-        reader.select({i * tries + k: i for i in active for k in range(tries)})
+        origins: dict[tuple[int, int], int] = {(i, k): i for i in active for k in range(tries)}
         while active:
             step = batch.begin(np.stack([following[i] for i in active]), active)
             candidates = {i: step.sampler(i).candidates(tries) for i in step.able}
             # Where fewer are left, the first are read twice.
             texts = {
-                i * tries + k: [*rows[i].tokens, token]
+                (i, k): [*rows[i].tokens, token]
                 for i, (ids, _) in candidates.items()
                 for k, token in enumerate(np.resize(ids, tries).tolist())
             }
             tokens: dict[int, int] = {}
             if texts:
-                output = reader.read(texts, columns)
-                columns = 2  # from now on what was tried and not taken is to be forgotten
+                output = yield Read(texts, columns, origins)
+                # From now on what was tried and not taken is to be forgotten.
+                columns, origins = 2, {}
                 logits = output.logits[:, -1].reshape(len(candidates), tries, -1)
                 hidden = _directions(output)[:, -1].reshape(len(candidates), tries, -1)
             for place, (i, (ids, log_probs)) in enumerate(candidates.items()):
@@ -102,12 +111,12 @@ class ContrastiveSearch:
                 tokens[i], following[i] = int(ids[best]), logits[place, best]
                 seen[i][length] = hidden[place, best]
             yield from batch.write(step, tokens)
-            active = batch.active()
+            active = [i for i in batch.active() if i in part]
 
 
 def _prefill(
-    reader: Reader, prompts: Mapping[int, list[int]], room: int
-) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    prompts: Mapping[int, list[int]], room: int
+) -> Generator[Read, Output, tuple[dict[int, np.ndarray], dict[int, np.ndarray]]]:
     """Read prompts, which have numbers.
 
     Returns:
@@ -115,12 +124,12 @@ def _prefill(
         behind its tokens, [tokens, width], with room for more.
     """
     longest, width = max(map(len, prompts.values())), max(1, _TOKENS // len(prompts))
-    output = reader.read({i: prompt[:1] for i, prompt in prompts.items()})
+    output = yield Read({i: prompt[:1] for i, prompt in prompts.items()})
     first = _directions(output)
     seen = np.zeros((len(prompts), longest + room, first.shape[-1]), np.float32)
     seen[:, :1] = first
     for start in range(1, longest, width):
-        output = reader.read({i: prompt[: start + width] for i, prompt in prompts.items()})
+        output = yield Read({i: prompt[: start + width] for i, prompt in prompts.items()})
         for own, new, prompt in zip(seen, _directions(output), prompts.values(), strict=True):
             count = len(prompt[start : start + width])
             own[start : start + count] = new[len(new) - count :]

@@ -1,16 +1,34 @@
 """What decoding needs to know of a call: the model, the samplers and the limits."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from logit_sampling.decoding.row import Row
-from logit_sampling.models.model import Model
+from logit_sampling.models.model import Model, Output
 from logit_sampling.sampler import Greedy, Sampler
 
 EndedBy = Callable[[int], str]
 """Asked after each new token of a row: the reason why it ends with it, or an empty string."""
+
+
+MAX_ROWS = 32
+"""Rows that are written at once: on a CPU more take as long as one after the other."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a way to decode asks for; see `Reader.read`, whose result it is sent."""
+
+    texts: Mapping[Any, list[int]]
+    columns: int = 1
+    origins: Mapping[Any, Any] | None = None
+
+
+Decoding: TypeAlias = Generator[int | Read, Output, None]
+"""A way to decode, while it does: it asks for what to read, and yields the number of a row whenever
+that has got a token, or cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,7 @@ class Plan:
         slide: whether texts may outgrow the context of the model.
         deadline: in seconds of `time.perf_counter`; None for no limit.
         ahead: how many tokens a row may get before anyone is told of the first.
+        max_rows: how many rows are written at once, at most.
     """
 
     model: Model
@@ -45,6 +64,7 @@ class Plan:
     slide: bool = False
     deadline: float | None = None
     ahead: int = 1
+    max_rows: int = MAX_ROWS
 
     @property
     def late(self) -> bool:
@@ -68,8 +88,11 @@ class Search(Protocol):
     refuses: ClassVar[tuple[str, ...]]
     """Arguments of `generate` that it cannot follow."""
 
-    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
-        """Write rows to their ends; see `decode`.
+    def rows(self, n: int) -> int:
+        """Return how many texts are read at once for `n` texts of a prompt."""
+
+    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Decoding:
+        """Write rows to their ends; see `sampling.decode`.
 
         Raises:
             ValueError: the plan asks for something that the search cannot do.

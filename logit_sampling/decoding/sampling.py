@@ -1,14 +1,13 @@
 """Sampling: each text gets a token a step, drawn by its sampler."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from logit_sampling.decoding.batch import Batch
-from logit_sampling.decoding.plan import EndedBy, Plan
-from logit_sampling.decoding.reader import Reader
+from logit_sampling.decoding.plan import Decoding, EndedBy, Plan, Read
 from logit_sampling.decoding.row import Row
 
 
-def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Decoding:
     """Write all rows to their ends, or until the deadline; then some have no finish reason.
 
     Args:
@@ -19,8 +18,8 @@ def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
     Yields:
         the number of a row whenever it has got a token, or cannot go on.
     """
-    batch, reader = Batch(plan, rows, ended_by), Reader(plan.model, plan.slide)
+    batch = Batch(plan, rows, ended_by, plan.max_rows)
     while active := batch.active():
-        logits = reader.read({i: rows[i].tokens for i in active}).logits[:, -1]
-        step = batch.begin(logits, active)
+        output = yield Read({i: rows[i].tokens for i in active})
+        step = batch.begin(output.logits[:, -1], active)
         yield from batch.write(step, {i: step.draw(i) for i in step.able})

@@ -1,14 +1,14 @@
 """Speculative decoding: a small model drafts, the target checks several tokens in one call."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from logit_sampling.decoding.batch import Batch, Step
-from logit_sampling.decoding.plan import EndedBy, Plan
+from logit_sampling.decoding.plan import Decoding, EndedBy, Plan, Read
 from logit_sampling.decoding.reader import Reader
 from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.row import EagerRow
@@ -17,7 +17,16 @@ from logit_sampling.models.model import Model
 
 # Streams of random numbers for a seed and a position: the sampler draws from 0 and its coins count
 # up from 1; these count down.
-_CHECK, _REPLACE = 2**32 - 1, 2**32 - 2
+CHECK, REPLACE = 2**32 - 1, 2**32 - 2
+
+
+def _streams(size: int) -> tuple[int, int]:
+    """Return the streams that a token behind `size` others of a draft is drawn and checked with.
+
+    They are of their own for each place in a draft: whether a block is kept depends on all its
+    tokens, so that the numbers of one that was not must not come again in the next round.
+    """
+    return 2**32 - 3 - 2 * size, 2**32 - 4 - 2 * size
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,14 @@ class Speculation:
 
     In a round the draft model samples up to `num_draft` tokens of each text, and the target
     reads them in one call. With p and q what the whole chain of the sampler makes of the logits of
-    the target and of the draft after the same tokens, a drafted token t is kept with probability
-    min(1, p(t) / q(t)). The first that is not is replaced by a draw from max(p - q, 0), normalised,
-    and ends the round; if all are kept, one more is drawn from p.
+    the target and of the draft after the same tokens, let w be the product of p / q over the first
+    i drafted tokens, cut to 1 after each of them, and r the sum of max(w p - q, 0) over what may
+    follow them. They can be kept with probability r / (r + 1 - w), all of them with w; as many are
+    kept as can be, and one token more is drawn: from max(w p - q, 0), normalised, or from p behind
+    all of them. No rule keeps more (of those that look at each token alone, min(1, p / q), fewer).
 
-    A text depends on its prompt and its seed alone: each position has its own random numbers, and
-    what was drafted behind the last token that is kept leaves no trace.
+    A text depends on its prompt and its seed alone, and a shorter one is its beginning: drafts may
+    go beyond `max_new_tokens`, as far as the context goes.
 
     The vocabulary of the draft may be padded to another size than the target's: what the draft
     lacks has q = 0, it proposes nothing that the target lacks, and where the text holds a token
@@ -42,6 +53,7 @@ class Speculation:
         num_draft: how many tokens it drafts in a round, at least 1.
 
     Source:
+        Sun et al., Block Verification Accelerates Speculative Decoding, 2024, arXiv 2403.10444;
         Leviathan et al., Fast Inference from Transformers via Speculative Decoding, 2022, arXiv
         2211.17192.
     """
@@ -52,13 +64,17 @@ class Speculation:
     draft: Model
     num_draft: int = 4
 
-    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Iterator[int]:
+    def rows(self, n: int) -> int:
+        """Return how many texts are read at once for `n` texts of a prompt."""
+        return n
+
+    def decode(self, plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Decoding:
         """Write all rows to their ends, or until the deadline.
 
         Yields:
             the number of a row whenever it has got a token, or cannot go on.
         """
-        batch, target, drafter = Batch(plan, rows, ended_by), Reader(plan.model), Reader(self.draft)
+        batch, drafter = Batch(plan, rows, ended_by, plan.max_rows), Reader(self.draft)
         active = batch.active()
         if active:
             prompts = {i: rows[i].prompt for i in active}
@@ -67,7 +83,7 @@ class Speculation:
         while active:
             drafts, guesses = self._draft(batch, drafter, active, known)
             yield from (i for i in active if rows[i].finish_reason)
-            yield from _verify(batch, target, drafts, guesses)
+            yield from _verify(batch, drafts, guesses)
             active = batch.active()
 
     def _draft(
@@ -81,10 +97,11 @@ class Speculation:
         rows, states, guesses = batch.rows, batch.states, list[Step]()
         drafts: dict[int, list[int]] = {i: [] for i in active}
         place_of = {i: place for place, i in enumerate(active)}
+        contexts = (batch.plan.model.context_length, self.draft.context_length)
+        longest = min((context for context in contexts if context is not None), default=math.inf)
         drafting = [i for i in active if rows[i].ids]  # the first tokens need no draft
         for size in range(self.num_draft):
-            # No more than a text may get; one that may get more has the same beginning.
-            drafting = [i for i in drafting if size < _room(batch, i)]
+            drafting = [i for i in drafting if len(rows[i].tokens) + size < longest]
             if not drafting:
                 break
             texts = {i: rows[i].tokens + drafts[i] for i in active}
@@ -94,7 +111,7 @@ class Speculation:
             for i, problem in step.problems.items():
                 batch.fail(i, problem, "draft model: ")
             # Where the chain leaves nothing, the target goes on alone.
-            tokens = {i: step.draw(i) for i in step.able}
+            tokens = {i: step.draw(i, _streams(size)[0]) for i in step.able}
             states = step.accept(tokens)
             guesses.append(step)
             for i, token in tokens.items():
@@ -103,58 +120,114 @@ class Speculation:
         return {i: drafted for i, drafted in drafts.items() if not rows[i].finish_reason}, guesses
 
 
-def _verify(
-    batch: Batch, target: Reader, drafts: Mapping[int, list[int]], guesses: Sequence[Step]
-) -> Iterator[int]:
-    """Keep or replace what was drafted, and yield the row of each token."""
+def _verify(batch: Batch, drafts: Mapping[int, list[int]], guesses: Sequence[Step]) -> Decoding:
+    """Keep of each draft what can be kept, draw a token more, and yield the row of each token."""
     if not drafts:
         return
     rows = batch.rows
-    # What follows the last token that a text may get is not asked for.
-    read = {i: drafted[: _room(batch, i) - 1] for i, drafted in drafts.items()}
-    texts = {i: rows[i].tokens + read[i] for i in drafts}
-    logits = target.read(texts, 1 + max(map(len, read.values()))).logits
-    place_of = {i: place for place, i in enumerate(drafts)}
+    texts = {i: rows[i].tokens + drafted for i, drafted in drafts.items()}
+    longest = max(map(len, drafts.values()))
+    logits = (yield Read(texts, 1 + longest)).logits
+    vocabulary, place_of = logits.shape[-1], {i: place for place, i in enumerate(drafts)}
+
+    def after(size: int, members: list[int]) -> np.ndarray:
+        """Return the logits of what follows so many drafted tokens, [members, vocab]."""
+        columns = [size - len(drafts[i]) - 1 for i in members]  # from the end
+        return logits[[place_of[i] for i in members], columns]
+
+    # What the chain makes of the target along each draft, as if all of it were kept.
+    targets: list[dict[int, EagerRow]] = []
+    coins: list[dict[int, float]] = []
+    states, along = batch.states, [i for i in drafts if drafts[i]]
+    while along:
+        size = len(targets)
+        step = batch.begin(after(size, along), along, states)
+        along = step.able
+        targets.append({i: step.sampler(i) for i in along})
+        coins.append({i: step.uniform(i, _streams(size)[1]) for i in along})
+        states = step.accept({i: drafts[i][size] for i in along})
+        along = [i for i in along if size + 1 < len(drafts[i]) and i not in step.problems]
+    kept = {
+        i: _kept(
+            drafted,
+            [target[i] for target in targets if i in target],
+            [guess.sampler(i) for guess in guesses[: len(drafted)]],
+            [coin[i] for coin in coins if i in coin],
+            vocabulary,
+        )
+        for i, drafted in drafts.items()
+    }
     for i in drafts:
         rows[i].rounds += bool(rows[i].ids)  # the first token is no round
-    checked = list(drafts)
-    for size in range(len(guesses) + 1):
-        columns = [size - len(read[i]) - 1 for i in checked]  # from the end
-        step = batch.begin(logits[[place_of[i] for i in checked], columns], checked)
-        tokens, kept = {}, []
+
+    going = list(drafts)
+    for size in range(longest + 1):
+        step, tokens = batch.begin(after(size, going), going), dict[int, int]()
         for i in step.able:
-            if size == len(drafts[i]):
+            count, weight = kept[i]
+            if size < count:
+                tokens[i] = drafts[i][size]
+                rows[i].accepted += 1
+            elif size == len(drafts[i]):
                 tokens[i] = step.draw(i)
-                continue
-            p, q, token = step.sampler(i), guesses[size].sampler(i), drafts[i][size]
-            if step.uniform(i, _CHECK) * _chance(q, token) < _chance(p, token):
-                tokens[i] = token
-                kept.append(i)
             else:
-                tokens[i] = _replacement(p, q, logits.shape[-1], step.uniform(i, _REPLACE))
-        for i in kept:
-            rows[i].accepted += 1
+                p, q = step.sampler(i), guesses[size].sampler(i)
+                tokens[i] = _replacement(p, q, weight, vocabulary, step.uniform(i, REPLACE))
         yield from batch.write(step, tokens)
-        checked = [i for i in kept if not rows[i].finish_reason]
-        if not checked:
+        going = [i for i in tokens if size < kept[i][0] and not rows[i].finish_reason]
+        if not going:
             break
 
 
-def _room(batch: Batch, i: int) -> int:
-    """Return how many tokens a row may still get."""
-    return batch.plan.max_new_tokens - len(batch.rows[i].ids)
+def _kept(
+    drafted: Sequence[int],
+    targets: Sequence[EagerRow],
+    guesses: Sequence[EagerRow],
+    coins: Sequence[float],
+    vocabulary: int,
+) -> tuple[int, float]:
+    """Return how many tokens of a draft are kept, and the weight of the target behind them.
+
+    Args:
+        drafted: the tokens.
+        targets: the distributions before each; fewer if one is not defined.
+        guesses: those that they were drawn from.
+        coins: a number in [0, 1) for each.
+        vocabulary: how many tokens there are.
+    """
+    count, left, weight = 0, 1.0, 1.0
+    along = zip(targets, guesses, drafted, coins, strict=False)
+    for size, (p, q, token, coin) in enumerate(along, 1):
+        weight = min(weight * chance_of(p, token) / chance_of(q, token), 1.0)
+        if not weight:
+            break
+        chance = weight
+        if size < min(len(targets), len(drafted)):
+            rest = float(_excess(targets[size], guesses[size], weight, vocabulary)[1].sum())
+            chance = rest / (rest + 1 - weight) if rest + 1 > weight else 1.0
+        if coin < chance:
+            count, left = size, weight
+    return count, left
 
 
-def _chance(distribution: EagerRow, token: int) -> float:
+def chance_of(distribution: EagerRow, token: int) -> float:
+    """Return how likely a token is."""
     return math.exp(distribution.log_prob(token))
 
 
-def _replacement(p: EagerRow, q: EagerRow, vocabulary: int, uniform: float) -> int:
-    """Draw from what `p` has more than `q`."""
+def _excess(
+    p: EagerRow, q: EagerRow, weight: float, vocabulary: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ids that `p` leaves, and what it has more of each, times `weight`, than `q`."""
     ids = np.arange(vocabulary) if p.ids is None else p.ids
     own, other = (left.weights.of() / left.weights.total for left in (p, q))
-    excess = np.maximum(own - q.spread(other, vocabulary, 0.0)[ids], 0.0)
-    return int(ids[find(excess if excess.any() else own, uniform)[0]])
+    return ids, np.maximum(weight * own - q.spread(other, vocabulary, 0.0)[ids], 0.0)
+
+
+def _replacement(p: EagerRow, q: EagerRow, weight: float, vocabulary: int, uniform: float) -> int:
+    """Draw from what `p`, times `weight`, has more than `q`."""
+    ids, excess = _excess(p, q, weight, vocabulary)
+    return int(ids[find(excess if excess.any() else p.weights.of(), uniform)[0]])
 
 
 def _readable(texts: Mapping[int, list[int]], vocabulary: int | None) -> dict[int, list[int]]:

@@ -1,4 +1,7 @@
-"""Programs that write several tokens at once: the same texts as a token a step."""
+"""Programs that write several tokens at once: the same texts as a token a step.
+
+All of it runs on JAX (`tests/models/test_backends.py`), a part of it on TensorFlow.
+"""
 
 import functools
 import warnings
@@ -13,7 +16,7 @@ from logit_sampling.decoding import ahead
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.models.keras_hub import LanguageModel
 from logit_sampling.strategies.table import TABLE
-from tests.backends import compiled_only
+from tests.backends import compiled_only, jax_only
 from tests.models.test_caches import IN_PLACE, built
 
 VOCABULARY = 37
@@ -86,7 +89,7 @@ CHAINS: dict[str, Any] = {
     "greedy": ls.Greedy(),
     "constraints": made(
         *("SequenceBias", "LogitBias", "BadWords", "MinNewTokens", "LengthDecay"),
-        *("AllowTokens", "SuppressTokens", "ForcedTokens"),
+        *("AllowTokens", "SuppressTokens", "ForcedTokens", "SpanBudget"),
     ),
     "penalties": made(
         *("RepetitionPenalty", "FrequencyPenalty", "PresencePenalty", "NoRepeatNGram", "DRY"),
@@ -103,18 +106,23 @@ def test_the_chains_hold_all_that_can_be_traced() -> None:
     assert held == {row.name for row in TABLE} - {"Grammar", "Guidance"}
 
 
-@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name == "greedy" else jax_only) for name in CHAINS],
+)
 def test_a_program_writes_what_a_token_a_step_writes(name: str) -> None:
     chain = CHAINS[name]
     same(chain if name == "greedy" else ls.Sampler(*chain))
 
 
+@jax_only
 @pytest.mark.parametrize("name", ["Mistral", "Gemma"])
 def test_sliding_windows_and_soft_caps(name: str) -> None:
     texts = same(ls.Greedy(), of=built(name, IN_PLACE[name])).token_ids
     assert len({token for ids in texts for token in ids}) > 4
 
 
+@jax_only
 def test_other_numbers_prompts_and_seeds_compile_nothing() -> None:
     def chain(*numbers: Any) -> Any:
         penalty, temperature, k, p = numbers
@@ -135,12 +143,14 @@ def test_other_numbers_prompts_and_seeds_compile_nothing() -> None:
     assert traced_by(lambda: same(other)) == 0
 
 
+@jax_only
 def test_a_window_for_each_of_three_rows() -> None:
     """A program has four: what a row has of its own is repeated, whatever it is."""
     rows = [ls.RepetitionPenalty(9.0, window=[1, 2, 9]), ls.Temperature([0.5, 1.0, 2.0])]
     same(ls.Sampler(*rows), PROMPTS[:3])
 
 
+@jax_only
 def test_rows_that_end_and_rows_that_fail() -> None:
     once = ls.Sampler(ls.AllowTokens([2, 3, 4]), ls.NoRepeatNGram(1))
     result = same(once, [[0], [1], [2, 3, 4]], on_error="return")
@@ -155,6 +165,33 @@ def test_rows_that_end_and_rows_that_fail() -> None:
     assert len({len(ids) for ids in ends.token_ids}) > 1
 
 
+@jax_only
+def test_logits_of_one_row_that_hold_nan() -> None:
+    other = built("GPT2", IN_PLACE["GPT2"])
+    weights = random_weights(other, 0)
+    (positions,) = (i for i, weight in enumerate(other.weights) if "position" in weight.path)
+    weights[positions][12] = np.nan
+    other.set_weights(weights)
+    result = same(ls.Greedy(), [[1] * 10, [4]], of=other, on_error="return")
+    assert result.finish_reasons == ["error", "length"]
+    assert len(result.token_ids[0]) == 3
+    assert result.errors is not None
+    assert "row 0, new token 3: " in str(result.errors[0]) and "NaN" in str(result.errors[0])
+
+
+@jax_only
+def test_an_adapted_and_quantised_model() -> None:
+    other = built("GPT2", IN_PLACE["GPT2"])
+    other.set_weights(random_weights(other, 0))
+    before = same(ls.Greedy(), of=other).token_ids
+    other.backbone.enable_lora(2)
+    for weight in other.backbone.trainable_variables:
+        if "lora" in weight.path:
+            weight.assign(np.random.default_rng(1).normal(0, 0.5, weight.shape))
+    other.quantize("int8")
+    assert same(ls.Greedy(), of=other).token_ids != before
+
+
 def test_a_block_ends_where_a_text_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the cache grows where it must."""
     monkeypatch.setattr(ahead, "_ROOM", 8)
@@ -165,6 +202,7 @@ def test_a_block_ends_where_a_text_does(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
+@jax_only
 def test_a_chain_is_compiled_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "PAYS", 15)
     sampler, options = ls.Sampler(ls.TopA(0.3)), {"max_new_tokens": 8, "stop_at_end": False}

@@ -42,10 +42,30 @@ def test_texts_that_grow_and_shrink(name: str, request: pytest.FixtureRequest) -
         ([[*A, 9, 20, 30], [*B, 21, 22, 30, 31], [*A[:2], 30]], 1),
     ]:
         check(reader.read(dict(enumerate(texts)), columns), texts, columns)
-    reader.select({7: 1, 8: 1, 9: 0})
+    origins = {7: 1, 8: 1, 9: 0}
     texts = [[*B, 21, 22, 30, 31, 40], [*B, 21, 22, 30, 31, 41], [*A, 9, 20, 30, 42]]
-    check(reader.read(dict(zip((7, 8, 9), texts, strict=True))), texts, 1)
-    # One is not asked for and stays as it was; then two leave.
-    texts = [[*texts[2], 2, 3, 4], [*texts[0], 1]]
-    check(reader.read({9: texts[0], 7: texts[1]}, 2), texts, 2)
+    check(reader.read(dict(zip(origins, texts, strict=True)), origins=origins), texts, 1)
+    # One leaves, another one comes, and the others change places.
+    texts = [[*texts[2], 2, 3, 4], [5, 6, 7], [*texts[0], 1]]
+    check(reader.read({9: texts[0], 4: texts[1], 7: texts[2]}), texts, 1)
+    texts = [[*texts[1], 2], [*texts[2], 3]]
+    check(reader.read({4: texts[0], 7: texts[1]}, 2), texts, 2)
+    # One that left is read from its beginning, and all others leave.
     check(reader.read({8: [*B, 21, 22, 30, 31, 41, 5]}), [[*B, 21, 22, 30, 31, 41, 5]], 1)
+
+
+def test_a_new_text_is_read_in_parts(tiny_llama: Any) -> None:
+    model = as_model(tiny_llama)
+    reader, long = Reader(model), [*A, *B, *A, 8]
+    reader.read({0: B})
+    lefts = []
+    for _ in range(3):
+        lefts.append(reader.unread(1, long))
+        reader.read_on(1, long, 5)
+    assert (lefts, reader.unread(1, long)) == ([15, 10, 5], 1)
+    output = reader.read({0: [*B, 3], 1: long})
+    expected, _ = model.prefill([[*B, 3], long])
+    np.testing.assert_allclose(output.logits[:, -1], expected.logits[:, -1], atol=1e-4)
+    reader.read_on(2, long, 5)
+    reader.forget(2)
+    assert reader.unread(2, long) == 15

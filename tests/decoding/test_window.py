@@ -55,8 +55,11 @@ def test_sliding_rows_get_what_each_gets_alone() -> None:
     for row, prompt in enumerate(PROMPTS):
         assert result.token_ids[row] == by_hand(Windowed(8), prompt, result.seeds[row], 30)
     assert result.finish_reasons == ["length"] * 5
-    # Read anew when a row must, and a token a step otherwise.
-    assert len(model.prefills) + len(model.steps) == 30
+    # Each row is read anew when it must be, and a token a step otherwise.
+    lengths = [[len(prompt) + more for more in range(30)] for prompt in PROMPTS]
+    windows = [{window_start(length, 8) for length in own} for own in lengths]
+    assert sum(map(len, model.prefills)) == sum(map(len, windows))
+    assert len(model.steps) <= 30 and {columns for _, columns in model.steps} == {1}
     assert len(model.steps) > 5
 
 
