@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from logit_sampling.diagnostics.guard import LogitsGuard as LogitsGuard
     from logit_sampling.distribution.checks import ProbabilitiesWarning as ProbabilitiesWarning
     from logit_sampling.evaluation import compare as compare
+    from logit_sampling.generation.chat import ChatTemplate as ChatTemplate
+    from logit_sampling.generation.chat import chat as chat
+    from logit_sampling.generation.engine import Engine as Engine
+    from logit_sampling.generation.engine import EngineClosedError as EngineClosedError
     from logit_sampling.generation.generate import generate as generate
     from logit_sampling.generation.result import Interrupted as Interrupted
     from logit_sampling.generation.result import RowError as RowError
@@ -42,8 +46,11 @@ __version__ = "0.1.0"
 _LAZY = {
     "BeamSearch": "logit_sampling.decoding.beam",
     "BitsPerCharacter": "logit_sampling.training.metrics",
+    "ChatTemplate": "logit_sampling.generation.chat",
     "ContrastiveSearch": "logit_sampling.decoding.contrastive",
     "Detection": "logit_sampling.strategies.watermark_detector",
+    "Engine": "logit_sampling.generation.engine",
+    "EngineClosedError": "logit_sampling.generation.engine",
     "Greedy": "logit_sampling.sampler",
     "Interrupted": "logit_sampling.generation.result",
     "LogitsGuard": "logit_sampling.diagnostics.guard",
@@ -55,6 +62,7 @@ _LAZY = {
     "State": "logit_sampling.sampler",
     "WatermarkDetector": "logit_sampling.strategies.watermark_detector",
     "as_model": "logit_sampling.models.as_model",
+    "chat": "logit_sampling.generation.chat",
     "check_logits": "logit_sampling.diagnostics",
     "compare": "logit_sampling.evaluation",
     "generate": "logit_sampling.generation.generate",

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import secrets
 import sys
 from functools import partial
@@ -45,6 +46,13 @@ def generate(
         list[str] | None,
         typer.Option(help="End a text before this string; may be given several times."),
     ] = None,
+    stop_regex: Annotated[
+        list[str] | None,
+        typer.Option(help="End a text before what this matches; may be given several times."),
+    ] = None,
+    lookup: Annotated[
+        bool, typer.Option(help="Draft what followed before: quicker for texts that copy.")
+    ] = False,
     deadline: Annotated[
         float | None, typer.Option(help="End all texts after so many seconds.")
     ] = None,
@@ -72,6 +80,10 @@ def generate(
     """
     if (top_log_probs or echo) and not as_json:
         raise ValueError("--top-log-probs and --echo add to what --json prints: add --json")
+    try:
+        patterns = [re.compile(pattern) for pattern in stop_regex or ()]
+    except re.error as error:
+        raise ValueError(f"--stop-regex {error.pattern!r}: {error}") from None
     sampler = build_sampler(temperature, top_k, top_p, min_p, greedy)
     seed = secrets.randbits(32) if seed is None else seed
     import_tensorflow()
@@ -110,7 +122,8 @@ def generate(
             sampler=sampler,
             max_new_tokens=max_new_tokens,
             min_new_tokens=min_new_tokens,
-            stop=stop or (),
+            stop=[*(stop or ()), *patterns],
+            draft="lookup" if lookup else None,
             deadline=deadline,
             overflow=cast(Overflow, overflow),
             seed=seed,

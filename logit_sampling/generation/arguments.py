@@ -1,12 +1,15 @@
 """Arguments of `generate`, checked."""
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 
-from logit_sampling.decoding.plan import Group, Search
+from logit_sampling.decoding.plan import MAX_ROWS, Group, Search
+from logit_sampling.generation.stop_patterns import StopPattern, Stops
+from logit_sampling.generation.stopping import StopStrings
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
 from logit_sampling.sampler import Sampler
 from logit_sampling.strategies import MinNewTokens
@@ -15,6 +18,9 @@ from logit_sampling.types import OnError, Overflow
 Samplers = Sampler | Sequence[Sampler] | None
 """One for all rows, or one for each prompt; None draws from the model's own distribution."""
 
+
+Stop = str | re.Pattern[str]
+"""What ends a text: itself, or what it matches."""
 
 _Code = TypeVar("_Code", bound=Callable)
 
@@ -29,15 +35,17 @@ class Options(TypedDict, total=False):
     n: int
     stop_at_end: bool | Sequence[int]
     stop_token_ids: Sequence[int]
-    stop: str | Sequence[str]
+    stop: Stop | Sequence[Stop]
+    stop_loops: tuple[int, int] | None
     should_stop: Callable[[int, list[int]], bool] | None
     deadline: float | None
     overflow: Overflow
+    max_rows: int
     top_log_probs: int
     echo: bool
     tokenizer: AnyTokenizer | None
     search: Search | None
-    draft: AnyModel | None
+    draft: AnyModel | Literal["lookup"] | None
     num_draft: int | None
     on_error: OnError
 
@@ -51,9 +59,11 @@ DEFAULTS: Options = {
     "stop_at_end": True,
     "stop_token_ids": (),
     "stop": (),
+    "stop_loops": None,
     "should_stop": None,
     "deadline": None,
     "overflow": "error",
+    "max_rows": MAX_ROWS,
     "top_log_probs": 0,
     "echo": False,
     "tokenizer": None,
@@ -154,12 +164,32 @@ def _ids_of(model: Model, wanted: str, given: Any) -> set[int]:
     return set(ids.tolist())
 
 
-def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the strings that end a text; raise ValueError if one is empty or no string."""
-    strings = (stop,) if isinstance(stop, str) else stop
-    if not isinstance(strings, Sequence) or not all(isinstance(s, str) and s for s in strings):
-        raise ValueError(f"stop must be a string or a list of strings, none empty; got {stop!r}")
-    return tuple(strings)
+def stops_of(stop: Stop | Sequence[Stop]) -> Stops | StopStrings | None:
+    """Return what ends a text, None for nothing.
+
+    Raises:
+        ValueError: something else than strings and regular expressions, an empty string, an
+            expression of bytes, or one that matches an empty string.
+    """
+    given = (stop,) if isinstance(stop, str | re.Pattern) else stop
+    if not isinstance(given, Sequence) or not all(
+        isinstance(own, re.Pattern) or (isinstance(own, str) and own) for own in given
+    ):
+        raise ValueError(
+            "stop must be a string, a regular expression (re.compile), or a list of them, none "
+            f"empty; got {stop!r}"
+        )
+    strings = tuple(own for own in given if isinstance(own, str))
+    patterns = [own for own in given if isinstance(own, re.Pattern)]
+    for pattern in patterns:
+        if not isinstance(pattern.pattern, str) or pattern.search(""):
+            raise ValueError(
+                "a regular expression in stop is one of strings, and matches no empty string; got "
+                f"{pattern!r}"
+            )
+    if not patterns:
+        return StopStrings(strings) if strings else None
+    return Stops([*([StopStrings(strings)] if strings else ()), *map(StopPattern, patterns)])
 
 
 def seconds(deadline: Any) -> float:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
 from logit_sampling.generation.arguments import Options, shows_options
+from logit_sampling.generation.call import Call
 from logit_sampling.generation.prompts import Prompt
-from logit_sampling.generation.request import Request
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.stream import Stream, TextEvent
 from logit_sampling.models.model import AnyModel
@@ -55,8 +55,12 @@ def generate(
             `stop_token_ids`.)
         stop_token_ids: ids that end a text too, beside the model's end tokens and those of a
             `Grammar`.
-        stop: a string or several that end a text, which then stops before it. It may span tokens
-            and be part of one; the prompt is not searched.
+        stop: a string, a regular expression (`re.compile`), or several of them that end a text,
+            which then stops before it. It may span tokens and be part of one; the prompt is not
+            searched. A text ends with the first character that completes one, whatever its tokens
+            are: an expression that could match more ends it as soon as it matches.
+        stop_loops: the tokens of the longest period and how often it comes in a row, such as
+            (64, 4): a text that repeats itself so ends as `"loop"`, with all of it.
         should_stop: called as `should_stop(row, ids)` with the new ids after each token that does
             not end the text; what is true ends it.
         deadline: seconds of wall time from the call on after which no further step is begun; each
@@ -65,6 +69,8 @@ def generate(
             model: `"error"`, or `"slide"`. Then a text that fills the context goes on from its
             last half, which is read anew, and of a long prompt the last part is read: the part
             depends on the length of the text alone. Samplers see the whole text still.
+        max_rows: how many rows are written at once, 32 by default: on a CPU more take as long as
+            one after the other. Others wait until one ends, and then the first of them joins.
         top_log_probs: how many of the likeliest tokens to tell at each place.
         echo: whether texts begin with the prompt and the result tells its log-probabilities, for
             which the prompt is read once more.
@@ -77,7 +83,9 @@ def generate(
         draft: a smaller model with the same tokens, in any form that `model` may have. It drafts
             `num_draft` tokens (4 by default) that `model` then reads in one call. The texts have
             the distribution of `sampler` on `model` whatever the draft says, but other random
-            numbers make them; see `Speculation`.
+            numbers make them; see `Speculation`. Or `"lookup"`, which needs no second model: what
+            followed the last tokens where the text had them before is the draft (up to 16 tokens).
+            It pays for texts that copy: summaries, code, what repeats; see `Lookup`.
         num_draft: at least 1, with `draft` alone.
         on_error: what to do, after all rows have ended, if some could not go on: `"raise"`, or
             `"return"` the result, whose `errors` tell why.
@@ -100,10 +108,10 @@ def generate(
     >>> result.token_ids
     [[1, 2, 3], [3, 4, 0]]
     """
-    request = Request.of(model, prompts, **options)
+    call = Call.of(model, prompts, **options)
     if on_text is None:
-        request = request.ahead()
-    stream = Stream(request, with_text=on_text is not None)
+        call = call.ahead()
+    stream = Stream(call, with_text=on_text is not None)
     if on_text is None:
         deque(stream, maxlen=0)
         return stream.result

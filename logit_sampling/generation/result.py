@@ -23,13 +23,14 @@ class GenerationResult:
             the log-softmax of the raw logits.
         sampler_log_probs: the same under the distribution that the sampler drew from; 0.0 for a
             token that was the only one left.
-        finish_reasons: why each text ends: `"end_token"`, `"stop_string"`, `"length"`
-            (`max_new_tokens`), `"callback"` (`should_stop`), `"deadline"`, `"interrupted"`,
-            or `"error"` for a row that could not go on (see `errors`).
+        finish_reasons: why each text ends: `"end_token"`, `"stop_string"`, `"loop"`
+            (`stop_loops`), `"length"` (`max_new_tokens`), `"callback"` (`should_stop`),
+            `"deadline"`, `"interrupted"`, `"cancelled"` (a request of an `Engine`), or `"error"`
+            for a row that could not go on (see `errors`).
         seeds: the seed of each row, in [0, 2**64): passed as `seed` they repeat the texts, and
             `[seeds[i]]` repeats that of row `i` alone.
         seconds: wall time of the call, tracing included.
-        stop_strings: with `stop`, the one that ended each text, or None.
+        stop_strings: with `stop`, the string or match that ended each text, or None.
         top_log_probs: with `top_log_probs=k`, for each generated id the pairs (id, log-probability
             under the model) of the `k` likeliest tokens at its place, the likeliest first, of
             equals the lower id.

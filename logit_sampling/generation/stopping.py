@@ -131,3 +131,46 @@ class _Beginning:
         low = bisect_left(self._strings, character, *bounds, key=lambda s: s[place : place + 1])
         high = bisect_right(self._strings, character, *bounds, key=lambda s: s[place : place + 1])
         return shorter if low == high else _Beginning(self._strings, low, high, shorter, place + 1)
+
+
+class Loops:
+    """Tokens that repeat themselves.
+
+    >>> loops = Loops((3, 2))
+    >>> [loops.push(token) for token in [1, 2, 1, 4, 2, 1, 4]]
+    [False, False, False, False, False, False, True]
+
+    Args:
+        given: how many tokens a period has at most, and how often it comes in a row.
+
+    Raises:
+        ValueError: not two whole numbers, of at least 1 and 2.
+    """
+
+    def __init__(self, given: Sequence[int]) -> None:
+        whole = isinstance(given, Sequence) and all(type(number) is int for number in given)
+        if not whole or len(given) != 2 or given[0] < 1 or given[1] < 2:
+            raise ValueError(
+                "stop_loops must be the tokens of the longest period, at least 1, and how often it "
+                f"comes, at least 2, such as (64, 4); got {given!r}"
+            )
+        self._period, self._times = given
+        self._start()
+
+    def _start(self) -> None:
+        self._latest = deque[int](maxlen=self._period)
+        self._runs = [0] * self._period  # tokens in a row that are those a period before
+
+    def another(self) -> Self:
+        """Return the same for another text."""
+        other = copy(self)
+        other._start()
+        return other
+
+    def push(self, token: int) -> bool:
+        """Add a token, and tell whether what it ends came so often."""
+        for before, earlier in enumerate(reversed(self._latest)):
+            self._runs[before] = self._runs[before] + 1 if earlier == token else 0
+        self._latest.append(token)
+        more = self._times - 1
+        return any(run >= (before + 1) * more for before, run in enumerate(self._runs))

@@ -1,49 +1,18 @@
 """Streaming: texts while they grow."""
 
-import contextlib
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
-from logit_sampling.decoding.ahead import decode
-from logit_sampling.decoding.row import Alternatives
+from logit_sampling.decoding.beginnings import Beginnings, begin_alike
+from logit_sampling.decoding.reader import Reader, follow
 from logit_sampling.generation.arguments import Options, shows_options
+from logit_sampling.generation.call import Call
 from logit_sampling.generation.prompts import Prompt
-from logit_sampling.generation.request import Request, undecodable
-from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
-from logit_sampling.generation.stopping import StopStrings
-from logit_sampling.generation.text import GrowingText
-from logit_sampling.models.model import AnyModel, needed_tokenizer
+from logit_sampling.generation.result import GenerationResult
+from logit_sampling.generation.writing import TextEvent, Writing
+from logit_sampling.models.model import AnyModel
 
-
-@dataclass(frozen=True, slots=True)
-class TextEvent:
-    """What a new token added; `str(event)` is its text.
-
-    Attributes:
-        row: the number of the row.
-        text: whole characters, which may be none: a character may span tokens, and what could begin
-            a stop string waits until it is known. Those of a row together are its text.
-        token_id: the new token; None if the row ends without one (deadline, interrupted, error).
-        log_prob: its log-probability under the model.
-        sampler_log_prob: the same under the distribution that it was drawn from.
-        top_log_probs: the likeliest tokens at its place, if they were asked for.
-        finish_reason: why the row ends with this event, else None.
-        error: why the row could not go on, if its finish reason is `"error"`.
-    """
-
-    row: int
-    text: str
-    token_id: int | None = None
-    log_prob: float | None = None
-    sampler_log_prob: float | None = None
-    top_log_probs: Alternatives | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-
-    def __str__(self) -> str:
-        return self.text
+_KEPT = 4096  # tokens of beginnings that prompts of a call have in common
 
 
 class Stream(Iterator[TextEvent]):
@@ -56,27 +25,16 @@ class Stream(Iterator[TextEvent]):
     `"return"`.
 
     Args:
-        request: what to generate.
+        call: what to generate.
         with_text: whether events need text.
     """
 
-    def __init__(self, request: Request, with_text: bool = True) -> None:
-        if with_text and request.search and not request.search.streams:
-            raise ValueError(
-                f"{request.search!r} knows its texts only at its end: call generate without on_text"
-            )
-        self._request, self._rows = request, request.rows()
-        self._told = [-1] * len(self._rows)  # tokens of which there was an event; -1: no event
-        self._pieces = [""] * len(self._rows)  # text that is known but not told
-        self._texts: list[GrowingText] = []
-        if with_text or request.stop:
-            tokenizer = needed_tokenizer(request.tokenizer, request.plan.model.name)
-            stops = StopStrings(request.stop)
-            self._texts = [
-                GrowingText(tokenizer.decode, row.prompt, stops.another()) for row in self._rows
-            ]
-        self._result: GenerationResult | None = None
-        self._events = self._run()
+    def __init__(self, call: Call, with_text: bool = True) -> None:
+        self._writing = Writing(call, with_text)
+        # What prompts have in common is kept until the call ends.
+        kept = Beginnings(_KEPT) if begin_alike(call.prompts) else None
+        reader = Reader(call.plan.model, call.plan.slide, kept)
+        self._events = follow(self._writing.run(), reader)
 
     def __next__(self) -> TextEvent:
         return next(self._events)
@@ -88,96 +46,16 @@ class Stream(Iterator[TextEvent]):
         Raises:
             ValueError: the stream has not ended.
         """
-        if not all(row.finish_reason for row in self._rows):
-            raise ValueError("the stream has not ended: read it to its end, or close it")
-        if self._result is None:
-            self._result = self._request.result(self._rows)
-        return self._result
+        return self._writing.result
 
     def close(self) -> list[TextEvent]:
         """End the rows that still grow as interrupted, and return the events that tell so."""
         self._events.close()
-        return list(self._end("interrupted"))
-
-    def _run(self) -> Generator[TextEvent, None, None]:
-        request = self._request
-        way = request.search.decode if request.search else decode
-        yield from (self._event(i) for i, row in enumerate(self._rows) if row.finish_reason)
-        try:
-            for i in way(request.plan, self._rows, self._ended_by):
-                yield self._event(i)
-        except KeyboardInterrupt as error:
-            yield from self._end("interrupted")
-            raise Interrupted(self.result) from error
-        except Exception as error:
-            self.tell(error)
-            raise
-        yield from self._end("deadline")  # of those that it left unfinished
-        if request.on_error == "raise" and self.result.errors:
-            raise RowError(self.result)
+        return list(self._writing.end("interrupted"))
 
     def tell(self, error: Exception) -> None:
         """Let an exception that ends the rows have what was written, as its attribute `result`."""
-        deque(self._end("interrupted"), maxlen=0)
-        with contextlib.suppress(AttributeError):  # of a class with slots
-            error.result = self.result  # type: ignore[attr-defined]
-
-    def _end(self, reason: str) -> Iterator[TextEvent]:
-        for i, row in enumerate(self._rows):
-            if not row.finish_reason:
-                row.end(reason)
-                yield self._event(i)
-
-    def _ended_by(self, i: int) -> str:
-        """Return why row `i` ends with its newest token, or an empty string."""
-        row, request = self._rows[i], self._request
-        if self._texts:
-            text, look = self._texts[i], len(row.ids) > request.min_new_tokens
-            try:
-                self._pieces[i] += text.push(row.ids[-1], look)
-            except Exception as error:  # whatever a tokenizer raises
-                row.error = f"row {i}, new token {len(row.ids) - 1}: {undecodable(error)}"
-                return "error"
-            if text.found is not None:
-                return "stop_string"
-        if len(row.ids) == request.plan.max_new_tokens:
-            return "length"
-        if request.should_stop is not None and request.should_stop(i, list(row.ids)):
-            return "callback"
-        return ""
-
-    def _event(self, i: int) -> TextEvent:
-        row, request = self._rows[i], self._request
-        piece, self._pieces[i] = self._pieces[i], ""
-        if self._texts:
-            if self._told[i] < 0 and request.echo:
-                piece = request.prompt_text(i) + piece
-            if row.finish_reason:
-                piece += self._rest(i)
-        new, self._told[i] = len(row.ids) > max(self._told[i], 0), len(row.ids)
-        return TextEvent(
-            row=i,
-            text=piece,
-            token_id=row.ids[-1] if new else None,
-            log_prob=row.log_probs[-1] if new else None,
-            sampler_log_prob=row.sampler_log_probs[-1] if new else None,
-            top_log_probs=row.top_log_probs[-1] if new and request.plan.top_log_probs else None,
-            finish_reason=row.finish_reason or None,
-            error=row.error,
-        )
-
-    def _rest(self, i: int) -> str:
-        """Return what was held back of the text of a row that ends; a stop string may end in it."""
-        row, text = self._rows[i], self._texts[i]
-        try:
-            piece = text.end(row.shown) if row.error is None else ""
-        except Exception as error:  # whatever a tokenizer raises
-            piece = ""
-            row.fail(f"row {i}: {undecodable(error)}")
-        row.text, row.stop_string = text.text, text.found
-        if text.found is not None:
-            row.finish_reason = "stop_string"
-        return piece
+        self._writing.tell(error)
 
 
 @shows_options
@@ -209,4 +87,4 @@ def stream(
     >>> [str(event) for event in events], events.result.texts
     (['1', '2', '3'], ['123'])
     """
-    return Stream(Request.of(model, prompts, **options))
+    return Stream(Call.of(model, prompts, **options))

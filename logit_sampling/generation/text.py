@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from difflib import SequenceMatcher
 
+from logit_sampling.generation.stop_patterns import Stops
 from logit_sampling.generation.stopping import StopStrings
 
 Decode = Callable[[list[int]], str]
@@ -119,7 +120,7 @@ class GrowingText:
         stops: what ends the text.
     """
 
-    def __init__(self, decode: Decode, prompt: list[int], stops: StopStrings) -> None:
+    def __init__(self, decode: Decode, prompt: list[int], stops: Stops | StopStrings) -> None:
         self._stream, self._stops = TextStream(decode, prompt), stops
         self._pieces: list[str] = []  # that of each token
         self._look = True

@@ -186,7 +186,7 @@ def test_a_terminal_does_not_obey_what_a_model_writes(
     ("arguments", "message"),
     [
         (["a", "--echo"], "--top-log-probs and --echo add to what --json prints: add --json"),
-        (["a", "--stop", ""], "stop must be a string or a list of strings, none empty"),
+        (["a", "--stop", ""], "stop must be a string, a regular expression"),
         (["a", "--overflow", "cut"], 'overflow must be "error" or "slide", got \'cut\''),
         (["a", "--deadline", "-1"], "deadline must be seconds above 0"),
         (["a", "--top-k", "0"], "TopK needs `k` to be a finite integer in [1, inf)"),

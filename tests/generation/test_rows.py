@@ -121,7 +121,7 @@ def test_samples_share_the_reading_of_their_prompt() -> None:
     assert model.steps == [(9, 1)] * 2
 
 
-def test_rows_that_ended_leave_the_cache_by_halves() -> None:
+def test_rows_that_ended_leave_the_cache() -> None:
     model = Windowed(40)
     rows = [Row([i], seed=0) for i in range(5)]
     reader = Reader(model)
@@ -135,11 +135,11 @@ def test_rows_that_ended_leave_the_cache_by_halves() -> None:
             rows[i].ids.append(token)
             plain[i].ids.append(token)
     assert model.prefills == [[1] * 5]
-    assert model.steps == [(5, 1), (5, 1), (2, 1), (2, 1), (1, 1)]
-    assert model.selected == [[2, 4], [1]]
+    assert model.steps == [(4, 1), (3, 1), (2, 1), (2, 1), (1, 1)]
+    assert model.selected == [[0, 1, 2, 4], [1, 2, 3], [1, 2], [1]]
 
 
-def test_a_row_that_ended_stays_within_the_context() -> None:
+def test_a_row_that_ended_is_not_read_on() -> None:
     prompts = [list(range(28)), [1], [2]]
     model = Windowed(30)
     result = ls.generate(
@@ -152,7 +152,7 @@ def test_a_row_that_ended_stays_within_the_context() -> None:
     )
     assert [len(ids) for ids in result.token_ids] == [1, 12, 12]
     assert model.prefills == [[28, 1, 1]]
-    assert model.steps == [(3, 1)] * 11  # it is kept, and would have outgrown the context
+    assert model.steps == [(2, 1)] * 11
 
 
 def test_an_interruption_within_a_token_leaves_what_belongs_together() -> None:
@@ -231,3 +231,50 @@ def test_the_likeliest_are_those_of_the_model(tiny_llama: Any) -> None:
             assert [i for i, _ in top] == order.tolist()
             np.testing.assert_allclose([p for _, p in top], raw[place, order], atol=2e-5)
             assert log_probs[place] in [p for _, p in top] or ids[place] not in order
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sampler": ls.Greedy()},
+        {"sampler": ls.Sampler(ls.RepetitionPenalty(1.3), ls.TopP(0.9)), "n": 2},
+        {"sampler": ls.Sampler(ls.Temperature([0.5 + i for i in range(7)]))},
+        {"sampler": [ls.Sampler(ls.TopK(i + 1)) for i in range(7)], "top_log_probs": 2},
+        {"sampler": ls.Sampler(ls.Mirostat(3.0, 0.1)), "draft": "lookup"},
+        {"draft": Windowed(60), "num_draft": 2},
+        {"search": ls.BeamSearch(2), "stop_at_end": [7]},
+    ],
+    ids=lambda options: " ".join(f"{name} {type(own).__name__}" for name, own in options.items()),
+)
+def test_rows_that_wait_are_what_they_are_at_once(options: dict[str, Any]) -> None:
+    prompts = [[i] * (1 + 5 * (i % 3)) for i in range(7)]
+
+    def write(most: int) -> tuple[Any, Windowed]:
+        model = Windowed(60)
+        given = {"max_new_tokens": 9, "seed": 4, "stop_at_end": [3, 7]} | options
+        result = ls.generate(model, prompts, max_rows=most, **given)
+        return result.to_dict() | {"seconds": 0}, model
+
+    (few, model), (many, _) = write(3), write(20)
+    assert few == many
+    assert set(few["finish_reasons"]) == {"end_token", "length"}
+    rows = [rows for rows, _ in model.steps]
+    assert max(rows) <= 3
+    if "draft" not in options and "search" not in options:
+        assert sum(rows) > 2 * len(rows)  # what ends makes room for the next
+
+
+def test_a_row_joins_as_soon_as_another_one_ends() -> None:
+    model = Windowed(60)
+    begun: list[tuple[int, int]] = []
+
+    def note(row: int, ids: list[int]) -> bool:
+        begun.append((row, len(ids)))
+        return len(ids) == (2 if row == 0 else 4)
+
+    ls.generate(model, [[1], [2], [3]], max_rows=2, should_stop=note, max_new_tokens=9, seed=0)
+    assert begun == [
+        *((0, 1), (1, 1), (0, 2), (1, 2)),
+        *((1, 3), (2, 1), (1, 4), (2, 2)),
+        *((2, 3), (2, 4)),
+    ]

@@ -251,7 +251,7 @@ def test_a_deadline_gives_the_text_that_was_held_back() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stop": ""}, "stop must be a string or a list of strings, none empty; got ''"),
+        ({"stop": ""}, r"stop must be a string, a regular expression .* none empty; got ''"),
         ({"stop": ["a", ""]}, "none empty; got"),
         ({"stop": 5}, "got 5"),
         ({"stop": [b"a"]}, "got"),

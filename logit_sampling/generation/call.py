@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
+from logit_sampling.decoding.lookup import Lookup
 from logit_sampling.decoding.plan import Plan, Search
 from logit_sampling.decoding.row import Row
 from logit_sampling.decoding.speculative import Speculation
@@ -16,12 +17,14 @@ from logit_sampling.generation.arguments import (
     end_ids,
     groups_of,
     seconds,
-    stop_strings,
+    stops_of,
     with_defaults,
 )
 from logit_sampling.generation.prompts import Prompt, encode_prompt, listed
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.score import log_probs_or_error
+from logit_sampling.generation.stop_patterns import Stops
+from logit_sampling.generation.stopping import Loops, StopStrings
 from logit_sampling.generation.text import continuation
 from logit_sampling.models.as_model import as_model, model_and_tokenizer
 from logit_sampling.models.model import Tokenizer, needed_tokenizer
@@ -39,9 +42,14 @@ def _search(search: Any, draft: Any, num_draft: int | None) -> Search | None:
         return search
     if search is not None:
         raise ValueError(f"draft= speeds up drawing, and {search!r} draws nothing: leave one out")
-    num_draft = 4 if num_draft is None else num_draft
-    check_at_least(1, num_draft=num_draft)
-    return Speculation(as_model(draft), num_draft)
+    if num_draft is not None:
+        check_at_least(1, num_draft=num_draft)
+    given = {} if num_draft is None else {"num_draft": int(num_draft)}
+    if isinstance(draft, str):
+        if draft != "lookup":
+            raise ValueError(f'draft must be a model or "lookup", got {draft!r}')
+        return Lookup(**given)
+    return Speculation(as_model(draft), **given)
 
 
 def _check_search(
@@ -56,7 +64,8 @@ def _check_search(
         longest: tokens of the longest prompt.
         new: how many a text gets at most.
     """
-    name = "draft=" if isinstance(search, Speculation) else type(search).__name__
+    drafts = isinstance(search, Speculation | Lookup)
+    name = "draft=" if drafts else type(search).__name__
     for argument in search.refuses:
         if given[argument]:
             raise ValueError(f"{name} does not go together with {argument}=: leave one of them out")
@@ -83,7 +92,7 @@ def undecodable(error: Exception) -> str:
 
 
 @dataclass(frozen=True)
-class Request:
+class Call:
     """A checked call of `generate`.
 
     Attributes:
@@ -94,7 +103,8 @@ class Request:
         prompts: the token ids of each.
         seeds: of each row.
         min_new_tokens: of a row.
-        stop: strings that end a text.
+        stop: strings and regular expressions that end a text; None for none.
+        loops: when a text repeats itself; None to let it.
         should_stop: `should_stop(row, ids)` ends a text.
         started: when the call began, in seconds of `time.perf_counter`.
         prompt_log_probs: with `echo`, for each prompt the log-probability of each of its tokens,
@@ -109,7 +119,8 @@ class Request:
     prompts: list[list[int]]
     seeds: list[int]
     min_new_tokens: int
-    stop: tuple[str, ...]
+    stop: Stops | StopStrings | None
+    loops: Loops | None
     should_stop: Callable[[int, list[int]], bool] | None
     started: float
     prompt_log_probs: list[tuple[list[float | None], str | None]] | None
@@ -123,12 +134,12 @@ class Request:
     @classmethod
     def of(
         cls, model: Any, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]
-    ) -> "Request":
+    ) -> "Call":
         """Check a call of `generate`; raise ValueError for what is wrong."""
         started, asked = time.perf_counter(), with_defaults(options)
         runner, tokenizer = model_and_tokenizer(model, asked["tokenizer"])
         n, new, least = asked["n"], asked["max_new_tokens"], asked["min_new_tokens"]
-        check_at_least(1, max_new_tokens=new, n=n)
+        check_at_least(1, max_new_tokens=new, n=n, max_rows=asked["max_rows"])
         check_at_least(0, min_new_tokens=least, top_log_probs=asked["top_log_probs"])
         if least > new:
             raise ValueError(f"min_new_tokens is {least}, more than max_new_tokens, {new}")
@@ -138,8 +149,8 @@ class Request:
         check_on_error(asked["on_error"])
         if should_stop is not None and not callable(should_stop):
             raise ValueError(f"should_stop must be a function of row and ids, got {should_stop!r}")
-        stops, slide = stop_strings(asked["stop"]), overflow == "slide"
-        if stops:
+        stops, slide = stops_of(asked["stop"]), overflow == "slide"
+        if stops is not None:
             needed_tokenizer(tokenizer, runner.name)
         given = listed(prompts)
         encoded = [
@@ -152,7 +163,12 @@ class Request:
         ]
         search = _search(asked["search"], asked["draft"], asked["num_draft"])
         if search is not None:
-            refusable = {"stop": stops, "should_stop": should_stop, "overflow": slide}
+            refusable = {
+                "stop": stops is not None,
+                "stop_loops": asked["stop_loops"] is not None,
+                "should_stop": should_stop,
+                "overflow": slide,
+            }
             _check_search(search, refusable, tokenizer, max(map(len, encoded)), new)
         ends, deadline = end_ids(asked["stop_at_end"], asked["stop_token_ids"], runner), None
         if asked["deadline"] is not None:
@@ -165,6 +181,7 @@ class Request:
             top_log_probs=int(asked["top_log_probs"]),
             slide=slide,
             deadline=deadline,
+            max_rows=int(asked["max_rows"]),
         )
         return cls(
             plan=plan,
@@ -175,13 +192,14 @@ class Request:
             seeds=row_integers(asked["seed"], n * len(given)),
             min_new_tokens=int(least),
             stop=stops,
+            loops=None if asked["stop_loops"] is None else Loops(asked["stop_loops"]),
             should_stop=should_stop,
             started=started,
             prompt_log_probs=read or None,
             on_error=asked["on_error"],
         )
 
-    def ahead(self) -> "Request":
+    def ahead(self) -> "Call":
         """Return this call where nobody looks at tokens while a text grows."""
         if self.should_stop is not None or self.plan.deadline is not None:
             return self
