@@ -53,6 +53,7 @@ def parameters_may_be_what_they_may_be() -> None:
     ls.AllowTokens(np.array([1, 2]))
     ls.MinNewTokens(3, end_ids=2)
     ls.ForcedTokens({1: 2})
+    ls.SpanBudget(3, start=1, end=(2, 3), closing=[4])
     ls.RepetitionPenalty(1.2, window=None)
     ls.TopQ(0.9)  # type: ignore[attr-defined]
     ls.Temperature("hot")  # type: ignore[arg-type]

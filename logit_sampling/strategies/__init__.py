@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from logit_sampling.strategies.quadratic import Quadratic as Quadratic
     from logit_sampling.strategies.repetition_penalty import RepetitionPenalty as RepetitionPenalty
     from logit_sampling.strategies.sequence_bias import SequenceBias as SequenceBias
+    from logit_sampling.strategies.span_budget import SpanBudget as SpanBudget
     from logit_sampling.strategies.suppress_tokens import SuppressTokens as SuppressTokens
     from logit_sampling.strategies.temperature import Temperature as Temperature
     from logit_sampling.strategies.top_a import TopA as TopA

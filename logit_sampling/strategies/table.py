@@ -389,6 +389,25 @@ TABLE = (
         ),
     ),
     Row(
+        "SpanBudget",
+        "constraints",
+        (
+            {"budget": 1, "start": 2, "end": 3},
+            {"budget": 2, "start": (0, 1), "end": (1, 3), "closing": (2, 0), "prompt": False},
+        ),
+        (
+            Settings(
+                {
+                    "budget": Parameter("span_budget"),
+                    "start": Parameter("span_start", note="token ids"),
+                    "end": Parameter("span_end", note="token ids"),
+                    "closing": Parameter("span_closing", note="token ids"),
+                },
+                needs=("start", "end"),
+            ),
+        ),
+    ),
+    Row(
         "Watermark",
         "watermark",
         (

@@ -125,7 +125,7 @@ def _chain(rng: np.random.Generator, vocabulary: int) -> ls.Sampler:
 HISTORY = (
     "RepetitionPenalty", "PresencePenalty", "FrequencyPenalty", "NoRepeatNGram", "DRY", "LogitBias",
     "SuppressTokens", "AllowTokens", "SequenceBias", "BadWords", "MinNewTokens", "ForcedTokens",
-    "LengthDecay", "Watermark",
+    "SpanBudget", "LengthDecay", "Watermark",
 )  # fmt: skip
 SCORES = (
     "Temperature", "Temperature", "TopK", "TopP", "MinP", "Typical", "Epsilon", "Eta", "TopA",
@@ -286,6 +286,13 @@ class _Parameters:
     def ForcedTokens(self) -> ls.ForcedTokens:
         steps = {int(self.rng.integers(0, 5)): token for token in self._ids(3)}
         return ls.ForcedTokens(steps, prompt=self._coin())
+
+    def SpanBudget(self) -> ls.SpanBudget:
+        start, end = self._sequence(), self._sequence()
+        if start[-len(end) :] == end:
+            end = (*end, self.n - 1 if end[-1] != self.n - 1 else 0)
+        closing = self._sequence() if self._coin() else ()
+        return ls.SpanBudget(self._some((0, 3)), start, end, closing, self._coin())
 
     def LengthDecay(self) -> ls.LengthDecay:
         factor = self._some((0.5, 2.0), 1.0, 1e5)

@@ -25,7 +25,7 @@ from tests.fuzz.rows import Row
 VALUES = {  # what changes logits by the history or by itself
     "RepetitionPenalty", "PresencePenalty", "FrequencyPenalty", "NoRepeatNGram", "DRY", "LogitBias",
     "SuppressTokens", "AllowTokens", "SequenceBias", "BadWords", "MinNewTokens", "ForcedTokens",
-    "LengthDecay", "Watermark", "AdaptiveP",
+    "SpanBudget", "LengthDecay", "Watermark", "AdaptiveP",
 }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ class _Run:
         self, r: int, row: Row, transform: Any, place: int, shown: np.ndarray, coins: int
     ) -> Row:
         name = type(transform).__name__
-        if not row.alive.any() and name != "ForcedTokens":
+        if not row.alive.any() and name not in ("ForcedTokens", "SpanBudget"):
             if (shown > -np.inf).any():
                 raise Fault(f"row {r}: {name} brought back {np.flatnonzero(shown > -np.inf)[:5]}")
             return row

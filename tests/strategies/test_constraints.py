@@ -162,3 +162,51 @@ def test_mappings_are_frozen_and_go_through_json():
         assert again.transforms == (transform,)
         assert hash(again) == hash(ls.Sampler(transform))
     assert repr(ls.LogitBias({3: 0.5, 1: 2})) == "LogitBias(bias=((1, 2.0), (3, 0.5)))"
+
+
+def test_a_span_gets_its_budget() -> None:
+    """Opened by 1, 2, closed by 3; after two tokens 4, 0 and 3 come."""
+    span = ls.SpanBudget(2, (1, 2), 3, (4, 0))
+    x = [1.0, 0.5, -1.0, -2.0, -INF]
+
+    def left(*history: int) -> int | None:
+        found = np.asarray(span(np.array(x, np.float32), history=history))
+        return int(found.argmax()) if np.isneginf(found).sum() == 4 else None
+
+    for history in [(), (1,), (2,), (1, 2), (1, 2, 0), (1, 0, 2, 0, 0), (1, 2, 3, 0, 0)]:
+        check(span, x, x, history=history)
+    assert [left(1, 2, 0, 0), left(1, 2, 0, 0, 4), left(1, 2, 0, 0, 4, 0)] == [4, 0, 3]
+    assert left(1, 2, 0, 0, 4, 0, 3) is None
+    assert left(1, 2, 1, 2) == 4  # a start within is part of it
+    assert left(1, 2, 0, 0, 1, 1, 1) == 3  # who does not follow is told again
+    text = ls.generate(
+        lambda ids: np.zeros((*ids.shape, 5)),
+        [[1, 2]],
+        sampler=ls.Sampler(ls.SuppressTokens([3]), span),
+        max_new_tokens=5,
+        seed=3,
+    ).token_ids[0]
+    assert text[2:] == [4, 0, 3]
+    generated = ls.SpanBudget(0, 1, 3, prompt=False)
+    assert ls.generate(
+        lambda ids: np.eye(4)[np.full(ids.shape, 1)] * 50,
+        [[1]],
+        sampler=ls.Sampler(generated),
+        max_new_tokens=4,
+        seed=0,
+    ).token_ids == [[1, 3, 1, 3]]
+
+
+def test_a_span_budget_from_text() -> None:
+    class Letters:
+        def encode(self, text: str) -> list[int]:
+            return [9, *map(ord, text)]  # with a start token
+
+    span = ls.SpanBudget.from_text(Letters(), 3, "<t>", "</t>", closing="so", prompt=False)
+    assert span == ls.SpanBudget(3, list(b"<t>"), list(b"</t>"), list(b"so"), prompt=False)
+    with pytest.raises(ValueError, match=r"a tokenizer needs encode\(text\); got 3"):
+        ls.SpanBudget.from_text(3, 3, "a", "b")
+    with pytest.raises(ValueError, match=r"that does not end as `end`, \(2,\), which would"):
+        ls.SpanBudget(3, (1, 2), 2)
+    with pytest.raises(ValueError, match="SpanBudget needs `start`"):
+        ls.SpanBudget(3, (), 2)

@@ -35,6 +35,8 @@ CHAINS = [
     ls.MinNewTokens(3, end_ids=[1, 2]),
     ls.MinNewTokens(9, end_ids=[1, 2], prompt=True),
     ls.ForcedTokens({0: 3, 2: 1}),
+    ls.SpanBudget(2, (0, 1), (3, 1), (2, 0)),
+    ls.SpanBudget(1, 1, 3, prompt=False),
     ls.ForcedTokens({5: 3, 9: 1, 10: 2}, prompt=True),
     ls.LengthDecay(start=1, factor=1.5, end_id=2),
 ]
@@ -152,6 +154,12 @@ MAKERS = {
         int(rng.integers(9)), 1, some(rng, True, False)
     ),
     "ForcedTokens": lambda rng, ids: ls.ForcedTokens({s: s % 4 // 2 for s in range(0, 30, 2)}),
+    "SpanBudget": lambda rng, ids: ls.SpanBudget(
+        int(rng.integers(5)),
+        *some(rng, (0, 1), ((0, 1), 0), ((1, 0), (1, 1)), ((1, 1), (0, 1, 1))),
+        some(rng, (), (0,), (1, 0, 0)),
+        some(rng, True, False),
+    ),
     "LengthDecay": lambda rng, ids: ls.LengthDecay(int(rng.integers(5)), some(rng, 0.5, 1.5), 0),
 }
 
@@ -178,7 +186,7 @@ def test_any_history_as_the_oracle_step_by_step_and_at_once(name, seed):
     np.testing.assert_array_equal(transform.apply(x, state), at_once)
 
 
-BANS = ls.NoRepeatNGram | ls.AllowTokens | ls.BadWords | ls.ForcedTokens
+BANS = ls.NoRepeatNGram | ls.AllowTokens | ls.BadWords | ls.ForcedTokens | ls.SpanBudget
 TOGETHER = [
     ls.Sampler(*(t for t in CHAINS if not isinstance(t, BANS))),
     ls.Sampler(

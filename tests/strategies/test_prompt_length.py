@@ -79,6 +79,7 @@ WHOLE = [
     ls.NoRepeatNGram(2),
     ls.DRY(0.8, allowed_length=1),
     ls.SequenceBias({(1, 2): 1.0, (2,): 0.5, (3, 1, 0): 2.0}),
+    ls.SpanBudget(1, 1, 3, (2, 0), prompt=False),
     ls.BadWords([[1, 2], [2, 3]]),
     ls.MinNewTokens(5, end_ids=[1, 2], prompt=True),
     ls.Watermark(0.5, context=2),
@@ -121,7 +122,7 @@ def test_a_sampler_in_steps_equals_its_call(transform):
     past = np.pad(past, ((0, 0), (0, 3)), constant_values=-1)
     for number in range(3):
         x = np.abs(X) + 1 + number
-        if isinstance(transform, ls.ForcedTokens | ls.BadWords):
+        if isinstance(transform, ls.ForcedTokens | ls.BadWords | ls.SpanBudget):
             x[:, 0] += 5
         given = {"history": past, "prompt_length": lengths, "seed": [5, 6, 7]}
         wanted = sampler(x, step=lengths + number, **given)
