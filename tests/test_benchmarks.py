@@ -88,12 +88,10 @@ def test_history(run):
 def test_generation(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")  # of the workers
     data, picture = tmp_path / "all.json", tmp_path / "all.png"
-    chosen = ("--backends", "tensorflow", "jax", "--contenders", "ours", "keras_hub")
+    chosen = ("--backends", "jax", "--contenders", "ours", "keras_hub")
     out = run("generation.py", "--smoke", *chosen, "--json", str(data), "--plot", str(picture))
     assert "tiny · batch 2, prompt 4 + 17 new tokens · greedy" in out
     names = [
-        *(f"ours on TensorFlow ({mode})" for mode in ("compiled", "default")),
-        *(f"KerasHub on TensorFlow ({mode})" for mode in ("XLA", "graph")),
         *(f"ours on JAX ({mode})" for mode in ("compiled", "default")),
         "KerasHub on JAX (jit)",
     ]
@@ -119,6 +117,15 @@ def test_generation(run, tmp_path, monkeypatch):
             limit = records[sampler, Who("limit", "", "", "float32")]["median"]
             assert record["per_limit"] == pytest.approx(record["median"] / limit)
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_engine(run, tmp_path):
+    data = tmp_path / "all.json"
+    out = run("engine.py", "--smoke", "--json", str(data))
+    assert "tiny on tensorflow" in out
+    found = json.loads(data.read_text())["found"]
+    assert len(found) == 11 and all(value > 0 for value in found.values())
+    assert out.count("reached") + out.count("missed") == 6
 
 
 def test_gpu(run, tmp_path):

@@ -41,13 +41,22 @@ def test_the_code_of_the_page_on_generation():
     names = {"ls": ls, "model": model, "small_model": model, "prompts": ["ROMEO:"]}
     names["sampler"] = ls.Sampler(ls.TopK(50))
     exec(code, names)
-    # A draft that is the target is always right, and leaves the draws to the sampler.
-    *_, last = code.strip().splitlines()
-    result = eval(last, names)
-    assert (
-        result.token_ids
-        == ls.generate(model, ["ROMEO:"], sampler=names["sampler"], seed=7).token_ids
+    # A draft that is the target is always right.
+    (line,) = (line for line in code.splitlines() if "small_model" in line)
+    assert eval(line, names).accepted[0] > 3.9
+
+
+def test_the_code_of_the_page_on_the_engine(capsys):
+    page = (ROOT / "docs/engine.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict = {"prompts": ["ROMEO:"]}
+    for block in blocks:
+        exec(block, names)
+    alone = ls.generate(
+        names["model"], "ROMEO:", sampler=ls.Sampler(ls.TopK(50)), max_new_tokens=20, seed=7
     )
+    assert capsys.readouterr().out == f"{alone.texts[0]}['length']\n"
+    assert names["result"].accepted is not None
 
 
 def test_the_strategy_of_the_page_on_the_inside():
