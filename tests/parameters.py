@@ -55,6 +55,7 @@ CASES = {
     "NoRepeatNGram.n": Case(ls.NoRepeatNGram, (1, 2, 3, 2**31 - 1), (0, -1)),
     "SuppressTokens.steps": Case(lambda p: ls.SuppressTokens([3, 4], p), (0, 6, 9), (-1,)),
     "MinNewTokens.n": Case(lambda p: ls.MinNewTokens(p, [3, 4]), (0, 6, 9), (-1,)),
+    "SpanBudget.budget": Case(lambda p: ls.SpanBudget(p, 3, 4), (0, 2, 9), (-1,)),
     "LengthDecay.start": Case(lambda p: ls.LengthDecay(p, 1.5, 3), (0, 6, 9), (-1,)),
     "LengthDecay.factor": Case(lambda p: ls.LengthDecay(2, p, 3), (0.5, 1.0, 1e30), (0.0, NAN)),
     "Watermark.gamma": Case(ls.Watermark, (0.25, 0.5), (0.0, 1.0, NAN)),

@@ -138,14 +138,16 @@ def test_ctrl_c_prints_what_there_is(
 ) -> None:
     import sys
 
-    module = sys.modules["logit_sampling.generation.stream"]
+    module = sys.modules["logit_sampling.generation.writing"]
     decode = module.decode  # type: ignore[attr-defined]
 
     def interrupted(*arguments: Any) -> Any:
-        for count, row in enumerate(decode(*arguments)):
-            yield row
-            if count == 11:  # six tokens of each of two rows
-                raise KeyboardInterrupt
+        decoding, output, told = decode(*arguments), None, 0
+        while told < 12:  # six tokens of each of two rows
+            asked = decoding.send(output)
+            output = yield asked
+            told += isinstance(asked, int)
+        raise KeyboardInterrupt
 
     result = ls.generate(tiny_gpt2, ["the", "a"], max_new_tokens=6, seed=3)
     texts, seeds = result.texts, result.seeds
