@@ -10,6 +10,7 @@ With a Keras model texts may differ by the rounding of matrix products: these ar
 """
 
 import argparse
+import contextlib
 import random
 import re
 import sys
@@ -140,9 +141,10 @@ class Soak:
         if end == "cancel":
             threading.Timer(rng.choice([0, 0.01, 0.05]), asked.cancel).start()
         if rng.random() < 0.2:
-            for _ in asked:
-                if rng.random() < 0.1:
-                    break
+            with contextlib.suppress(Raised):
+                for _ in asked:
+                    if rng.random() < 0.1:
+                        break
         return prompt, options, end, asked
 
     def check(self, prompt: list[int], options: dict[str, Any], end: str, asked: Any) -> None:
