@@ -14,7 +14,7 @@ EndedBy = Callable[[int], str]
 
 
 MAX_ROWS = 32
-"""Rows that are written at once: on a CPU more take as long as one after the other."""
+"""Rows that are written at once, so that the memory of a call does not grow with its prompts."""
 
 
 @dataclass(frozen=True)

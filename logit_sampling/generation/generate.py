@@ -69,8 +69,8 @@ def generate(
             model: `"error"`, or `"slide"`. Then a text that fills the context goes on from its
             last half, which is read anew, and of a long prompt the last part is read: the part
             depends on the length of the text alone. Samplers see the whole text still.
-        max_rows: how many rows are written at once, 32 by default: on a CPU more take as long as
-            one after the other. Others wait until one ends, and then the first of them joins.
+        max_rows: how many rows are written at once, 32 by default, which bounds the memory. Others
+            wait until one ends, and then the first of them joins.
         top_log_probs: how many of the likeliest tokens to tell at each place.
         echo: whether texts begin with the prompt and the result tells its log-probabilities, for
             which the prompt is read once more.

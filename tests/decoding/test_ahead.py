@@ -1,6 +1,6 @@
 """Programs that write several tokens at once: the same texts as a token a step.
 
-All of it runs on JAX (`tests/models/test_backends.py`), a part of it on TensorFlow.
+All of it runs on JAX (`tests/models/test_backends.py`), and the chains on TensorFlow too.
 """
 
 import functools
@@ -106,10 +106,7 @@ def test_the_chains_hold_all_that_can_be_traced() -> None:
     assert held == {row.name for row in TABLE} - {"Grammar", "Guidance"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if name == "greedy" else jax_only) for name in CHAINS],
-)
+@pytest.mark.parametrize("name", CHAINS)
 def test_a_program_writes_what_a_token_a_step_writes(name: str) -> None:
     chain = CHAINS[name]
     same(chain if name == "greedy" else ls.Sampler(*chain))
@@ -150,7 +147,6 @@ def test_a_window_for_each_of_three_rows() -> None:
     same(ls.Sampler(*rows), PROMPTS[:3])
 
 
-@jax_only
 def test_rows_that_end_and_rows_that_fail() -> None:
     once = ls.Sampler(ls.AllowTokens([2, 3, 4]), ls.NoRepeatNGram(1))
     result = same(once, [[0], [1], [2, 3, 4]], on_error="return")
