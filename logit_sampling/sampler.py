@@ -161,6 +161,21 @@ class Sampler:
         """The chain, in the order in which it is applied."""
         return self._transforms
 
+    def of_rows(self, rows: Sequence[int]) -> "Sampler":
+        """Return the sampler that some rows see.
+
+        Args:
+            rows: their numbers, which may be repeated or reordered.
+
+        Example:
+            >>> import logit_sampling as ls
+            >>> ls.Sampler(ls.Temperature([0.2, 1.0]), ls.TopK(2)).of_rows([1, 1, 0])
+            Sampler(Temperature(temperature=(1.0, 1.0, 0.2)), TopK(k=2))
+        """
+        if not any(transform.per_row() for transform in self._transforms):
+            return self
+        return type(self)(*(transform.of_rows(rows) for transform in self._transforms))
+
     def get_config(self) -> dict[str, Any]:
         """Return the chain as data that JSON can hold."""
         return {

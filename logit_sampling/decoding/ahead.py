@@ -17,7 +17,6 @@ from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.random import row_seeds
 from logit_sampling.models.sizes import Sizes
 from logit_sampling.models.steps import Steps, Writer
-from logit_sampling.sampler import Sampler
 
 PAYS = 1000
 """Steps after which a chain is compiled: for the shipped model they save (2 to 6 ms each) what it
@@ -47,7 +46,7 @@ def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Decoding:
         # As many rows as a program has: the last one is repeated.
         slots = Sizes(few=True).rows(len(members))
         places = np.pad(members, (0, slots - len(members)), mode="edge")
-        chain = Chain(_of_rows(group.sampler, places.tolist()), writer.vocab_size)
+        chain = Chain(group.sampler.of_rows(places.tolist()), writer.vocab_size)
         batch = _Batch(plan, rows, writer.steps, chain, places, len(members))
         yield from _by_program(plan, rows, ended_by, batch)
 
@@ -138,18 +137,13 @@ class _Batch:
         return written
 
 
-def _of_rows(sampler: Sampler, places: Sequence[int]) -> Sampler:
-    """Return the sampler that some rows see, which may be repeated."""
-    return type(sampler)(*(transform.of_rows(places) for transform in sampler.transforms))
-
-
 def _problem(plan: Plan, rows: Sequence[Row], i: int) -> str:
     """Return why a row cannot go on: writing it anew, a token a step, tells."""
     (group,) = plan.groups
     place, long = group.rows.index(i), len(rows[i].ids)
     alone = [replace(row, finish_reason="other") for row in rows]
     alone[i] = Row(rows[i].prompt, rows[i].seed, rows[i].end_ids)
-    own = replace(group, sampler=_of_rows(group.sampler, [place]), rows=[i])
+    own = replace(group, sampler=group.sampler.of_rows([place]), rows=[i])
     anew = sampling.decode(replace(plan, groups=[own]), alone, lambda _: "")
     for _ in follow(anew, Reader(plan.model)):
         if len(alone[i].ids) > long:

@@ -94,8 +94,7 @@ class Batch:
         if not places:
             return
         sampler, rows = group.sampler, [group.rows[place] for place in places]
-        if any(transform.per_row() for transform in sampler.transforms):
-            sampler = type(sampler)(*(t.of_rows(places) for t in sampler.transforms))
+        sampler = sampler.of_rows(places)
         state = sampler.init(
             [self.rows[i].prompt for i in rows],
             self.vocabulary,
@@ -139,7 +138,8 @@ class Batch:
     def fail(self, i: int, problem: ValueError, where: str = "") -> None:
         """End a row that cannot go on."""
         text = f"{where}{told(problem, 'this row')}"
-        self.rows[i].fail(f"row {i}, new token {len(self.rows[i].ids)}: {text}")
+        number = self.plan.first_row + i
+        self.rows[i].fail(f"row {number}, new token {len(self.rows[i].ids)}: {text}")
 
     def branch(self, step: "Step", i: int, token: int) -> Row:
         """Return a copy of row `i` that goes on with a token."""
@@ -350,6 +350,5 @@ def select_rows(sampler: Sampler, state: State, rows: Sequence[int]) -> tuple[Sa
     places = np.asarray(rows, np.intp)
     pairs = zip(sampler.transforms, state.transforms, strict=True)
     states = tuple(transform.select(own, places) for transform, own in pairs)
-    if any(t.per_row() for t in sampler.transforms):
-        sampler = type(sampler)(*(t.of_rows(places.tolist()) for t in sampler.transforms))
-    return sampler, State(state.seed[places], state.step[places], states)
+    own = State(state.seed[places], state.step[places], states)
+    return sampler.of_rows(places.tolist()), own

@@ -23,29 +23,32 @@ class Beginnings:
         self._most, self._tokens = most, 0
         self._kept: OrderedDict[tuple[int, ...], Cache] = OrderedDict()
 
-    def find(self, text: Sequence[int]) -> tuple[int, Cache] | None:
-        """Return how much of a text, all but its last token, was read, and a cache with that."""
-        wanted, known, best = tuple(text[:-1]), LEAST - 1, None
+    def find(self, text: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+        """Return how much of a text, all but its last token, was read, and what it is part of."""
+        wanted, known, best = tuple(text[:-1]), 0, tuple[int, ...]()
         for kept in self._kept:
-            if (count := _common(kept, wanted)) > known:
+            if (count := common(kept, wanted)) >= max(LEAST, known + 1):
                 known, best = count, kept
-        if best is None:
-            return None
-        self._kept.move_to_end(best)
-        cache = self._kept[best].copy([0])
-        if len(best) > known:
-            cache.drop(np.array([len(best) - known]))
-        return known, cache
+        return known, best
+
+    def copy(self, kept: tuple[int, ...], lengths: Sequence[int]) -> Cache:
+        """Return a cache with beginnings of a text that is kept, so long each."""
+        self._kept.move_to_end(kept)
+        cache = self._kept[kept].copy([0] * len(lengths))
+        surplus = len(kept) - np.asarray(lengths)
+        if surplus.any():
+            cache.drop(surplus)
+        return cache
 
     def keep(self, text: Sequence[int], cache: Cache, row: int = 0) -> None:
         """Keep what a cache holds of a text in a row, all of it, if that is worth it."""
         own = tuple(text)
         if not LEAST <= len(own) <= self._most or not hasattr(cache, "copy"):
             return
-        common = {kept: _common(kept, own) for kept in self._kept}
-        if any(count > len(own) - LEAST for count in common.values()):
+        shared = {kept: common(kept, own) for kept in self._kept}
+        if any(count > len(own) - LEAST for count in shared.values()):
             return  # a copy would save less than it costs
-        for kept, count in common.items():
+        for kept, count in shared.items():
             if count == len(kept):  # it tells nothing more
                 self._forget(kept)
         self._kept[own] = cache.copy([row])
@@ -61,10 +64,10 @@ class Beginnings:
 def begin_alike(texts: Sequence[Sequence[int]]) -> bool:
     """Tell whether any two different texts have a beginning in common that is worth keeping."""
     ordered = sorted(set(map(tuple, texts)))
-    return any(_common(one, other) >= LEAST for one, other in pairwise(ordered))
+    return any(common(one, other) >= LEAST for one, other in pairwise(ordered))
 
 
-def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+def common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     """Return how many tokens two texts begin with alike."""
     low, high = 0, min(len(one), len(other))
     if one[:high] == other[:high]:

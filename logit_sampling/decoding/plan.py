@@ -54,6 +54,7 @@ class Plan:
         deadline: in seconds of `time.perf_counter`; None for no limit.
         ahead: how many tokens a row may get before anyone is told of the first.
         max_rows: how many rows are written at once, at most.
+        first_row: the number that the first row has for the user: a plan may be part of another.
     """
 
     model: Model
@@ -65,6 +66,7 @@ class Plan:
     deadline: float | None = None
     ahead: int = 1
     max_rows: int = MAX_ROWS
+    first_row: int = 0
 
     @property
     def late(self) -> bool:

@@ -1,16 +1,18 @@
 """The model beside its texts: it reads new ones at once (prefill), then what is new in each."""
 
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from logit_sampling.decoding.beginnings import LEAST, Beginnings
+from logit_sampling.decoding.beginnings import LEAST, Beginnings, common
 from logit_sampling.decoding.plan import Decoding, Read
 from logit_sampling.decoding.window import window_start
 from logit_sampling.models.model import Cache, Model, Output
+from logit_sampling.models.sizes import similar
 
 _Told = TypeVar("_Told")
+_Text: TypeAlias = tuple[int, ...]
 
 
 def follow(
@@ -126,14 +128,14 @@ class Reader:
         window = text[self._start(text) :]
         return len(window) - self._found(key, window)[0]
 
-    def _found(self, key: Hashable, window: list[int]) -> tuple[int, Cache | None]:
-        """Return how much of a new text was read, and a cache with that."""
-        known = self._begun.get(key)
-        if known is None and self._beginnings is not None:
-            known = self._beginnings.find(window)
-            if known is not None:
-                self._begun[key] = known
-        return known or (0, None)
+    def _found(self, key: Hashable, window: Sequence[int]) -> tuple[int, tuple[int, ...] | None]:
+        """Return how much of a new text was read, and what that is part of, if it is a beginning.
+
+        What was read of the text itself comes first.
+        """
+        if key in self._begun:
+            return self._begun[key][0], None
+        return self._beginnings.find(window) if self._beginnings is not None else (0, None)
 
     def read_on(self, key: Hashable, text: list[int], most: int) -> None:
         """Read a part of a new text before `read` is asked for it.
@@ -144,12 +146,16 @@ class Reader:
             most: how many tokens to read.
         """
         window = text[self._start(text) :]
-        known, cache = self._found(key, window)
+        known, beginning = self._found(key, window)
         part = window[known : min(known + most, len(window) - 1)]
-        if cache is None:
-            cache = self._model.prefill([part])[1]
-        else:
-            cache.append(np.array([part], np.int32), last=True)
+        if not known:
+            self._begun[key] = len(part), self._model.prefill([part])[1]
+            return
+        if beginning:
+            assert self._beginnings is not None
+            self._begun[key] = known, self._beginnings.copy(beginning, [known])
+        cache = self._begun[key][1]
+        cache.read([part])
         self._begun[key] = known + len(part), cache
 
     def forget(self, key: Hashable) -> None:
@@ -177,29 +183,26 @@ class Reader:
 
     def _prefill(self, texts: Mapping[Any, list[int]]) -> Output:
         """Read texts from their beginnings, equal ones once, and take them in."""
-        distinct: dict[tuple[int, ...], Hashable] = {}
+        left: dict[tuple[int, ...], Hashable] = {}
         for i, text in texts.items():
-            distinct.setdefault(tuple(text), i)
-        together: list[tuple[int, ...]] = []
+            left.setdefault(tuple(text), i)
         order: list[tuple[int, ...]] = []
-        read: list[tuple[Output, Cache]] = []
-        for own, i in distinct.items():
-            known, begun = self._found(i, list(own))
-            if begun is not None:
-                del self._begun[i]
-                read.append((begun.append(np.array([own[known:]], np.int32), last=True), begun))
-            elif self._beginnings is not None and len(own) > LEAST:
-                read.append(self._model.prefill([list(own)]))
-            else:
-                together.append(own)
-                continue
-            order.append(own)
-            if self._beginnings is not None:
-                self._beginnings.keep(own, read[-1][1])
-        if together:
-            read.append(self._model.prefill([list(text) for text in together]))
-        output, caches = _stacked([told for told, _ in read]), [cache for _, cache in read]
-        place_of = {text: place for place, text in enumerate([*order, *together])}
+        outputs: list[Output] = []
+        caches: list[Cache] = []
+        while left:
+            now = self._unlike(left)
+            left = {text: i for text, i in left.items() if text not in now}
+            for members, output, cache in list(self._read_together(now)):
+                order += members
+                outputs.append(output)
+                caches.append(cache)
+                if self._beginnings is not None:
+                    for row, own in enumerate(members):
+                        self._beginnings.keep(own, cache, row)
+        for i in texts:
+            self.forget(i)
+        output = _stacked(outputs)
+        place_of = {text: place for place, text in enumerate(order)}
         places = [place_of[tuple(text)] for text in texts.values()]
         if places != list(range(len(place_of))):
             first, *others = caches
@@ -210,6 +213,46 @@ class Reader:
         first, *others = caches
         self._cache = first.join(*others) if others else first
         return output
+
+    def _unlike(self, texts: Mapping[_Text, Hashable]) -> dict[_Text, Hashable]:
+        """Return texts that are to be read before others, which begin as one of them does."""
+        if self._beginnings is None:
+            return dict(texts)
+        unlike: dict[_Text, Hashable] = {}
+        for own, i in texts.items():
+            enough = self._found(i, own)[0] + LEAST
+            if all(common(own, one) < enough for one in unlike):
+                unlike[own] = i
+        return unlike
+
+    def _read_together(
+        self, texts: Mapping[_Text, Hashable]
+    ) -> Iterator[tuple[list[_Text], Output, Cache]]:
+        """Read texts, as many as can be in one call of the model, each from what is known on.
+
+        Yields:
+            texts, what follows them, and their cache.
+        """
+        new: list[_Text] = []
+        known_by: dict[_Text, list[tuple[_Text, int]]] = {}  # what begins as a text that is kept
+        for own, i in texts.items():
+            known, beginning = self._found(i, own)
+            if beginning:
+                known_by.setdefault(beginning, []).append((own, known))
+            elif known:
+                cache = self._begun[i][1]
+                yield [own], cache.read([own[known:]]), cache
+            else:
+                new.append(own)
+        if new:
+            yield new, *self._model.prefill([list(text) for text in new])
+        for beginning, all_members in known_by.items():
+            assert self._beginnings is not None
+            for places in similar([len(own) - known for own, known in all_members]):
+                members = [all_members[place] for place in places]
+                cache = self._beginnings.copy(beginning, [known for _, known in members])
+                output = cache.read([own[known:] for own, known in members])
+                yield [own for own, _ in members], output, cache
 
     def _decode(self, texts: Sequence[list[int]], columns: int) -> Output:
         """Read on, all texts in the cache by equally many tokens."""

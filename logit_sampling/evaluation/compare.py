@@ -10,6 +10,7 @@ from typing import Any
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.metrics import Estimate, distinct_n, seq_rep_n
 from logit_sampling.generation.arguments import groups_of
+from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.generate import generate
 from logit_sampling.generation.result import GenerationResult, Interrupted
 from logit_sampling.models.model import AnyModel, AnyTokenizer
@@ -103,7 +104,7 @@ def default_samplers(
 
 
 def compare(
-    model: AnyModel,
+    model: AnyModel | Engine,
     prompts: str | Sequence[str | Sequence[int]],
     samplers: Mapping[str, Sampler] | None = None,
     seeds: Sequence[int] = (0, 1, 2),

@@ -205,6 +205,29 @@ class Call:
             return self
         return replace(self, plan=replace(self.plan, ahead=MOST))
 
+    def parts(self) -> list["Call"]:
+        """Return a call for each prompt, which writes what this one writes for it."""
+        return [self._part(i) for i in range(len(self.prompts))]
+
+    def _part(self, prompt: int) -> "Call":
+        first, n = prompt * self.plan.n, self.plan.n
+        groups = []
+        for group in self.plan.groups:
+            places = [p for p, row in enumerate(group.rows) if first <= row < first + n]
+            if places:
+                rows = [group.rows[place] - first for place in places]
+                groups.append(replace(group, sampler=group.sampler.of_rows(places), rows=rows))
+        echoed = self.prompt_log_probs
+        return replace(
+            self,
+            plan=replace(self.plan, groups=groups, first_row=first),
+            given=[self.given[prompt]],
+            prompts=[self.prompts[prompt]],
+            seeds=self.seeds[first : first + n],
+            prompt_log_probs=None if echoed is None else [echoed[prompt]],
+            on_error="return",
+        )
+
     def rows(self) -> list[Row]:
         """Return the rows, with nothing written yet."""
         ends = {i: group.end_ids for group in self.plan.groups for i in group.rows}
@@ -228,7 +251,7 @@ class Call:
         try:
             return continuation(decode, row.prompt, row.shown)
         except Exception as error:  # whatever a tokenizer raises
-            row.fail(f"row {i}: {undecodable(error)}")
+            row.fail(f"row {self.plan.first_row + i}: {undecodable(error)}")
             return ""
 
     def prompt_text(self, row: int) -> str:

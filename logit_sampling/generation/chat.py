@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self, Unpack
 
 from logit_sampling.generation.arguments import Options, shows_options
+from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.generate import generate
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.result import GenerationResult
@@ -124,7 +125,7 @@ class ChatTemplate:
 
 @shows_options
 def chat(
-    model: AnyModel,
+    model: AnyModel | Engine,
     messages: Sequence[Message],
     *,
     template: ChatTemplate | str | Callable[..., Prompt] | None = None,
@@ -134,7 +135,7 @@ def chat(
     """Answer in a conversation.
 
     Args:
-        model: as for `generate`.
+        model: as for `generate`. An `Engine` reads of a conversation that goes on what is new.
         messages: what was said so far: a `role` and a `content` each, the newest last.
         template: how to write it: a `ChatTemplate`, its source, or a function from the messages to
             a text or to token ids; by default that of the folder that the model was loaded from.

@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, Self, Unpack
 
 from logit_sampling.decoding.plan import MAX_ROWS
+from logit_sampling.decoding.row import Row
 from logit_sampling.generation.arguments import Options, check_at_least
 from logit_sampling.generation.call import Call
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.scheduler import Scheduler, Task
 from logit_sampling.generation.writing import TextEvent, Writing
-from logit_sampling.models.as_model import model_and_tokenizer
-from logit_sampling.models.model import AnyModel, AnyTokenizer
+from logit_sampling.models.as_model import as_model, model_and_tokenizer
+from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
 
 
 class EngineClosedError(RuntimeError):
@@ -30,9 +31,15 @@ class Request:
     raises. `await request` waits for the result and blocks nothing else.
     """
 
-    def __init__(self, writing: Writing, engine: "Engine", work: "_Work") -> None:
+    def __init__(
+        self,
+        writing: Writing,
+        engine: "Engine",
+        work: "_Work",
+        listen: Callable[[TextEvent | None], None] = lambda event: None,
+    ) -> None:
         # An engine that nobody holds is closed, but not while this is to be written.
-        self._writing, self._engine, self._work = writing, engine, work
+        self._writing, self._engine, self._work, self._listen = writing, engine, work, listen
         self._changed = threading.Condition()
         self._events: list[TextEvent] = []
         self._ended = False
@@ -68,9 +75,23 @@ class Request:
             raise self._error
         return self._writing.result
 
-    def cancel(self) -> None:
-        """End its texts as `"cancelled"`, if they have not ended; the result has what there is."""
-        self._work.cancel(self)
+    def cancel(self, reason: str = "cancelled") -> None:
+        """End its texts, if they have not ended; the result has what there is.
+
+        Args:
+            reason: what their finish reasons say.
+        """
+        self._work.cancel(self, reason)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its texts so far."""
+        return self._writing.rows
+
+    @property
+    def error(self) -> BaseException | None:
+        """What `result` raises, if it has ended so."""
+        return self._error
 
     def __iter__(self) -> Iterator[TextEvent]:
         told = 0
@@ -124,6 +145,7 @@ class Request:
     def tell(self, event: TextEvent) -> None:
         """Have another event."""
         self._tell(lambda: self._events.append(event))
+        self._listen(event)
 
     def end(self, error: BaseException | None) -> None:
         """Have ended, perhaps with an error."""
@@ -132,6 +154,7 @@ class Request:
             self._error, self._ended = error, True
 
         self._tell(end)
+        self._listen(None)
 
     def _tell(self, change: Callable[[], None]) -> None:
         with self._changed:
@@ -140,6 +163,13 @@ class Request:
             wakers = list(self._wakers)
         for wake in wakers:
             wake()
+
+
+def check_options(options: Options) -> None:
+    """Raise TypeError for what is to be said when an engine is made."""
+    for name in ("max_rows", "tokenizer"):
+        if options.get(name) is not None:
+            raise TypeError(f"{name} belongs to the engine: pass it to Engine(...)")
 
 
 class Engine:
@@ -165,6 +195,13 @@ class Engine:
             again. 0 for none.
         tokenizer: as for `generate`.
 
+    Attributes:
+        model: what it writes with, a `Model`.
+
+    `generate`, `stream`, `chat`, `compare` and `score` take an engine in place of a model. The
+    first four then ask it for each prompt, and what it writes for others goes on; `score` reads
+    with its model in the thread that calls.
+
     Raises:
         ValueError: no model, or a value out of range.
 
@@ -189,9 +226,10 @@ class Engine:
         check_at_least(1, max_rows=max_rows)
         if max_tokens is not None:
             check_at_least(1, max_tokens=max_tokens)
-        self._model, self._tokenizer = model_and_tokenizer(model, tokenizer)
+        self.model: Model = as_model(model, tokenizer=tokenizer)
         check_at_least(0, keep=keep)
-        self._work = _Work(Scheduler(self._model, int(max_rows), max_tokens, int(keep)))
+        runner, _ = model_and_tokenizer(self.model, None)
+        self._work = _Work(Scheduler(runner, int(max_rows), max_tokens, int(keep)))
         # The thread holds the work and not the engine: one that is forgotten ends it.
         self._close = weakref.finalize(self, self._work.close)
 
@@ -211,14 +249,26 @@ class Engine:
             ValueError: as `generate`; or a request that the engine never has room for.
             EngineClosedError: the engine was closed, or its thread died.
         """
-        for name in ("max_rows", "tokenizer"):
-            if name in options:
-                raise TypeError(f"{name} belongs to the engine: pass it to Engine(...)")
-        options["tokenizer"] = self._tokenizer
-        call = Call.of(self._model, [prompt], **options)
+        check_options(options)
+        call = Call.of(self.model, [prompt], **options)
         streams = call.search is None or call.search.streams
-        writing = Writing(call, with_text=self._tokenizer is not None and streams)
-        request = Request(writing, self, self._work)
+        return self.start(call, with_text=call.tokenizer is not None and streams)
+
+    def start(
+        self,
+        call: Call,
+        with_text: bool,
+        listen: Callable[[TextEvent | None], None] = lambda event: None,
+    ) -> Request:
+        """Write the one prompt of a checked call as soon as there is room.
+
+        Args:
+            call: what to write, with `model`.
+            with_text: whether events need text.
+            listen: called in the thread of the engine with each event, and with None at the end.
+        """
+        writing = Writing(call, with_text)
+        request = Request(writing, self, self._work, listen)
         self._work.add(request, Task(writing, request.tell, request.end))
         return request
 
@@ -241,7 +291,7 @@ class _Work:
         self._changed = threading.Condition()
         self._tasks: dict[Request, Task] = {}  # that have not ended, as far as is known
         self._new: list[Task] = []
-        self._cancelled: list[Task] = []
+        self._cancelled: list[tuple[Task, str]] = []
         self._closed = False
         self._died: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -261,11 +311,11 @@ class _Work:
                 self._thread = threading.Thread(target=self._run, name="Engine", daemon=True)
                 self._thread.start()
 
-    def cancel(self, request: Request) -> None:
+    def cancel(self, request: Request, reason: str) -> None:
         """End a request."""
         with self._changed:
             if task := self._tasks.get(request):
-                self._cancelled.append(task)
+                self._cancelled.append((task, reason))
                 self._changed.notify()
 
     def close(self) -> None:
@@ -305,8 +355,8 @@ class _Work:
             self._new, self._cancelled = [], []
         for task in new:
             self._scheduler.add(task)
-        for task in cancelled:
-            self._scheduler.remove(task, "cancelled")
+        for task, reason in cancelled:
+            self._scheduler.remove(task, reason)
         return not closed
 
     def _end_all(self) -> None:

@@ -5,16 +5,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Unpack
 
 from logit_sampling.generation.arguments import Options, shows_options
-from logit_sampling.generation.call import Call
+from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
-from logit_sampling.generation.stream import Stream, TextEvent
+from logit_sampling.generation.stream import begun
+from logit_sampling.generation.writing import TextEvent
 from logit_sampling.models.model import AnyModel
 
 
 @shows_options
 def generate(
-    model: AnyModel,
+    model: AnyModel | Engine,
     prompts: Prompt | Sequence[Prompt],
     *,
     on_text: Callable[[int, str], None] | None = None,
@@ -37,7 +38,8 @@ def generate(
         model: what `load_model` returns, a KerasHub `CausalLM` with `call_with_cache`, any
             function or Keras model from int32 token ids [batch, length] to logits [batch, length,
             vocab] (or [batch, vocab], those of the last position), what `as_model` makes of one of
-            these, or an object that is a `Model`.
+            these, or an object that is a `Model`. Or an `Engine`, which writes the prompts beside
+            those of others.
         prompts: a string, a list of strings, or a list of lists of token ids; or bytes, arrays and
             tensors with the same, which may be ragged. A string is encoded as the model's
             preprocessor says (with its start token, which makes a prompt of the empty one, or
@@ -108,10 +110,7 @@ def generate(
     >>> result.token_ids
     [[1, 2, 3], [3, 4, 0]]
     """
-    call = Call.of(model, prompts, **options)
-    if on_text is None:
-        call = call.ahead()
-    stream = Stream(call, with_text=on_text is not None)
+    stream = begun(model, prompts, on_text is not None, options)
     if on_text is None:
         deque(stream, maxlen=0)
         return stream.result

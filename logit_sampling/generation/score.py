@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from logit_sampling.models.as_model import model_and_tokenizer
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
 from logit_sampling.plain import strict_json
 from logit_sampling.types import OnError, Overflow
+
+if TYPE_CHECKING:
+    from logit_sampling.generation.engine import Engine
 
 _COLUMNS = 128  # tokens read at a time, so that their logits take little memory
 
@@ -49,7 +52,7 @@ class ScoreResult:
 
 
 def score(
-    model: AnyModel,
+    model: "AnyModel | Engine",
     texts: Prompt | Sequence[Prompt],
     *,
     overflow: Overflow = "error",

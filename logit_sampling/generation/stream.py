@@ -7,7 +7,9 @@ from logit_sampling.decoding.beginnings import Beginnings, begin_alike
 from logit_sampling.decoding.reader import Reader, follow
 from logit_sampling.generation.arguments import Options, shows_options
 from logit_sampling.generation.call import Call
+from logit_sampling.generation.engine import Engine, check_options
 from logit_sampling.generation.prompts import Prompt
+from logit_sampling.generation.requests import Requests
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.writing import TextEvent, Writing
 from logit_sampling.models.model import AnyModel
@@ -58,14 +60,29 @@ class Stream(Iterator[TextEvent]):
         self._writing.tell(error)
 
 
+def begun(
+    model: AnyModel | Engine,
+    prompts: Prompt | Sequence[Prompt],
+    with_text: bool,
+    options: Options,
+) -> Stream | Requests:
+    """Return the events of a call; if nobody needs the text, tokens may come several at once."""
+    if isinstance(model, Engine):
+        check_options(options)
+        return Requests(model, Call.of(model.model, prompts, **options), with_text)
+    call = Call.of(model, prompts, **options)
+    return Stream(call if with_text else call.ahead(), with_text)
+
+
 @shows_options
 def stream(
-    model: AnyModel, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]
-) -> Stream:
+    model: AnyModel | Engine, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]
+) -> Stream | Requests:
     """Continue prompts, and give the text while it grows.
 
     Args:
-        model: as for `generate`, but it needs a tokenizer.
+        model: as for `generate`, but it needs a tokenizer. The events of an `Engine` come from
+            its thread, whether they are asked for or not.
         prompts: the same.
         **options: those of `generate`, all but `on_text`.
 
@@ -87,4 +104,4 @@ def stream(
     >>> [str(event) for event in events], events.result.texts
     (['1', '2', '3'], ['123'])
     """
-    return Stream(Call.of(model, prompts, **options))
+    return begun(model, prompts, True, options)

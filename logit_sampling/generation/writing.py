@@ -127,7 +127,8 @@ class Writing:
             try:
                 self._pieces[i] += text.push(row.ids[-1], look)
             except Exception as error:  # whatever a tokenizer raises
-                row.error = f"row {i}, new token {len(row.ids) - 1}: {undecodable(error)}"
+                number = call.plan.first_row + i
+                row.error = f"row {number}, new token {len(row.ids) - 1}: {undecodable(error)}"
                 return "error"
             if text.found is not None:
                 return "stop_string"
@@ -135,7 +136,8 @@ class Writing:
             return "loop"
         if len(row.ids) == call.plan.max_new_tokens:
             return "length"
-        if call.should_stop is not None and call.should_stop(i, list(row.ids)):
+        stop = call.should_stop
+        if stop is not None and stop(call.plan.first_row + i, list(row.ids)):
             return "callback"
         return ""
 
@@ -149,7 +151,7 @@ class Writing:
                 piece += self._rest(i)
         new, self._told[i] = len(row.ids) > max(self._told[i], 0), len(row.ids)
         return TextEvent(
-            row=i,
+            row=call.plan.first_row + i,
             text=piece,
             token_id=row.ids[-1] if new else None,
             log_prob=row.log_probs[-1] if new else None,
@@ -166,7 +168,7 @@ class Writing:
             piece = text.end(row.shown) if row.error is None else ""
         except Exception as error:  # whatever a tokenizer raises
             piece = ""
-            row.fail(f"row {i}: {undecodable(error)}")
+            row.fail(f"row {self.call.plan.first_row + i}: {undecodable(error)}")
         row.text, row.stop_string = text.text, text.found
         if text.found is not None:
             row.finish_reason = "stop_string"

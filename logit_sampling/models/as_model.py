@@ -74,6 +74,8 @@ def as_model(
     ValueError: prompt 0 has 3 tokens and max_new_tokens is 7, together more than the context of
     model 'counter', 8: ...
     """
+    if hasattr(model, "submit") and hasattr(model, "model"):  # an Engine, whose module needs this
+        model = model.model
     told: Mapping[str, Any] = model.given if isinstance(model, Described) else {}
     base = model.model if isinstance(model, Described) else _base(model)
     shown = name or told.get("name") or base.name

@@ -102,8 +102,11 @@ class _KnownCache:
     def lengths(self) -> np.ndarray:
         return self._cache.lengths
 
-    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
-        return _cut(self._cache.append(token_ids, last), self._count)
+    def append(self, token_ids: np.ndarray) -> Output:
+        return _cut(self._cache.append(token_ids), self._count)
+
+    def read(self, texts: Sequence[Sequence[int]]) -> Output:
+        return _cut(self._cache.read(texts), self._count)
 
     def drop(self, counts: np.ndarray) -> None:
         self._cache.drop(counts)

@@ -35,8 +35,8 @@ class CallableModel:
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
         """Read prompts; return what follows the last token of each, and the cache."""
-        texts = Texts(self.read, [list(prompt) for prompt in prompts])
-        return texts.output(1), texts
+        texts = Texts(self.read, [[] for _ in prompts])
+        return texts.read(prompts), texts
 
     def read(self, rows: list[list[int]], columns: int) -> Output:
         """Read whole texts; return what follows each of their last `columns` tokens."""
@@ -96,10 +96,15 @@ class Texts:
     def lengths(self) -> np.ndarray:
         return np.array([len(row) for row in self._rows])
 
-    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
+    def append(self, token_ids: np.ndarray) -> Output:
         for row, ids in zip(self._rows, np.asarray(token_ids), strict=True):
             row.extend(ids.tolist())
-        return self.output(1 if last else np.shape(token_ids)[1])
+        return self._read(self._rows, np.shape(token_ids)[1])
+
+    def read(self, texts: Sequence[Sequence[int]]) -> Output:
+        for row, text in zip(self._rows, texts, strict=True):
+            row.extend(text)
+        return self._read(self._rows, 1)
 
     def drop(self, counts: np.ndarray) -> None:
         for row, count in zip(self._rows, counts, strict=True):
@@ -113,7 +118,3 @@ class Texts:
 
     def join(self, *others: "Texts") -> "Texts":
         return Texts(self._read, [row for texts in (self, *others) for row in texts._rows])
-
-    def output(self, columns: int) -> Output:
-        """Return what follows each of the last `columns` tokens."""
-        return self._read(self._rows, columns)

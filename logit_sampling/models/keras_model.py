@@ -86,8 +86,8 @@ class KerasModel:
         """Read prompts; return what follows the last token of each, and the cache."""
         rows = [list(prompt) for prompt in prompts]
         _build(self.keras_model, rows[0])
-        texts = Texts(functools.partial(self._read, self._compiled()), rows)
-        return texts.output(1), texts
+        texts = Texts(functools.partial(self._read, self._compiled()), [[] for _ in rows])
+        return texts.read(rows), texts
 
     def _compiled(self) -> "_Compiled":
         """Return what runs the Keras model as it is now."""

@@ -53,17 +53,14 @@ class KeyValueCache:
         """How many tokens each row holds."""
         return self.positions[self.slots].max(axis=1) + 1
 
-    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
-        """Feed the next tokens of each row, int32 [rows, columns]; return what follows each.
-
-        With `last` only what follows the last of each is told: one column.
-        """
+    def append(self, token_ids: np.ndarray) -> Output:
+        """Feed the next tokens of each row, int32 [rows, columns]; return what follows each."""
         outputs = [
-            self._step(part, np.full(len(part), part.shape[1]), last)
+            self._step(part, np.full(len(part), part.shape[1]))
             for _, part in self._parts(token_ids)
         ]
-        if len(outputs) == 1 or last:
-            return outputs[-1]
+        if len(outputs) == 1:
+            return outputs[0]
         return Output(*(np.concatenate(parts, axis=1) for parts in zip(*outputs, strict=True)))
 
     def read(self, texts: Sequence[Sequence[int]]) -> Output:
@@ -91,7 +88,7 @@ class KeyValueCache:
         """How many tokens of each row go through the model at once."""
         return max(1, _TOKENS // len(self.positions))
 
-    def _step(self, token_ids: np.ndarray, counts: np.ndarray, last: bool) -> Output:
+    def _step(self, token_ids: np.ndarray, counts: np.ndarray, last: bool = False) -> Output:
         """Feed the first `counts[i]` tokens of each row; tell what follows the last, or all."""
         count, slots = token_ids.shape[1], len(self.positions)
         width = self.sizes.tokens(count)

@@ -43,11 +43,11 @@ class Cache(Protocol):
     def lengths(self) -> np.ndarray:
         """How many tokens each row holds, int [rows]."""
 
-    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
-        """Feed the next tokens of each row, int32 [rows, columns]; return what follows each.
+    def append(self, token_ids: np.ndarray) -> Output:
+        """Feed the next tokens of each row, int32 [rows, columns]; return what follows each."""
 
-        With `last` only what follows the last of each is told: one column.
-        """
+    def read(self, texts: Sequence[Sequence[int]]) -> Output:
+        """Feed a text to each row, of at least one token; return what follows the last of each."""
 
     def drop(self, counts: np.ndarray) -> None:
         """Forget the last `counts[i]` tokens of row `i`, int [rows]."""

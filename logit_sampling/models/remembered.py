@@ -5,6 +5,7 @@ are, their variables (`enable_lora`, `quantize`), activations and other attribut
 """
 
 import functools
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from logit_sampling.models.keras_hub_bridge import layers_of
 _Made = TypeVar("_Made")
 
 _MADE: weakref.WeakKeyDictionary[Any, tuple["_Snapshot", Any]] = weakref.WeakKeyDictionary()
+
+_MAKING = threading.RLock()  # so that threads that begin at once do not compile the same
 
 _TRAINING = {"optimizer", "sampler", "generate_function", "history", "stop_training"}
 _TRAINING |= {"_compile_config", "_compiled_trainable_state"}
@@ -29,9 +32,11 @@ def remembered(model: Any, make: Callable[[], _Made], part: Any = None) -> _Made
         make: compiles something.
         part: the layer that is compiled, if not all of the model.
     """
-    now, held = _Snapshot(model if part is None else part), _MADE.get(model)
-    if held is None or held[0].values != now.values:
-        _MADE[model] = held = now, make()
+    now = _Snapshot(model if part is None else part)
+    with _MAKING:
+        held = _MADE.get(model)
+        if held is None or held[0].values != now.values:
+            _MADE[model] = held = now, make()
     return held[1]
 
 

@@ -54,11 +54,7 @@ class RowSteps:
 
         empty = ops.zeros([n or _ROOM for n in self.shape], self.dtype)
         rows = RowCaches(self, [(empty, 0)] * len(prompts))
-        outputs = [rows.feed(i, prompt) for i, prompt in enumerate(prompts)]
-        logits, hidden = zip(*outputs, strict=True)
-        return Output(
-            *(np.stack([part[-1:] for part in parts]) for parts in (logits, hidden))
-        ), rows
+        return rows.read(prompts), rows
 
 
 class RowCaches:
@@ -97,11 +93,15 @@ class RowCaches:
         self._rows[row] = cache, length + count
         return to_numpy(logits)[0, :count], to_numpy(hidden)[0, :count]
 
-    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
+    def append(self, token_ids: np.ndarray) -> Output:
         """Feed the next tokens of each row, [rows, columns]; return what follows each."""
-        logits, hidden = zip(*(self.feed(i, ids) for i, ids in enumerate(token_ids)), strict=True)
-        told = slice(-1 if last else 0, None)
-        return Output(*(np.stack([own[told] for own in part]) for part in (logits, hidden)))
+        told = zip(*(self.feed(i, ids) for i, ids in enumerate(token_ids)), strict=True)
+        return Output(*map(np.stack, told))
+
+    def read(self, texts: Sequence[Sequence[int]]) -> Output:
+        """Feed a text to each row; return what follows the last token of each."""
+        told = zip(*(self.feed(i, text) for i, text in enumerate(texts)), strict=True)
+        return Output(*(np.stack([own[-1:] for own in part]) for part in told))
 
     def drop(self, counts: np.ndarray) -> None:
         """Forget the last `counts[i]` tokens of row `i`: what is behind them is not looked at."""

@@ -1,8 +1,10 @@
 """The sizes that a step is compiled for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _BLOCK = 16  # columns by which a cache grows at least, where any number goes
+_CALL = 32  # tokens that a model reads in the time that a call of it takes at least
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,21 @@ class Sizes:
             return -(-(tokens + max(2 * _BLOCK, tokens // 8)) // _BLOCK) * _BLOCK
         power = max(64, _power(tokens + 1))
         return power * 3 // 4 if power > 64 and tokens < power * 3 // 4 else power
+
+
+def similar(sizes: Sequence[int]) -> list[list[int]]:
+    """Return the places of sizes in groups: filling up a group costs less than another call.
+
+    >>> similar([8, 100, 7, 90, 8])
+    [[2, 0, 4], [3, 1]]
+    """
+    groups: list[list[int]] = []
+    for place in sorted(range(len(sizes)), key=sizes.__getitem__):
+        if groups and len(groups[-1]) * (sizes[place] - sizes[groups[-1][-1]]) <= _CALL:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
 
 
 def _power(number: int) -> int:

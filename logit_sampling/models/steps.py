@@ -18,6 +18,7 @@ from logit_sampling.models.backends import backend
 from logit_sampling.models.keras_hub_bridge import attending_by
 from logit_sampling.models.key_value_cache import KeyValueCache
 from logit_sampling.models.model import Output
+from logit_sampling.models.sizes import similar
 
 MOST = 32  # tokens that a program writes to each row at once
 _PROGRAMS = 32  # of chains, that are held; the oldest goes
@@ -233,18 +234,17 @@ class Steps:
         return KeyValueCache(self, keys, values, nothing, np.arange(rows), 0)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, KeyValueCache]:
-        """Read prompts, those of one size together; return what follows, and the cache."""
-        sizes = np.array([self.sizes.tokens(len(prompt)) for prompt in prompts])
-        outputs, order = list[Output](), np.argsort(sizes, kind="stable")
+        """Read prompts, those of similar sizes together; return what follows, and the cache."""
+        sizes = [self.sizes.tokens(len(prompt)) for prompt in prompts]
+        outputs, groups = list[Output](), similar(sizes)
         together: KeyValueCache | None = None
-        for size in sorted(set(sizes.tolist())):
-            own = [prompts[i] for i in order if sizes[i] == size]
-            cache = self.open(len(own), size)
-            outputs.append(cache.read(own))
-            if len(own) < len(prompts):
-                together = together or self.open(0, int(max(sizes)), len(prompts))
+        for places in groups:
+            cache = self.open(len(places), sizes[places[-1]])
+            outputs.append(cache.read([prompts[i] for i in places]))
+            if len(groups) > 1:
+                together = together or self.open(0, max(sizes), len(prompts))
                 cache = together.join(cache)
-        back = np.argsort(order)
+        back = np.argsort(np.concatenate(groups))
         logits, hidden = (np.concatenate(parts)[back] for parts in zip(*outputs, strict=True))
         return Output(logits, hidden), cache.select(back)
 

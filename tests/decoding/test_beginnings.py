@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.decoding.beginnings import LEAST, Beginnings, _common, begin_alike
+from logit_sampling.decoding.beginnings import LEAST, Beginnings, begin_alike, common
 from logit_sampling.models.keras_hub import LanguageModel
 from tests.generation.models import Windowed
 
@@ -15,9 +15,8 @@ BEGINNING = [i % 30 for i in range(7, 7 + 60)]
 
 
 def read_by(model: Windowed) -> int:
-    """How many tokens of prompts a model has read, and more than one a row in a step."""
-    prompts = sum(map(sum, model.prefills))
-    return prompts + sum(rows * columns for rows, columns in model.steps if columns > 1)
+    """How many tokens of prompts a model has read."""
+    return sum(map(sum, model.prefills + model.reads))
 
 
 def test_prompts_of_a_call_that_begin_alike() -> None:
@@ -92,11 +91,11 @@ def test_the_longest_is_found_and_what_a_longer_one_tells_is_not_kept_twice() ->
         ([*BEGINNING[:40], 1, 1, 1], 42),
         ([*BEGINNING[:40], *[1] * 50], 80),
     ):
-        found = kept.find(text)
-        assert found is not None
-        assert found[0] == known == found[1].lengths[0]
-    assert kept.find(BEGINNING[:20]) is None
-    assert kept.find([*BEGINNING[:20], 0, *BEGINNING[20:]]) is None
+        found, whole = kept.find(text)
+        assert found == known == common(whole, tuple(text[:-1]))
+        assert kept.copy(whole, [known, 33]).lengths.tolist() == [known, 33]
+    assert kept.find(BEGINNING[:20]) == (0, ())
+    assert kept.find([*BEGINNING[:20], 0, *BEGINNING[20:]]) == (0, ())
 
 
 def test_what_two_texts_have_in_common() -> None:
@@ -106,7 +105,7 @@ def test_what_two_texts_have_in_common() -> None:
         count = 0
         while count < min(len(one), len(other)) and one[count] == other[count]:
             count += 1
-        assert _common(one, other) == count
+        assert common(one, other) == count
     assert not begin_alike([[1] * 40, [2] * 40, [1] * 40])
     assert begin_alike([[1] * 40, [2] * 40, [1] * 32 + [3]])
 

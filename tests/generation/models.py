@@ -44,6 +44,16 @@ class Script(CallableModel):
         super().__init__(lambda given: np.repeat(table[[given.shape[1] - 1]], len(given), axis=0))
 
 
+class Letters:
+    """A tokenizer of thirty letters."""
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(letter) - ord("a") for letter in text]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(chr(ord("a") + i) for i in ids)
+
+
 class Windowed:
     """A model whose logits depend on all it has read and on the place of each token.
 
@@ -55,6 +65,7 @@ class Windowed:
     def __init__(self, context_length: int, vocab_size: int = 30) -> None:
         self.context_length, self.vocab_size = context_length, vocab_size
         self.prefills: list[list[int]] = []
+        self.reads: list[list[int]] = []
         self.steps: list[tuple[int, ...]] = []
         self.selected: list[list[int]] = []
         self._table = np.random.default_rng(0).normal(0, 2, (64, vocab_size, vocab_size))
@@ -79,14 +90,22 @@ class Texts:
     def lengths(self) -> np.ndarray:
         return np.array([len(row) for row in self.rows])
 
-    def append(self, token_ids: np.ndarray, last: bool = False) -> Output:
+    def append(self, token_ids: np.ndarray) -> Output:
         self.model.steps.append(token_ids.shape)
         columns = []
         for column in np.asarray(token_ids).T:
             for row, token in zip(self.rows, column.tolist(), strict=True):
                 row.append(token)
             columns.append(np.stack([self.model.row(row) for row in self.rows]))
-        return Output(np.stack(columns[-1:] if last else columns, axis=1))
+        return Output(np.stack(columns, axis=1))
+
+    def read(self, texts: Sequence[Sequence[int]]) -> Output:
+        counts = [len(text) for text in texts]
+        self.model.reads.append(counts)
+        self.model.steps.append((len(texts), max(counts)))
+        for row, text in zip(self.rows, texts, strict=True):
+            row.extend(text)
+        return Output(np.stack([self.model.row(row) for row in self.rows])[:, None])
 
     def drop(self, counts: np.ndarray) -> None:
         for row, count in zip(self.rows, counts, strict=True):

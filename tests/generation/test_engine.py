@@ -5,6 +5,7 @@ import contextlib
 import gc
 import itertools
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.generation import scheduler
-from tests.generation.models import Windowed
+from tests.generation.models import Letters, Windowed
 
 SAMPLERS = [
     ls.Greedy(),
@@ -322,3 +323,112 @@ def test_a_keras_hub_model(name: str, request: pytest.FixtureRequest) -> None:
         assert result.token_ids == alone.token_ids
         np.testing.assert_allclose(result.log_probs[0], alone.log_probs[0], atol=1e-4)
         assert result.texts == alone.texts
+
+
+def test_what_takes_a_model_takes_an_engine(model: Windowed) -> None:
+    prompts: Any = [[1, 2], [3], [4, 5, 6], [7], [8, 9]]
+    options: dict[str, Any] = {
+        "sampler": ls.Sampler(ls.Temperature([0.3 + i / 10 for i in range(10)])),
+        "n": 2,
+        "max_new_tokens": 6,
+        "seed": 11,
+        "top_log_probs": 2,
+        "echo": True,
+        "tokenizer": None,
+    }
+    expected = ls.generate(ls.as_model(Windowed(200), tokenizer=Letters()), prompts, **options)
+    with ls.Engine(model, max_rows=4, tokenizer=Letters()) as engine:
+        other = engine.submit([2], max_new_tokens=150, seed=0)
+        found = ls.generate(engine, prompts, **options)
+        assert found.to_dict() | {"seconds": 0} == expected.to_dict() | {"seconds": 0}
+        events = ls.stream(engine, prompts, **options)
+        texts = [""] * 10
+        for event in events:
+            texts[event.row] += event.text
+        assert texts == expected.texts == events.result.texts
+        pieces = [""] * 10
+
+        def on_text(row: int, piece: str) -> None:
+            pieces[row] += piece
+
+        ls.generate(engine, prompts, **options, on_text=on_text)
+        assert pieces == expected.texts
+        assert ls.score(engine, prompts[:1]).counts == [1]
+        comparison = ls.compare(engine, prompts, max_new_tokens=5, seeds=[3])
+        alone = ls.compare(Windowed(200), prompts, max_new_tokens=5, seeds=[3])
+        for own, result in zip(comparison.results, alone.results, strict=True):
+            assert [text.token_ids for text in own.texts] == [t.token_ids for t in result.texts]
+        said = [{"role": "user", "content": "b"}]
+        asked = ls.chat(engine, said, template=lambda messages: messages[0]["content"], seed=0)
+        assert asked.token_ids == ls.generate(Windowed(200), [[1]], seed=0).token_ids
+        assert other.result().finish_reasons == ["length"]
+        for name in ("max_rows", "tokenizer"):
+            with pytest.raises(TypeError, match=f"{name} belongs to the engine"):
+                ls.generate(engine, prompts, **{name: 3})
+    assert max(rows for rows, _ in model.steps) == 4
+
+
+def test_what_ends_a_call_on_an_engine_ends_its_rows_alone(model: Windowed) -> None:
+    class Raised(Exception):
+        pass
+
+    with ls.Engine(slowly(model), max_rows=3) as engine:
+        other = engine.submit([2], max_new_tokens=100, seed=0)
+
+        def should_stop(row: int, ids: list[int]) -> bool:
+            if row == 1 and len(ids) == 3:
+                raise Raised
+            return False
+
+        prompts: Any = [[1], [2], [3]]
+        with pytest.raises(Raised) as raised:
+            ls.generate(engine, prompts, max_new_tokens=50, seed=0, should_stop=should_stop)
+        result = raised.value.result  # type: ignore[attr-defined]
+        assert len(result.token_ids[1]) == 3
+        assert set(result.finish_reasons) == {"interrupted"}
+
+        class Nothing(ls.Transform):
+            def apply(self, logits: Any, state: Any = ()) -> Any:
+                return logits * np.nan
+
+        samplers: Any = [ls.Greedy(), ls.Sampler(Nothing()), ls.Greedy()]
+        with pytest.raises(ls.RowError, match=r"^row 1, new token 0: ") as failed:
+            ls.generate(engine, prompts, sampler=samplers, max_new_tokens=5, seed=0)
+        assert failed.value.result.finish_reasons == ["length", "error", "length"]
+
+        with pytest.raises(ValueError, match="takes 4 rows"):
+            ls.generate(engine, prompts, max_new_tokens=5, n=4)
+        assert other.result().finish_reasons == ["length"]
+
+
+def test_a_stream_of_an_engine_that_is_closed_or_interrupted(model: Windowed) -> None:
+    with ls.Engine(slowly(model), max_rows=2, tokenizer=Letters()) as engine:
+        events = ls.stream(engine, [[1], [2], [3]], max_new_tokens=100, seed=0)
+        next(events)
+        with pytest.raises(ValueError, match="the stream has not ended"):
+            _ = events.result
+        last = events.close()
+        assert [e.row for e in last if e.finish_reason == "interrupted"] == [0, 1, 2]
+        assert events.result.finish_reasons == ["interrupted"] * 3
+        assert next(events, None) is None
+
+        told: list[str] = []
+
+        def interrupt(row: int, piece: str) -> None:
+            told.append(piece)
+            if len(told) == 5:
+                signal.raise_signal(signal.SIGINT)
+
+        with pytest.raises(ls.Interrupted) as interrupted:
+            ls.generate(engine, [[1], [2], [3]], max_new_tokens=100, seed=0, on_text=interrupt)
+        assert set(interrupted.value.result.finish_reasons) == {"interrupted"}
+        assert sorted("".join(told)) == sorted("".join(interrupted.value.result.texts))
+        timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+        timer.start()
+        with pytest.raises(ls.Interrupted) as interrupted:
+            ls.generate(engine, [[1], [2], [3]], max_new_tokens=190, seed=0)
+        assert "interrupted" in interrupted.value.result.finish_reasons
+        again = ls.generate(engine, [[1]], max_new_tokens=5, seed=0)
+        assert (
+            again.token_ids == ls.generate(Windowed(200), [[1]], max_new_tokens=5, seed=0).token_ids
+        )

@@ -243,7 +243,7 @@ def test_a_step_writes_into_the_memory_of_its_arrays() -> None:
         assert changed[3].all()
 
 
-def test_a_prefill_reads_each_prompt_once_and_nothing_else() -> None:
+def test_a_prefill_reads_each_prompt_once_and_those_of_similar_lengths_together() -> None:
     steps = LanguageModel(built("GPT2", IN_PLACE["GPT2"]))._stepper()
     compiled, read = steps.compiled, []
 
@@ -252,11 +252,13 @@ def test_a_prefill_reads_each_prompt_once_and_nothing_else() -> None:
         return compiled(tokens_and_places, seen, *rest)
 
     steps.compiled = counting
-    steps.prefill([[1, 2, 3], [4], [5, 6, 7]])
-    if steps.sizes.few:  # filled up to four tokens
-        assert read == [[[4]], [[1, 2, 3, 0], [5, 6, 7, 0]]]
-    else:
-        assert read == [[[4]], [[1, 2, 3], [5, 6, 7]]]
+    long = [1 + i % 9 for i in range(40)]
+    steps.prefill([[1, 2, 3], long, [4], [5, 6, 7]])
+    short = [[4, 0, 0], [1, 2, 3], [5, 6, 7]]
+    if steps.sizes.few:  # filled up to four tokens and rows
+        short = [[*text, 0] for text in [*short, [0, 0, 0]]]
+        long = [*long, *[0] * 24]
+    assert read == [short, [long]]
 
 
 @pytest.mark.parametrize("wrong", ["a stale column", "an unmasked gap"])

@@ -1,6 +1,8 @@
 """A model is generated with and scored as it is, whatever was done to it since the last call."""
 
 import gc
+import threading
+import time
 import weakref
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.distribution.arrays import to_numpy
+from logit_sampling.models import remembered
 from logit_sampling.models.keras_hub import LanguageModel
 from tests.backends import compiled_only
 
@@ -151,3 +154,26 @@ def test_an_attribute_that_a_layer_sets_when_it_is_first_called() -> None:
     traced = ls.as_model(model).traces  # type: ignore[attr-defined]
     written(model)
     assert ls.as_model(model).traces == traced == 1  # type: ignore[attr-defined]
+
+
+def test_threads_that_begin_at_once_compile_once(
+    tiny_llama: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, model = list[Any](), LanguageModel(tiny_llama)
+    steps = LanguageModel._steps
+
+    def slowly(self: LanguageModel) -> Any:
+        made.append(threading.current_thread())
+        time.sleep(0.05)  # so that all threads come to it
+        return steps(self)
+
+    monkeypatch.setattr(LanguageModel, "_steps", slowly)
+    monkeypatch.delitem(remembered._MADE, tiny_llama, raising=False)
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(model._stepper())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+    assert found == [model._stepper()] * 4
