@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _BLOCK = 16  # columns by which a cache grows at least, where any number goes
-_CALL = 32  # tokens that a model reads in the time that a call of it takes at least
+CALL = 32  # tokens that a model reads in the time that a call of it takes at least
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,19 @@ class Sizes:
         return power * 3 // 4 if power > 64 and tokens < power * 3 // 4 else power
 
 
-def similar(sizes: Sequence[int]) -> list[list[int]]:
+def similar(sizes: Sequence[int], call: int = CALL) -> list[list[int]]:
     """Return the places of sizes in groups: filling up a group costs less than another call.
+
+    Args:
+        sizes: how many tokens there are to read.
+        call: as many tokens as a call of the model takes the time of.
 
     >>> similar([8, 100, 7, 90, 8])
     [[2, 0, 4], [3, 1]]
     """
     groups: list[list[int]] = []
     for place in sorted(range(len(sizes)), key=sizes.__getitem__):
-        if groups and len(groups[-1]) * (sizes[place] - sizes[groups[-1][-1]]) <= _CALL:
+        if groups and len(groups[-1]) * (sizes[place] - sizes[groups[-1][-1]]) <= call:
             groups[-1].append(place)
         else:
             groups.append([place])

@@ -18,7 +18,7 @@ from logit_sampling.models.backends import backend
 from logit_sampling.models.keras_hub_bridge import attending_by
 from logit_sampling.models.key_value_cache import KeyValueCache
 from logit_sampling.models.model import Output
-from logit_sampling.models.sizes import similar
+from logit_sampling.models.sizes import CALL, similar
 
 MOST = 32  # tokens that a program writes to each row at once
 _PROGRAMS = 32  # of chains, that are held; the oldest goes
@@ -236,7 +236,8 @@ class Steps:
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, KeyValueCache]:
         """Read prompts, those of similar sizes together; return what follows, and the cache."""
         sizes = [self.sizes.tokens(len(prompt)) for prompt in prompts]
-        outputs, groups = list[Output](), similar(sizes)
+        # Where each size is compiled for, equal ones alone share a call: fewer pairs of numbers.
+        outputs, groups = list[Output](), similar(sizes, 0 if self.sizes.few else CALL)
         together: KeyValueCache | None = None
         for places in groups:
             cache = self.open(len(places), sizes[places[-1]])

@@ -38,8 +38,20 @@ for name, options in {
     "beams": {"search": ls.BeamSearch(3)},
     "contrastive": {"search": ls.ContrastiveSearch(k=4, alpha=0.6)},
     "speculative": {"sampler": chain, "draft": shakespeare, "num_draft": 3},
+    "lookup": {"sampler": chain, "draft": "lookup"},
 }.items():
     tell(name, ls.generate(shakespeare, prompts, **settings | options))
+beginning = "Now is the winter of our discontent made glorious summer by this sun of York; "
+begun = [beginning + end for end in ("ROMEO:", "", "And all the clouds", "No", "Grim-visaged war")]
+options = [{"sampler": chain, "max_new_tokens": 6 + 4 * i, "seed": i} for i in range(5)]
+with ls.Engine(shakespeare, max_rows=3) as engine:  # rows come and go, the beginning is read once
+    requests = [engine.submit(text, **own) for text, own in zip(begun, options)]
+    for i, request in enumerate(requests):
+        tell(f"request {i}", request.result())
+if keras.config.backend() == "tensorflow":
+    for i, (text, own) in enumerate(zip(begun, options)):
+        alone = ls.generate(shakespeare, text, **own).token_ids
+        assert alone == told[f"request {i}"]["token_ids"], i
 tell("score", ls.score(shakespeare, prompts))
 told["stream"] = "".join(map(str, ls.stream(shakespeare, "ROMEO:", sampler=chain, **settings)))
 compared = compare(shakespeare, ["ROMEO:"], seeds=[1], max_new_tokens=8)

@@ -254,11 +254,10 @@ def test_a_prefill_reads_each_prompt_once_and_those_of_similar_lengths_together(
     steps.compiled = counting
     long = [1 + i % 9 for i in range(40)]
     steps.prefill([[1, 2, 3], long, [4], [5, 6, 7]])
-    short = [[4, 0, 0], [1, 2, 3], [5, 6, 7]]
-    if steps.sizes.few:  # filled up to four tokens and rows
-        short = [[*text, 0] for text in [*short, [0, 0, 0]]]
-        long = [*long, *[0] * 24]
-    assert read == [short, [long]]
+    if steps.sizes.few:  # filled up to a power of two
+        assert read == [[[4]], [[1, 2, 3, 0], [5, 6, 7, 0]], [[*long, *[0] * 24]]]
+    else:
+        assert read == [[[4, 0, 0], [1, 2, 3], [5, 6, 7]], [long]]
 
 
 @pytest.mark.parametrize("wrong", ["a stale column", "an unmasked gap"])
