@@ -7,7 +7,8 @@ interleaved rounds; printed are medians, and their ratios beside what the librar
 
 unlike: 64 prompts of 4 to 200 tokens, with 8 to 256 new ones, in an engine of 16 rows: tokens a
     second beside batches of 16 in the order of arrival, which last as long as their longest text,
-    and beside a batch of 16 equal texts, which is always full.
+    and beside a batch of 16 equal texts, which is always full. Printed too: what these ratios would
+    be if a step took the same time for any number of rows, and reading prompts none.
 alike: 32 requests at once with a beginning of 400 tokens in common and 8 of their own: the mean
     time to the first token, with beginnings kept and without.
 lookup: one text of a model that copies (its prompt asks for what it holds) and one of random
@@ -74,6 +75,17 @@ def fixed(model: Any, prompts: Sequence[Any], news: Sequence[int], **options: An
     return time.perf_counter() - begun
 
 
+def steps_of(news: Sequence[int]) -> tuple[int, int, float]:
+    """Return how many steps texts take in an engine, in batches, and if no row were ever free."""
+    waiting, left, steps = list(news), list[int](), 0
+    while waiting or left:
+        room = ROWS - len(left)
+        left, waiting = [n - 1 for n in left + waiting[:room] if n > 1], waiting[room:]
+        steps += 1
+    batches = sum(max(news[i : i + ROWS]) for i in range(0, len(news), ROWS))
+    return steps, batches, sum(news) / ROWS
+
+
 def interleaved(rounds: int, calls: Mapping[str, Callable[[], float]]) -> dict[str, float]:
     """Return the median of what each returns, one call of each not counted."""
     found: dict[str, list[float]] = {name: [] for name in calls}
@@ -107,7 +119,11 @@ def unlike(model: Any, rounds: int, count: int) -> dict[str, float]:
             "full": lambda: ROWS * new / fixed(plain, full, [new] * ROWS, **options),
         },
     )
-    return {f"unlike: {name}, tokens/s": value for name, value in found.items()}
+    engine, batches, always_full = steps_of(news)
+    return {f"unlike: {name}, tokens/s": value for name, value in found.items()} | {
+        "unlike: steps of batches / of an engine": batches / engine,
+        "unlike: steps of a batch that is always full / of an engine": always_full / engine,
+    }
 
 
 def alike(model: Any, rounds: int, count: int) -> dict[str, float]:

@@ -144,7 +144,7 @@ def chat(
 
     Returns:
         what `generate` returns for it: `texts[0]` is the answer. `prompts[0]` is the conversation
-        as the model read it, a text or token ids, and can be submitted to an `Engine` too.
+        as the model read it, a text or token ids.
 
     Raises:
         ValueError: as `generate`; no messages, or none that the template takes; no template is
