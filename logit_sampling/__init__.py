@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from logit_sampling.diagnostics import logits_from as logits_from
     from logit_sampling.diagnostics.guard import LogitsGuard as LogitsGuard
     from logit_sampling.distribution.checks import ProbabilitiesWarning as ProbabilitiesWarning
+    from logit_sampling.distribution.compiled import engine as engine
     from logit_sampling.evaluation import compare as compare
     from logit_sampling.generation.chat import ChatTemplate as ChatTemplate
     from logit_sampling.generation.chat import chat as chat
@@ -57,6 +58,7 @@ _LAZY = {
     "LogitsReport": "logit_sampling.diagnostics",
     "Perplexity": "logit_sampling.training.metrics",
     "ProbabilitiesWarning": "logit_sampling.distribution.checks",
+    "engine": "logit_sampling.distribution.compiled",
     "RowError": "logit_sampling.generation.result",
     "Sampler": "logit_sampling.sampler",
     "State": "logit_sampling.sampler",

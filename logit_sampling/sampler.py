@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Never, Self, Unpack,
 import numpy as np
 
 from logit_sampling.distribution.arrays import all_to_numpy, in_graph, to_numpy
+from logit_sampling.distribution.compiled import Program
 from logit_sampling.distribution.decorators import AUTOGRAPH_SKIPS, as_written, quietly
 from logit_sampling.distribution.intake import Intake, seeds_and_steps, take_in
 from logit_sampling.distribution.protocol import Distribution
@@ -429,9 +430,18 @@ class Sampler:
             ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
                 token above -inf; a seed, step or history for another number of rows.
         """
+        if type(logits) is np.ndarray and history is None and self._program:
+            ids = self._program.draw(logits, seed, step) if prompt_length == 0 else None
+            if ids is not None:
+                return ids
         taken, states = self._with_states(logits, history, prompt_length, seed, step)
         distribution = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
         return taken.restore(self._last_stage(distribution, states).draw())
+
+    @functools.cached_property
+    def _program(self) -> Program | None:
+        """What the kernels make of the chain, if they can."""
+        return Program.of(self)
 
     @overload
     def probabilities(self, logits: np.ndarray | Lists, **given: Unpack[Given]) -> np.ndarray: ...
@@ -654,6 +664,10 @@ class Sampler:
         Raises:
             ValueError: as in a call.
         """
+        if type(logits) is np.ndarray and not return_log_prob and self._program:
+            drawn = self._program.draw_next(logits, state.seed, state.step)
+            if drawn is not None:
+                return drawn, state._replace(step=to_numpy(state.step) + 1)
         pending = self.begin_step(logits, state)
         ids = pending.draw()
         new = pending.accept(ids)

@@ -1,11 +1,16 @@
 """Small models with random weights, built once in a test process and only if a test asks."""
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+if find_spec("numba") is not None:  # from the first row on, and not once it pays
+    os.environ.setdefault("LOGIT_SAMPLING_ENGINE", "numba")
 
 settings.register_profile("untimed", deadline=None)  # no test is about how long it takes
 settings.load_profile("untimed")
