@@ -124,7 +124,7 @@ def test_engine(run, tmp_path):
     out = run("engine.py", "--smoke", "--json", str(data))
     assert "tiny on tensorflow" in out
     found = json.loads(data.read_text())["found"]
-    assert len(found) == 11 and all(value > 0 for value in found.values())
+    assert len(found) == 13 and all(value > 0 for value in found.values())
     assert out.count("reached") + out.count("missed") == 6
 
 

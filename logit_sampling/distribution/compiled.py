@@ -2,20 +2,16 @@
 
 import functools
 import importlib.util
-import numbers
 import os
 import warnings
-from typing import Any, Literal, NamedTuple, NoReturn, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph
 from logit_sampling.distribution.checks import level_outside
 from logit_sampling.distribution.random import row_seeds
-
-SCALE, TOP, REACH, WITHIN = range(4)
-"""Operations on a row: divide by a temperature; keep the first k; keep the shortest prefix that
-reaches a probability; keep what has at least this log weight."""
+from logit_sampling.distribution.recorded import operations_of
 
 _VARIABLE = "LOGIT_SAMPLING_ENGINE"
 _PAYS = 1000  # rows that a process has drawn before it loads Numba: that takes longer
@@ -87,42 +83,6 @@ def _ready(rows: int) -> Any:
     return _kernels()
 
 
-class _Other(Exception):
-    """A chain does something that no kernel does."""
-
-
-class _Recorder:
-    """Stands for a distribution, and notes what a chain does with it."""
-
-    def __init__(self, done: tuple[tuple[int, float], ...] = ()) -> None:
-        self.done = done
-
-    def _and(self, operation: int, parameter: Any) -> Self:
-        if not isinstance(parameter, numbers.Real):  # one for each row, or of a graph
-            raise _Other
-        return type(self)((*self.done, (operation, float(parameter))))
-
-    def scale(self, temperature: Any) -> Self:
-        return self._and(SCALE, temperature)
-
-    def top(self, k: Any) -> Self:
-        return self._and(TOP, k)
-
-    def reach(self, p: Any, key: Any = None) -> Self:
-        if key is not None:
-            raise _Other
-        return self._and(REACH, p)
-
-    def at_least(self, log_weight: Any) -> Self:
-        return self._and(WITHIN, log_weight)
-
-    def log_total(self) -> NoReturn:
-        raise _Other
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise _Other
-
-
 class Program(NamedTuple):
     """A chain as the kernels take it."""
 
@@ -132,18 +92,10 @@ class Program(NamedTuple):
     @classmethod
     def of(cls, sampler: Any) -> Self | None:
         """Return the program of a sampler, None if there is none."""
-        if not sampler._stateless:
+        recorded = operations_of(sampler)
+        if recorded is None:
             return None
-        for transform in sampler.transforms:
-            # Code of one's own may do something else each time.
-            home, _, module = type(transform).__module__.rpartition(".")
-            if home != "logit_sampling.strategies" or module.startswith("_"):
-                return None
-        try:
-            left = sampler._last_stage(_Recorder(), [()] * len(sampler.transforms))
-        except _Other:
-            return None
-        operations, parameters = zip(*left.done, strict=True) if left.done else ((), ())
+        operations, parameters = zip(*recorded, strict=True) if recorded else ((), ())
         return cls(np.array(operations, np.int8), np.array(parameters, np.float64))
 
     def draw(self, logits: np.ndarray, seed: Any, step: Any) -> np.ndarray | None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from logit_sampling.distribution.compiled import REACH, SCALE, TOP, WITHIN
 from logit_sampling.distribution.random import _ROWS as _ROWS_STREAM
+from logit_sampling.distribution.recorded import REACH, SCALE, TOP, WITHIN
 from logit_sampling.distribution.rounding import AT_A_SUM
 from logit_sampling.distribution.selection import FEW
 from logit_sampling.distribution.weights import _ESTIMATE, _USUAL, BLOCK

@@ -19,6 +19,7 @@ import pytest
 import logit_sampling as ls
 from logit_sampling.distribution import compiled, eager
 from logit_sampling.distribution.compiled import Program
+from logit_sampling.distribution.recorded import TOP
 from logit_sampling.distribution.weights import BLOCK, Weights
 
 numba = pytest.importorskip("numba")
@@ -101,9 +102,7 @@ def test_a_slightly_wrong_kernel_is_found(operation: int) -> None:
     def wrong(program: Program) -> Program:
         changed = program.parameters * np.where(program.operations == operation, 0.97, 1.0)
         whole = np.maximum(np.floor(changed), 1.0)
-        return program._replace(
-            parameters=np.where(program.operations == compiled.TOP, whole, changed)
-        )
+        return program._replace(parameters=np.where(program.operations == TOP, whole, changed))
 
     assert compared(1500, 1, wrong)[0] > 0
 
