@@ -25,7 +25,7 @@ MODULES = {  # peer or backend -> what has to be installed
 
 PACKAGES = (
     *("numpy", "tensorflow", "jax", "torch", "keras-hub", "transformers"),
-    *("llama-cpp-python", "flashinfer-python"),
+    *("llama-cpp-python", "flashinfer-python", "numba"),
 )
 
 
@@ -67,12 +67,18 @@ def start(console: Console) -> dict[str, Any]:
     # Threads of a contender that wait for more work must not slow down the next.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     where = _machine()
+    import logit_sampling as ls
+
+    # From the first row on, so that no contender changes halfway.
+    where["engine"] = os.environ.get("LOGIT_SAMPLING_ENGINE") or ls.engine()
+    os.environ["LOGIT_SAMPLING_ENGINE"] = where["engine"]
     console.print(f"{where['processor']}, {where['cores']} cores, load {where['load']:.1f}")
     if where["load"] > 0.5:
         console.print(
             "[yellow]The machine is busy: what uses several threads suffers most.[/yellow]"
         )
     console.print(", ".join(f"{name} {version}" for name, version in where["versions"].items()))
+    console.print(f"NumPy arrays are served by {where['engine']} (LOGIT_SAMPLING_ENGINE)")
     return where
 
 
