@@ -430,7 +430,7 @@ class Sampler:
             ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
                 token above -inf; a seed, step or history for another number of rows.
         """
-        if type(logits) is np.ndarray and history is None and self._program:
+        if history is None and self._program:
             ids = self._program.draw(logits, seed, step) if prompt_length == 0 else None
             if ids is not None:
                 return ids
@@ -664,7 +664,7 @@ class Sampler:
         Raises:
             ValueError: as in a call.
         """
-        if type(logits) is np.ndarray and not return_log_prob and self._program:
+        if not return_log_prob and self._program:
             drawn = self._program.draw_next(logits, state.seed, state.step)
             if drawn is not None:
                 return drawn, state._replace(step=to_numpy(state.step) + 1)

@@ -1,4 +1,4 @@
-"""Chains that Numba has compiled, for logits in NumPy arrays; without Numba there are none."""
+"""Chains that Numba has compiled, for eager code; without Numba there are none."""
 
 import functools
 import importlib.util
@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
-from logit_sampling.distribution.arrays import in_graph
+from logit_sampling.distribution.arrays import in_graph, is_symbolic, library_of, like, to_numpy
 from logit_sampling.distribution.checks import level_outside
 from logit_sampling.distribution.random import row_seeds
 from logit_sampling.distribution.recorded import operations_of
@@ -16,6 +16,7 @@ from logit_sampling.distribution.recorded import operations_of
 _VARIABLE = "LOGIT_SAMPLING_ENGINE"
 _PAYS = 1000  # rows that a process has drawn before it loads Numba: that takes longer
 _WORD = 0xFFFFFFFF
+_LIBRARIES = ("tensorflow", "jax", "torch")  # whose eager tensors hold numbers that can be read
 
 
 class _Process:
@@ -26,7 +27,7 @@ class _Process:
 
 
 def engine() -> Literal["numba", "numpy"]:
-    """Tell what draws from NumPy arrays.
+    """Tell what draws in eager code, from NumPy arrays and from tensors.
 
     Numba, where it is installed (`pip install "logit-sampling[fast]"`), draws from float32 rows by
     chains of `Temperature`, `TopK`, `TopP`, `MinP` and `Greedy`, once a process has drawn 1,000
@@ -98,7 +99,7 @@ class Program(NamedTuple):
         operations, parameters = zip(*recorded, strict=True) if recorded else ((), ())
         return cls(np.array(operations, np.int8), np.array(parameters, np.float64))
 
-    def draw(self, logits: np.ndarray, seed: Any, step: Any) -> np.ndarray | None:
+    def draw(self, logits: Any, seed: Any, step: Any) -> Any:
         """Draw a token for each row, as a call of the sampler does; None to leave it to NumPy."""
         if (
             type(step) is not int
@@ -106,49 +107,56 @@ class Program(NamedTuple):
             or not (seed is None or type(seed) is int)
         ):
             return None
-        kernels = self._kernels_for(logits)
-        if kernels is None:
+        rows = _rows_of(logits)
+        kernels = None if rows is None else _ready(len(rows))
+        if kernels is None or rows is None:
             return None
-        count = len(logits) if logits.ndim == 2 else 1
         if seed is None:
-            seeds = row_seeds(None, count)
+            seeds = row_seeds(None, len(rows))
         else:
-            seeds = np.empty((count, 2), np.uint32)
+            seeds = np.empty((len(rows), 2), np.uint32)
             kernels.row_seeds(seed & _WORD, seed >> 32 & _WORD, seeds)
-        return self._drawn(kernels, logits, seeds, np.full(count, step, np.int32))
+        return self._drawn(kernels, logits, rows, seeds, np.full(len(rows), step, np.int32))
 
-    def draw_next(self, logits: np.ndarray, seeds: Any, steps: Any) -> np.ndarray | None:
+    def draw_next(self, logits: Any, seeds: Any, steps: Any) -> Any:
         """Draw a token for each row, from a state; None to leave it to NumPy."""
-        kernels = self._kernels_for(logits)
-        if kernels is None:
+        rows = _rows_of(logits)
+        kernels = None if rows is None else _ready(len(rows))
+        if kernels is None or rows is None:
             return None
-        count = len(logits) if logits.ndim == 2 else 1
         fitting = (
             (type(seeds), type(steps)) == (np.ndarray, np.ndarray)
             and (seeds.dtype, steps.dtype) == (np.uint32, np.int32)
-            and (seeds.shape, steps.shape) == ((count, 2), (count,))
+            and (seeds.shape, steps.shape) == ((len(rows), 2), (len(rows),))
             and seeds.flags.c_contiguous
             and steps.flags.c_contiguous
         )
-        return self._drawn(kernels, logits, seeds, steps) if fitting else None
-
-    def _kernels_for(self, logits: np.ndarray) -> Any:
-        if (
-            logits.dtype != np.float32
-            or logits.ndim not in (1, 2)
-            or not logits.size
-            or not logits.flags.c_contiguous
-            or in_graph()
-        ):
-            return None
-        return _ready(len(logits) if logits.ndim == 2 else 1)
+        return self._drawn(kernels, logits, rows, seeds, steps) if fitting else None
 
     def _drawn(
-        self, kernels: Any, logits: np.ndarray, seeds: np.ndarray, steps: np.ndarray
-    ) -> np.ndarray | None:
-        token_ids = np.empty(len(seeds), np.int32)
-        rows = logits if logits.ndim == 2 else logits[None]
+        self, kernels: Any, logits: Any, rows: np.ndarray, seeds: np.ndarray, steps: np.ndarray
+    ) -> Any:
+        token_ids = np.empty(len(rows), np.int32)
         kernels.draw(rows, self.operations, self.parameters, seeds, steps, token_ids)
         if token_ids.min() < 0:
             return None
-        return token_ids if logits.ndim == 2 else token_ids[0, ...]
+        found = token_ids if len(logits.shape) == 2 else token_ids[0, ...]
+        return found if type(logits) is np.ndarray else like(logits)(found)
+
+
+def _rows_of(logits: Any) -> np.ndarray | None:
+    """Return float32 logits, [rows, vocab], as the kernels take them; None if they are others."""
+    array = logits
+    if type(logits) is not np.ndarray:
+        if library_of(logits) not in _LIBRARIES or is_symbolic(logits):
+            return None
+        array = to_numpy(logits)
+    if (
+        array.dtype != np.float32
+        or array.ndim not in (1, 2)
+        or not array.size
+        or not array.flags.c_contiguous
+        or in_graph()
+    ):
+        return None
+    return array if array.ndim == 2 else array[None]

@@ -172,6 +172,33 @@ def test_what_is_unusual_is_as_without(way: Any) -> None:
         assert one == other, (logits, seed)
 
 
+@pytest.mark.parametrize("library", ["tensorflow", "jax", "torch"])
+def test_tensors_are_served_too(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = pytest.importorskip(library)
+    make = {"tensorflow": "convert_to_tensor", "jax": "numpy.asarray", "torch": "from_numpy"}
+    served = []
+    draw = kernels.draw
+
+    def counting(*given: Any) -> None:
+        served.append(len(given[0]))
+        draw(*given)
+
+    monkeypatch.setattr(kernels, "draw", counting)
+    rows = np.random.default_rng(8).normal(0, 3, (4, 600)).astype(np.float32)
+    sampler = ls.Sampler(ls.Temperature(0.7), ls.TopP(0.9))
+    for array in (rows, rows[0]):
+        tensor = functools.reduce(getattr, make[library].split("."), module)(array)
+        found, expected = (own(tensor, seed=3) for own in (sampler, plain(sampler)))
+        assert type(found) is type(expected) and found.dtype == expected.dtype
+        assert np.array_equal(np.asarray(found), np.asarray(expected))
+        state = sampler.init([[1]] * (len(array) if array.ndim == 2 else 1), 600, seed=3)
+        found, after = sampler.step(tensor, state)
+        expected, _ = plain(sampler).step(tensor, state)
+        assert type(found) is type(expected) and after.step.tolist() == (state.step + 1).tolist()
+        assert np.array_equal(np.asarray(found), np.asarray(expected))
+    assert served == [4, 4, 1, 1]
+
+
 def test_steps_are_validated_as_without() -> None:
     row = np.arange(5, dtype=np.float32)
     steps: list[Any] = [0, 7, 2**31 - 1, 2**31, -1, 1.5, True, np.int64(3), [4], "a"]
