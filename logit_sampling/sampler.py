@@ -430,8 +430,8 @@ class Sampler:
             ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
                 token above -inf; a seed, step or history for another number of rows.
         """
-        if history is None and self._program:
-            ids = self._program.draw(logits, seed, step) if prompt_length == 0 else None
+        if history is None and type(prompt_length) is int and not prompt_length and self._program:
+            ids = self._program.draw(logits, seed, step, self._whole_chain)
             if ids is not None:
                 return ids
         taken, states = self._with_states(logits, history, prompt_length, seed, step)
@@ -442,6 +442,10 @@ class Sampler:
     def _program(self) -> Program | None:
         """What the kernels make of the chain, if they can."""
         return Program.of(self)
+
+    def _whole_chain(self, distribution: Distribution) -> Distribution:
+        """Apply a chain without states."""
+        return self._last_stage(distribution, [()] * len(self._transforms))
 
     @overload
     def probabilities(self, logits: np.ndarray | Lists, **given: Unpack[Given]) -> np.ndarray: ...
@@ -665,7 +669,7 @@ class Sampler:
             ValueError: as in a call.
         """
         if not return_log_prob and self._program:
-            drawn = self._program.draw_next(logits, state.seed, state.step)
+            drawn = self._program.draw_next(logits, state.seed, state.step, self._whole_chain)
             if drawn is not None:
                 return drawn, state._replace(step=to_numpy(state.step) + 1)
         pending = self.begin_step(logits, state)

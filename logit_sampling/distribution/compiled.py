@@ -4,17 +4,21 @@ import functools
 import importlib.util
 import os
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, is_symbolic, library_of, like, to_numpy
 from logit_sampling.distribution.checks import level_outside
+from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.random import row_seeds
 from logit_sampling.distribution.recorded import operations_of
 
 _VARIABLE = "LOGIT_SAMPLING_ENGINE"
 _PAYS = 1000  # rows that a process has drawn before it loads Numba: that takes longer
+_LARGE = 2**19  # logits of a batch whose rows are drawn in threads: waking them takes a while
 _WORD = 0xFFFFFFFF
 _LIBRARIES = ("tensorflow", "jax", "torch")  # whose eager tensors hold numbers that can be read
 
@@ -84,6 +88,10 @@ def _ready(rows: int) -> Any:
     return _kernels()
 
 
+Chain = Callable[[Distribution], Distribution]
+"""Applies all of a chain."""
+
+
 class Program(NamedTuple):
     """A chain as the kernels take it."""
 
@@ -99,8 +107,11 @@ class Program(NamedTuple):
         operations, parameters = zip(*recorded, strict=True) if recorded else ((), ())
         return cls(np.array(operations, np.int8), np.array(parameters, np.float64))
 
-    def draw(self, logits: Any, seed: Any, step: Any) -> Any:
-        """Draw a token for each row, as a call of the sampler does; None to leave it to NumPy."""
+    def draw(self, logits: Any, seed: Any, step: Any, chain: Chain) -> Any:
+        """Draw a token for each row, as a call of the sampler does; None to leave it to NumPy.
+
+        Rows that the kernels leave are drawn by `chain`.
+        """
         if (
             type(step) is not int
             or not 0 <= step < 2**31
@@ -116,10 +127,11 @@ class Program(NamedTuple):
         else:
             seeds = np.empty((len(rows), 2), np.uint32)
             kernels.row_seeds(seed & _WORD, seed >> 32 & _WORD, seeds)
-        return self._drawn(kernels, logits, rows, seeds, np.full(len(rows), step, np.int32))
+        steps = np.full(len(rows), step, np.int32)
+        return self._drawn(kernels, logits, rows, seeds, steps, chain)
 
-    def draw_next(self, logits: Any, seeds: Any, steps: Any) -> Any:
-        """Draw a token for each row, from a state; None to leave it to NumPy."""
+    def draw_next(self, logits: Any, seeds: Any, steps: Any, chain: Chain) -> Any:
+        """Draw a token for each row, from a state; see `draw`."""
         rows = _rows_of(logits)
         kernels = None if rows is None else _ready(len(rows))
         if kernels is None or rows is None:
@@ -131,17 +143,68 @@ class Program(NamedTuple):
             and seeds.flags.c_contiguous
             and steps.flags.c_contiguous
         )
-        return self._drawn(kernels, logits, rows, seeds, steps) if fitting else None
+        return self._drawn(kernels, logits, rows, seeds, steps, chain) if fitting else None
 
     def _drawn(
-        self, kernels: Any, logits: Any, rows: np.ndarray, seeds: np.ndarray, steps: np.ndarray
+        self,
+        kernels: Any,
+        logits: Any,
+        rows: np.ndarray,
+        seeds: np.ndarray,
+        steps: np.ndarray,
+        chain: Chain,
     ) -> Any:
         token_ids = np.empty(len(rows), np.int32)
-        kernels.draw(rows, self.operations, self.parameters, seeds, steps, token_ids)
-        if token_ids.min() < 0:
+        if rows.size < _LARGE or len(rows) == 1:
+            kernels.draw(rows, self.operations, self.parameters, seeds, steps, token_ids)
+        else:
+
+            def draw(part: slice) -> None:
+                own = rows[part], self.operations, self.parameters, seeds[part], steps[part]
+                kernels.draw(*own, token_ids[part])
+
+            _in_threads(draw, len(rows))
+        left = np.flatnonzero(token_ids < 0) if token_ids.min() < 0 else token_ids[:0]
+        if left.size == len(rows):
             return None
+        if left.size:
+            from logit_sampling.distribution.eager import EagerDistribution
+
+            some = EagerDistribution.of(rows).select(left.tolist())
+            try:
+                token_ids[left] = chain(some.seeded(seeds[left], steps[left])).draw()
+            except ValueError:
+                return None  # it is raised again, with the number of the row
         found = token_ids if len(logits.shape) == 2 else token_ids[0, ...]
         return found if type(logits) is np.ndarray else like(logits)(found)
+
+
+def _in_threads(work: Callable[[slice], None], rows: int) -> None:
+    """Do work on slices of some rows at once."""
+    parts = min(rows, _cores())
+    bounds = [rows * part // parts for part in range(parts + 1)]
+    first, *others = map(slice, bounds[:-1], bounds[1:])
+    waiting = [_pool().submit(work, part) for part in others]
+    work(first)
+    for each in waiting:
+        each.result()
+
+
+@functools.cache
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    able = getattr(os, "sched_getaffinity", None)  # not everywhere
+    return len(able(0)) if able else os.cpu_count() or 1
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """Return threads, apart from those of TensorFlow, JAX and torch."""
+    return ThreadPoolExecutor(max(_cores() - 1, 1), "logit_sampling")
+
+
+if hasattr(os, "register_at_fork"):  # a child has none of them
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _rows_of(logits: Any) -> np.ndarray | None:

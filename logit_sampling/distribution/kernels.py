@@ -25,6 +25,7 @@ _LOWEST = np.finfo(np.float64).tiny  # of temperatures
 _LEAST, _LEAST_32 = -700.0, np.float32(-87.0)  # log weights whose mass vanishes
 _ROWS, _COLUMNS = 16, 64  # of a tile, a table of logits whose columns are looked at first
 _TILE = _ROWS * _COLUMNS
+_ROUNDINGS = (22 + 2.6) * 2.0**-24 * 1.1  # of a sum of weights in float32, and of its weights
 _MANY = 16 * FEW  # candidates for the end of a prefix, if few do not tell
 _MAGNITUDE, _INFINITE = np.int32(0x7FFFFFFF), np.int32(0x7F800000)  # bits of a float32
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))  # of Threefry
@@ -147,7 +148,8 @@ def _estimate(values: Any, peak: float, temperature: float, sums: Any) -> float:
             rest += _weight(values[i], peak, temperature)
         sums[len(tiles)] = rest
         total += rest
-    return 2 * (_ESTIMATE + 2.4e-7 * max(math.log(values.size / total), 0.0)) * total
+    # As in `weights`, but that a sum has 22 roundings (16 rows of a tile, and 6 halvings).
+    return 2 * (_ROUNDINGS + 2.4e-7 * max(math.log(values.size / total), 0.0)) * total
 
 
 @_inside
@@ -484,16 +486,19 @@ def _draw(values: Any, operations: Any, parameters: Any, low: int, high: int, st
             if whole and size > FEW:
                 if _flat(values, peak, temperature):
                     return UNKNOWN
-                error = parameter * _estimate(values, peak, temperature, sums)
-                goal = 0.0
-                for block in range(sums.size):
-                    goal += sums[block]
-                goal *= parameter
-                known = False
-                for count in (FEW, _MANY):
-                    if not known and count < size and goal <= count:
-                        found = _leading_or_more(values, best, tops, count)
-                        ids, known = _prefix(values, found, peak, temperature, goal, error)
+                error, known = parameter * _estimate(values, peak, temperature, sums), False
+                for exactly in range(2):
+                    if exactly and not known:
+                        _sum_up(values, peak, temperature, sums)
+                        error = 0.0
+                    goal = 0.0
+                    for block in range(sums.size):
+                        goal += sums[block]
+                    goal *= parameter
+                    for count in (FEW, _MANY):
+                        if not known and count < size and goal <= count:
+                            found = _leading_or_more(values, best, tops, count)
+                            ids, known = _prefix(values, found, peak, temperature, goal, error)
                 if not known:
                     return UNKNOWN
             else:

@@ -35,6 +35,7 @@ ROWS: dict[str, Any] = {
     "steep": lambda rng, n: rng.normal(0, 300, n),
     "log-probabilities": lambda rng, n: np.log(rng.dirichlet(np.full(n, 0.1)) + 1e-30),
 }
+whole = ls.Sampler()._whole_chain
 SIZES = [1, 2, 5, 64, 128, 129, 512, 1024, 1025, 5000, 20000]
 TRANSFORMS: list[Any] = [
     lambda rng: ls.Temperature(float(rng.choice([0.0, 0.1, 0.7, 1.0, 1.5, 5.0, 1e-6, 1e30]))),
@@ -81,7 +82,7 @@ def compared(draws: int, seed: int, change: Any = lambda program: program) -> tu
         step, word = int(rng.integers(2**31)), int(rng.integers(2**63)) - 2**62
         program = Program.of(sampler)
         assert program is not None, sampler
-        found = change(program).draw(row, word, step)
+        found = change(program).draw(row, word, step, sampler._whole_chain)
         if found is None:
             left += 1
         else:
@@ -172,6 +173,25 @@ def test_what_is_unusual_is_as_without(way: Any) -> None:
         assert one == other, (logits, seed)
 
 
+def test_rows_that_the_kernels_leave_are_drawn_beside_the_others() -> None:
+    rng = np.random.default_rng(10)
+    rows = rng.normal(0, 3, (6, 3000)).astype(np.float32)
+    rows[2], rows[4] = np.inf, rows[4] / 100  # without a doubt, and what looks like probabilities
+    rows[4] -= rows[4].max() - 0.5
+    sampler = ls.Sampler(ls.TopP(0.9))
+    program = Program.of(sampler)
+    assert program is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ids = program.draw(rows, 5, 0, sampler._whole_chain)
+        assert ids is not None
+        assert ids.tolist() == plain(sampler)(rows, seed=5).tolist()
+    rows[3] = -np.inf
+    assert program.draw(rows, 5, 0, sampler._whole_chain) is None
+    with pytest.raises(ValueError, match="every token of row 3 is at -inf"):
+        sampler(rows, seed=5)
+
+
 @pytest.mark.parametrize("library", ["tensorflow", "jax", "torch"])
 def test_tensors_are_served_too(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = pytest.importorskip(library)
@@ -201,8 +221,9 @@ def test_tensors_are_served_too(library: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_steps_are_validated_as_without() -> None:
     row = np.arange(5, dtype=np.float32)
+    lengths: list[Any] = [0, 3, [0], np.array([0]), np.int64(0), None]
     steps: list[Any] = [0, 7, 2**31 - 1, 2**31, -1, 1.5, True, np.int64(3), [4], "a"]
-    for step, length in itertools.product(steps, (0, 3, [0])):
+    for step, length in itertools.product(steps, lengths):
         given = {"seed": 1, "step": step, "prompt_length": length}
         one, other = (
             told(functools.partial(own, row, **given))
@@ -292,6 +313,32 @@ def test_sums_do_not_depend_on_the_processor(tmp_path: Any) -> None:
     assert one == other
 
 
+def test_rows_of_a_large_batch_are_drawn_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(9).normal(0, 3, (23, 3000)).astype(np.float32)
+    sampler = ls.Sampler(ls.TopK(50), ls.TopP(0.9))
+    expected = plain(sampler)(rows, seed=5).tolist()
+    names: set[str] = set()
+    draw = kernels.draw
+
+    def noting(*given: Any) -> None:
+        names.add(threading.current_thread().name)
+        draw(*given)
+
+    monkeypatch.setattr(kernels, "draw", noting)
+    for large, cores in ((2**30, 4), (1, 1), (1, 2), (1, 4), (1, 64)):
+        monkeypatch.setattr(compiled, "_LARGE", large)
+        monkeypatch.setattr(compiled, "_cores", lambda cores=cores: cores)
+        compiled._pool.cache_clear()
+        names.clear()
+        assert sampler(rows, seed=5).tolist() == expected
+        assert (len(names) > 1) == (large == 1 and cores > 1)
+    compiled._pool.cache_clear()
+    with pytest.raises(ZeroDivisionError):  # what goes wrong in a thread comes out
+        monkeypatch.setattr(kernels, "draw", lambda *given: 1 // (len(given[0]) - 6))
+        monkeypatch.setattr(compiled, "_cores", lambda: 4)
+        sampler(rows, seed=5)
+
+
 def test_threads_draw_at_once() -> None:
     rows = np.random.default_rng(6).normal(0, 3, (200, 3000)).astype(np.float32)
     sampler = ls.Sampler(ls.Temperature(0.8), ls.TopP(0.9))
@@ -316,8 +363,11 @@ import logit_sampling as ls
 
 row = np.arange(3000, dtype=np.float32) % 17
 
+rows = np.tile(row, (200, 1))  # large enough for threads
+
 def draw(seed):
-    return int(ls.Sampler(ls.TopK(50), ls.TopP(0.9))(row, seed=seed))
+    sampler = ls.Sampler(ls.TopK(50), ls.TopP(0.9))
+    return int(sampler(row, seed=seed)), sampler(rows, seed=seed).tolist()
 
 if __name__ == "__main__":
     expected = [draw(seed) for seed in range(20)]
@@ -348,11 +398,11 @@ class TestEngine:
         row = np.arange(5, dtype=np.float32)
         program = Program.of(ls.Sampler())
         assert program is not None
-        assert ls.engine() == "numba" and program.draw(row, 1, 0) is not None
+        assert ls.engine() == "numba" and program.draw(row, 1, 0, whole) is not None
         compiled._kernels.cache_clear()
         monkeypatch.setenv("LOGIT_SAMPLING_ENGINE", "numpy")
         assert ls.engine() == "numpy"
-        assert [program.draw(row, 1, 0) for _ in range(1200)] == [None] * 1200
+        assert [program.draw(row, 1, 0, whole) for _ in range(1200)] == [None] * 1200
         monkeypatch.setenv("LOGIT_SAMPLING_ENGINE", "fast")
         with pytest.raises(ValueError, match='must be "numba" or "numpy", got \'fast\''):
             ls.engine()
@@ -362,7 +412,7 @@ class TestEngine:
         assert ls.engine() == "numba"
         rows, program = np.zeros((300, 5), np.float32), Program.of(ls.Sampler())
         assert program is not None
-        served = [program.draw(rows, 1, 0) is not None for _ in range(6)]
+        served = [program.draw(rows, 1, 0, whole) is not None for _ in range(6)]
         assert served == [False, False, False, True, True, True]
 
     def test_it_is_not_needed(self, monkeypatch: pytest.MonkeyPatch) -> None:
