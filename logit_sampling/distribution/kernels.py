@@ -25,8 +25,9 @@ _LOWEST = np.finfo(np.float64).tiny  # of temperatures
 _LEAST, _LEAST_32 = -700.0, np.float32(-87.0)  # log weights whose mass vanishes
 _ROWS, _COLUMNS = 16, 64  # of a tile, a table of logits whose columns are looked at first
 _TILE = _ROWS * _COLUMNS
+# Where NumPy is faster: sorting more survivors than these, splitting a row that is wider.
+_MOST, _WIDE = 4096, 65536
 _ROUNDINGS = (22 + 2.6) * 2.0**-24 * 1.1  # of a sum of weights in float32, and of its weights
-_MANY = 16 * FEW  # candidates for the end of a prefix, if few do not tell
 _MAGNITUDE, _INFINITE = np.int32(0x7FFFFFFF), np.int32(0x7F800000)  # bits of a float32
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))  # of Threefry
 
@@ -229,14 +230,32 @@ def _kth(x: Any, k: int) -> Any:
 
 
 @_compiled
-def _above(values: Any, best: Any, tops: Any, least: Any) -> Any:
-    """Return the ids, ascending, of all logits from `least` on; `best` and `tops` as of `_scan`."""
+def _hot(best: Any, tops: Any, least: Any) -> int:
+    """Return in how many columns of tiles there are logits from `least` on."""
     hot = 0
     for tile in range(len(tops)):
         if tops[tile] >= least:
             for c in range(_COLUMNS):
                 hot += best[tile, c] >= least
-    rest = best.size * _ROWS
+    return hot
+
+
+@_compiled
+def _first(values: Any, tops: Any, greatest: Any) -> Any:
+    """Return the id of the first of the greatest logits, alone."""
+    start = 0
+    while start < len(tops) and tops[start] < greatest:
+        start += 1
+    place = start * _TILE
+    while values[place] < greatest:
+        place += 1
+    return np.full(1, place, np.int32)
+
+
+@_compiled
+def _above(values: Any, best: Any, tops: Any, least: Any) -> Any:
+    """Return the ids, ascending, of all logits from `least` on; `best` and `tops` as of `_scan`."""
+    hot, rest = _hot(best, tops, least), best.size * _ROWS
     ids, count = np.empty(hot * _ROWS + values.size - rest, np.int32), 0
     columns = np.empty(_COLUMNS, np.int32)
     for tile in range(len(tops)):
@@ -272,22 +291,82 @@ def _leading_or_more(values: Any, best: Any, tops: Any, k: int) -> Any:
 
 
 @_compiled
+def _first_of(values: Any, ids: Any, least: Any, equal: int) -> Any:
+    """Return the ids of logits above `least`, and the first `equal` ones of those at it."""
+    kept, count = np.empty(ids.size, np.int32), 0
+    for i in ids:
+        kept[count] = i
+        if values[i] > least:
+            count += 1
+        elif values[i] == least and equal > 0:
+            equal -= 1
+            count += 1
+    return kept[:count]
+
+
+@_compiled
 def _top(values: Any, ids: Any, k: int) -> Any:
     """Return which `k` of some ids have the greatest logits, of equal ones the lower ids."""
     own = np.empty(ids.size, np.float32)
     for i in range(ids.size):
         own[i] = values[ids[i]]
     least, above = _kth(own, k), 0
-    for i in range(ids.size):
-        above += values[ids[i]] > least
-    kept, count, equal = np.empty(k, np.int32), 0, k - above
-    for i in range(ids.size):
-        value = values[ids[i]]
-        if value > least or (value == least and equal > 0):
-            equal -= value == least
-            kept[count] = ids[i]
-            count += 1
-    return kept
+    for i in ids:
+        above += values[i] > least
+    return _first_of(values, ids, least, k - above)
+
+
+@_compiled
+def _cut(values: Any, peak: float, temperature: float, p: float) -> tuple[Any, int]:
+    """Find where the shortest prefix of a whole row ends whose probability reaches `p`.
+
+    The row is split at a logit into greater, equal and lesser ones, and then the part in which the
+    prefix ends.
+
+    Returns:
+        the least logit of the prefix, and how many of those equal to it are in it; NaN if rounding
+        leaves a doubt.
+    """
+    own, weights, total = values.copy(), np.empty(values.size), 0.0
+    for i in range(own.size):
+        log = (np.float64(own[i]) - peak) / temperature
+        weight = _exp(max(log, _LEAST))
+        weights[i] = weight if log > _LEAST else 0.0
+    for i in range(own.size):
+        total += weights[i]
+    slack, none = AT_A_SUM * _EPSILON, np.float32(np.nan)
+    short, low, high = p * total, 0, own.size  # what is missing before the part
+    while low < high:
+        one, two, three = own[low], own[(low + high) // 2], own[high - 1]
+        pivot = max(min(one, two), min(max(one, two), three))
+        i, j, k, greater = low, low, high, 0.0  # pivots lie from i to j, lesser ones from k on
+        while j < k:
+            if own[j] > pivot:
+                greater += weights[j]
+                own[i], own[j] = own[j], own[i]
+                weights[i], weights[j] = weights[j], weights[i]
+                i += 1
+                j += 1
+            elif own[j] < pivot:
+                k -= 1
+                own[j], own[k] = own[k], own[j]
+                weights[j], weights[k] = weights[k], weights[j]
+            else:
+                j += 1
+        weight, missing = weights[i], short - greater
+        if missing <= slack * weight:  # not even the first pivot is wanted
+            if i == low:
+                return none, 0
+            high = i
+            continue
+        left = missing - (k - i) * weight
+        if left > slack * weight:  # all pivots are, and the first lesser one
+            short, low = left, k
+            continue
+        if weight == 0 or left > 0:  # whether a lesser one is depends on its weight
+            return none, 0
+        return pivot, min(math.ceil(missing / weight - slack), k - i)
+    return none, 0
 
 
 @_compiled
@@ -337,18 +416,11 @@ def _prefix(
         wanted += 1
         surely += missing - error > 0
         mass += weight
-    last, kept = max(wanted, 1), np.empty(max(wanted, 1), np.int32)
-    # What is in the prefix, in the order of the ids: it reaches down to the last in order.
-    least, equal = values[order[last - 1]], 0
+    last, equal = max(wanted, 1), 0
+    least = values[order[last - 1]]
     for i in range(last):
         equal += values[order[i]] == least
-    count = 0
-    for i in range(ids.size):
-        value = values[ids[i]]
-        if value > least or (value == least and equal > 0):
-            equal -= value == least
-            kept[count] = ids[i]
-            count += 1
+    kept = _first_of(values, ids, least, equal)
     return kept, wanted == surely and wanted < order.size
 
 
@@ -455,14 +527,14 @@ def _draw(values: Any, operations: Any, parameters: Any, low: int, high: int, st
         if operations[place] == SCALE:
             if parameter == 0:
                 parameter, temperature = 1.0, 1.0
-                ids, whole = (
-                    _above(values, best, tops, greatest)[:1] if whole else _top(values, ids, 1),
-                    False,
-                )
+                ids = _first(values, tops, greatest) if whole else _top(values, ids, 1)
+                whole = False
             temperature = min(max(temperature * parameter, _LOWEST), 1 / _LOWEST)
         elif operations[place] == TOP:
             if parameter < left:
                 k = int(parameter)
+                if size > _MOST < 4 * k:
+                    return UNKNOWN
                 found = _leading_or_more(values, best, tops, k) if whole else ids
                 ids, whole = _top(values, found, k), False
         elif operations[place] == WITHIN:
@@ -475,6 +547,8 @@ def _draw(values: Any, operations: Any, parameters: Any, low: int, high: int, st
                 least -= abs(least) * (_EPSILON / 2)
             limit = np.float32(least)
             if whole:
+                if _hot(best, tops, limit) * _ROWS > _MOST:
+                    return UNKNOWN
                 ids, whole = _above(values, best, tops, limit), False
             else:
                 count = 0
@@ -484,26 +558,27 @@ def _draw(values: Any, operations: Any, parameters: Any, low: int, high: int, st
                 ids = ids[:count]
         elif operations[place] == REACH and parameter < 1:
             if whole and size > FEW:
-                if _flat(values, peak, temperature):
+                known, goal, flat = False, 0.0, _flat(values, peak, temperature)
+                if size > _MOST and flat:
                     return UNKNOWN
-                error, known = parameter * _estimate(values, peak, temperature, sums), False
-                for exactly in range(2):
-                    if exactly and not known:
-                        _sum_up(values, peak, temperature, sums)
-                        error = 0.0
-                    goal = 0.0
+                if not flat:
+                    error = parameter * _estimate(values, peak, temperature, sums)
                     for block in range(sums.size):
                         goal += sums[block]
                     goal *= parameter
-                    for count in (FEW, _MANY):
-                        if not known and count < size and goal <= count:
-                            found = _leading_or_more(values, best, tops, count)
-                            ids, known = _prefix(values, found, peak, temperature, goal, error)
-                if not known:
+                    if goal <= FEW:  # no weight is greater than 1
+                        found = _leading_or_more(values, best, tops, FEW)
+                        ids, known = _prefix(values, found, peak, temperature, goal, error)
+                if not known and size > _WIDE:
                     return UNKNOWN
+                if not known:
+                    least, equal = _cut(values, peak, temperature, parameter)
+                    if least != least:
+                        return UNKNOWN
+                    ids = _first_of(values, _above(values, best, tops, least), least, equal)
             else:
                 found = _above(values, best, tops, np.float32(-np.inf)) if whole else ids
-                if found.size > _MANY:
+                if found.size > _MOST:
                     return UNKNOWN
                 total = 0.0
                 for i in range(found.size):
