@@ -90,10 +90,12 @@ def test_history(run):
 def test_generation(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")  # of the workers
     data, picture = tmp_path / "all.json", tmp_path / "all.png"
-    chosen = ("--backends", "jax", "--contenders", "ours", "keras_hub")
+    chosen = ("--backends", "tensorflow", "jax", "--contenders", "ours", "keras_hub")
     out = run("generation.py", "--smoke", *chosen, "--json", str(data), "--plot", str(picture))
     assert "tiny · batch 2, prompt 4 + 17 new tokens · greedy" in out
     names = [
+        *(f"ours on TensorFlow ({mode})" for mode in ("compiled", "default")),
+        *(f"KerasHub on TensorFlow ({mode})" for mode in ("XLA", "graph")),
         *(f"ours on JAX ({mode})" for mode in ("compiled", "default")),
         "KerasHub on JAX (jit)",
     ]

@@ -272,6 +272,10 @@ class Engine:
         self._work.add(request, Task(writing, request.tell, request.end))
         return request
 
+    def check_waits(self) -> None:
+        """Raise RuntimeError in the thread of the engine, which would wait for itself."""
+        self._work.check_waits()
+
     def close(self) -> None:
         """End what runs and what waits, as `"interrupted"`, and the thread; twice does no harm."""
         self._close()

@@ -23,12 +23,11 @@ class Requests(Iterator[TextEvent]):
         self._call = call
         self._events: SimpleQueue[TextEvent | None] = SimpleQueue()
         self._requests: list[Request] = []
-        self._going = 0
+        engine.check_waits()
         self._run = self._told()
         try:
             for part in call.parts():
                 self._requests.append(engine.start(part, with_text, self._events.put))
-                self._going += 1
         except BaseException:
             self._cancel()
             raise
@@ -36,9 +35,14 @@ class Requests(Iterator[TextEvent]):
     def __next__(self) -> TextEvent:
         return next(self._run)
 
+    @property
+    def _left(self) -> bool:
+        """Whether there are events to come. (An interruption may swallow one: none is counted.)"""
+        return not (all(request.done for request in self._requests) and self._events.empty())
+
     def _told(self) -> Iterator[TextEvent]:
         raised: BaseException | None = None
-        while self._going:
+        while self._left:
             try:
                 event = self._events.get()
             except KeyboardInterrupt as error:
@@ -47,10 +51,9 @@ class Requests(Iterator[TextEvent]):
                 continue
             if event is not None:
                 yield event
-                continue
-            self._going -= 1
-            if raised is None and (raised := self._error()) is not None:
+            elif raised is None and (raised := self._error()) is not None:
                 self._cancel()
+        raised = raised or self._error()
         if isinstance(raised, KeyboardInterrupt):
             raise Interrupted(self.result) from raised
         if raised is not None:
@@ -74,20 +77,19 @@ class Requests(Iterator[TextEvent]):
         Raises:
             ValueError: not all texts have ended.
         """
-        if self._going:
+        if not all(request.done for request in self._requests):
             raise ValueError("the stream has not ended: read it to its end, or close it")
         return self._call.result([row for request in self._requests for row in request.rows])
 
     def close(self) -> list[TextEvent]:
         """End the rows that still grow as interrupted, and return the events that tell so."""
         self._cancel()
-        left = []
-        while self._going:
+        last = []
+        while self._left:
             event = self._events.get()
-            self._going -= event is None
             if event is not None:
-                left.append(event)
-        return left
+                last.append(event)
+        return last
 
     def tell(self, error: BaseException) -> None:
         """Let an exception that ends the rows have what was written, as its attribute `result`."""

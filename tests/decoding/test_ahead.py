@@ -1,7 +1,4 @@
-"""Programs that write several tokens at once: the same texts as a token a step.
-
-All of it runs on JAX (`tests/models/test_backends.py`), and the chains on TensorFlow too.
-"""
+"""Programs that write several tokens at once: the same texts as a token a step."""
 
 import functools
 import warnings
@@ -16,7 +13,7 @@ from logit_sampling.decoding import ahead
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.models.keras_hub import LanguageModel
 from logit_sampling.strategies.table import TABLE
-from tests.backends import compiled_only, jax_only
+from tests.backends import compiled_only
 from tests.models.test_caches import IN_PLACE, built
 
 VOCABULARY = 37
@@ -112,14 +109,12 @@ def test_a_program_writes_what_a_token_a_step_writes(name: str) -> None:
     same(chain if name == "greedy" else ls.Sampler(*chain))
 
 
-@jax_only
 @pytest.mark.parametrize("name", ["Mistral", "Gemma"])
 def test_sliding_windows_and_soft_caps(name: str) -> None:
     texts = same(ls.Greedy(), of=built(name, IN_PLACE[name])).token_ids
     assert len({token for ids in texts for token in ids}) > 4
 
 
-@jax_only
 def test_other_numbers_prompts_and_seeds_compile_nothing() -> None:
     def chain(*numbers: Any) -> Any:
         penalty, temperature, k, p = numbers
@@ -140,7 +135,6 @@ def test_other_numbers_prompts_and_seeds_compile_nothing() -> None:
     assert traced_by(lambda: same(other)) == 0
 
 
-@jax_only
 def test_a_window_for_each_of_three_rows() -> None:
     """A program has four: what a row has of its own is repeated, whatever it is."""
     rows = [ls.RepetitionPenalty(9.0, window=[1, 2, 9]), ls.Temperature([0.5, 1.0, 2.0])]
@@ -161,7 +155,6 @@ def test_rows_that_end_and_rows_that_fail() -> None:
     assert len({len(ids) for ids in ends.token_ids}) > 1
 
 
-@jax_only
 def test_logits_of_one_row_that_hold_nan() -> None:
     other = built("GPT2", IN_PLACE["GPT2"])
     weights = random_weights(other, 0)
@@ -175,7 +168,6 @@ def test_logits_of_one_row_that_hold_nan() -> None:
     assert "row 0, new token 3: " in str(result.errors[0]) and "NaN" in str(result.errors[0])
 
 
-@jax_only
 def test_an_adapted_and_quantised_model() -> None:
     other = built("GPT2", IN_PLACE["GPT2"])
     other.set_weights(random_weights(other, 0))
@@ -198,7 +190,6 @@ def test_a_block_ends_where_a_text_does(monkeypatch: pytest.MonkeyPatch) -> None
     ]
 
 
-@jax_only
 def test_a_chain_is_compiled_once_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "PAYS", 15)
     sampler, options = ls.Sampler(ls.TopA(0.3)), {"max_new_tokens": 8, "stop_at_end": False}

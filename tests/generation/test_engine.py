@@ -432,3 +432,39 @@ def test_a_stream_of_an_engine_that_is_closed_or_interrupted(model: Windowed) ->
         assert (
             again.token_ids == ls.generate(Windowed(200), [[1]], max_new_tokens=5, seed=0).token_ids
         )
+
+
+def test_an_interruption_that_swallows_an_event_leaves_nobody_waiting(model: Windowed) -> None:
+    with ls.Engine(model, max_rows=2, tokenizer=Letters()) as engine:
+        events: Any = ls.stream(engine, [[1], [2]], max_new_tokens=3, seed=0)
+        queue, taken = events._events, []
+
+        class Swallowing:
+            empty = staticmethod(queue.empty)
+
+            def get(self) -> Any:
+                taken.append(queue.get())
+                if taken[-1] is None and taken.count(None) == 1:
+                    raise KeyboardInterrupt  # behind the call, before its result is kept
+                return taken[-1]
+
+        events._events = Swallowing()
+        with pytest.raises(ls.Interrupted):
+            for _ in events:
+                pass
+        assert all(events.result.finish_reasons)
+
+
+def test_a_call_in_the_thread_of_the_engine_raises_and_does_not_hang(model: Windowed) -> None:
+    with ls.Engine(model, max_rows=2) as engine:
+        found: list[Exception] = []
+
+        def should_stop(row: int, ids: list[int]) -> bool:
+            try:
+                ls.generate(engine, [[1]], max_new_tokens=2, seed=0)
+            except RuntimeError as error:
+                found.append(error)
+            return True
+
+        engine.submit([2], max_new_tokens=5, seed=0, should_stop=should_stop).result()
+        assert "thread of the engine" in str(found[0])

@@ -31,8 +31,6 @@ FEEDBACK = ls.Sampler(
     ls.Temperature([0.6, 1.0, 1.5, 0.9]),
     ls.Mirostat(tau=3.0),
 )
-# What DRY adds to a program takes XLA longer than all the rest; `test_history.py` has it there.
-COMPILED = ls.Sampler(*(t for t in FEEDBACK.transforms if not isinstance(t, ls.DRY)))
 XLA, GRAPH, EAGER = {"jit_compile": True}, {"jit_compile": False}, {"run_eagerly": True}
 
 
@@ -70,7 +68,7 @@ def ours(causal_lm: Any, sampler: ls.Sampler, seed: Any = SEED, stops: Any = STO
 @pytest.mark.parametrize(
     ("sampler", "mode"),
     [
-        (COMPILED, XLA),
+        (FEEDBACK, XLA),
         *((s, GRAPH) for s in (ls.Greedy(), HISTORY)),
         *((s, EAGER) for s in (ls.Greedy(ls.BadWords([[7, 10]])), FEEDBACK)),
     ],
