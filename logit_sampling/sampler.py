@@ -42,15 +42,39 @@ class State(NamedTuple):
     transforms: tuple[Any, ...]  # the state of each transform
 
 
+def _apply(transform: Transform, state: Any, distribution: Distribution) -> Distribution:
+    return transform.apply(distribution, state)
+
+
+class _Stages:
+    """The distribution as it came in, after each transform, and that of the draw.
+
+    Each is made when it is needed: where the kernels apply transforms, nobody may ask for it.
+    """
+
+    def __init__(
+        self, distribution: Distribution, steps: Sequence[Callable[[Distribution], Distribution]]
+    ) -> None:
+        self._known, self._steps = [distribution], steps
+
+    @quietly
+    def __getitem__(self, place: int) -> Any:
+        if place < 0:
+            place += len(self._steps) + 1
+        while len(self._known) <= place:
+            self._known.append(self._steps[len(self._known) - 1](self._known[-1]))
+        return self._known[place]
+
+
 class Pending(NamedTuple):
     """A step whose logits went through the chain, and whose tokens are not accepted yet.
 
     Tokens and other numbers are arrays of the engine; `restore` gives them the caller's type.
     """
 
-    transforms: tuple[Transform, ...]
+    sampler: "Sampler"
     taken: Intake
-    stages: tuple[Any, ...]  # as it came in, after each transform, and that of the draw
+    stages: _Stages
     state: State
     inactive: Any = None  # bool [batch]: rows that take no part
 
@@ -61,21 +85,87 @@ class Pending(NamedTuple):
             return distribution
         return distribution.force(np.where(self.inactive, 0, -1))  # nothing raises for them
 
-    @quietly
-    def logits(self) -> Any:
-        """Return what the chain leaves: float [batch, vocab], -inf for a removed token."""
-        return self.stages[-1].dense()
+    def drawn(self, log_probs: int = 0) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return what the kernels draw, in eager code, if they serve it: see `Program.drawn`.
+
+        What they see as the row as it came in is that before the part of the chain that they apply.
+        """
+        first, program = self.sampler._compiled
+        if program is None or self.taken.symbolic:
+            return None
+        distribution = self.stages[first]
+        kernels = program.kernels_for(distribution.whole)
+        if kernels is None:
+            return None
+        seeds = np.ascontiguousarray(distribution.seeds, np.uint32).reshape(-1, 2)
+        steps = np.ascontiguousarray(distribution.steps, np.int32)
+        return program.drawn(kernels, distribution.whole, seeds, steps, log_probs)
+
+    @property
+    def whole_chain(self) -> bool:
+        """Whether the kernels apply all of the chain."""
+        return self.sampler._compiled[0] == 0
 
     @quietly
-    def draw(self) -> Any:
-        """Return a token for each row, int32 [batch]; -1 for an inactive row.
+    def left(self, rows: Sequence[int]) -> Any:
+        """Return what the chain leaves of some rows; in eager code alone."""
+        first, _ = self.sampler._compiled
+        distribution = self.stages[first]
+        seeds, steps = np.asarray(self.state.seed, np.uint32), np.asarray(self.state.step)
+        some = distribution.select(rows).seeded(seeds[rows], steps[rows])
+        return self.sampler.of_rows(rows)._applied(first, some)
+
+    @quietly
+    def draw(self, with_log_prob: bool = False) -> Any:
+        """Draw a token for each row, int32 [batch]; -1 for an inactive row.
+
+        Args:
+            with_log_prob: whether to return its log-probability too, float32 [batch].
 
         Raises:
             ValueError: in eager code, a row has nothing left to draw from.
         """
-        distribution = self._distribution(-1)
-        ids = distribution.draw()
-        return ids if self.inactive is None else distribution.xp.where(self.inactive, -1, ids)
+        by_kernels = self._drawn_and_left(with_log_prob)
+        if by_kernels is not None:
+            ids, log_prob = by_kernels
+        else:
+            distribution = self._distribution(-1)
+            ids = distribution.draw()
+            log_prob = distribution.log_prob(ids) if with_log_prob else None
+            if self.inactive is not None:
+                ids = distribution.xp.where(self.inactive, -1, ids)
+        return (ids, log_prob) if with_log_prob else ids
+
+    def _drawn_and_left(self, with_log_prob: bool) -> tuple[np.ndarray, Any] | None:
+        """Return what the kernels draw, and NumPy for the rows that they leave; None for an error.
+
+        Then NumPy draws for all, and raises it.
+        """
+        drawn = self.drawn(log_probs=int(with_log_prob))
+        if drawn is None:
+            return None
+        ids, log_prob = drawn[0], drawn[1][:, :1].ravel().astype(np.float32)
+        if self.inactive is not None:
+            ids[self.inactive] = 0
+        left = np.flatnonzero(ids < 0).tolist()
+        if len(left) == len(ids):
+            return None
+        if left:
+            try:
+                distribution = self.left(left)
+                ids[left] = distribution.draw()
+                if with_log_prob:
+                    log_prob[left] = distribution.log_prob(ids[left])
+            except ValueError:
+                return None
+        if self.inactive is not None:
+            ids[self.inactive] = -1
+        return ids, log_prob
+
+    @quietly
+    def logits(self) -> Any:
+        """Return what the chain leaves: float [batch, vocab], -inf for a removed token."""
+        return self.stages[-1].dense()
 
     @quietly
     def log_prob(self, ids: Any) -> Any:
@@ -88,8 +178,8 @@ class Pending(NamedTuple):
         seed, states = self.state.seed, self.state.transforms
         step: Any = self.state.step
         updated = tuple(
-            go_on(transform, own, ids, self._distribution(i))
-            for i, (transform, own) in enumerate(zip(self.transforms, states, strict=True))
+            go_on(transform, own, ids, functools.partial(self._distribution, i))
+            for i, (transform, own) in enumerate(zip(self.sampler.transforms, states, strict=True))
         )
         following = step + 1
         if self.inactive is not None:
@@ -100,9 +190,12 @@ class Pending(NamedTuple):
         """Return the step of some rows, which may be repeated or reordered; in eager code alone."""
         places = np.asarray(rows, np.intp)
         seed, step, states = self.state
-        own = (t.select(s, places) for t, s in zip(self.transforms, states, strict=True))
+        transforms, steps = self.sampler.transforms, range(len(self.sampler.transforms) + 1)
+        own = (t.select(s, places) for t, s in zip(transforms, states, strict=True))
+        kept = [self.stages[place].select(rows) for place in (*steps, -1)]
         return self._replace(
-            stages=tuple(stage.select(rows) for stage in self.stages),
+            sampler=self.sampler.of_rows(rows),
+            stages=_Stages(kept[0], [functools.partial(lambda s, _: s, s) for s in kept[1:]]),
             state=State(seed[places], step[places], tuple(own)),
             inactive=None if self.inactive is None else self.inactive[places],
         )
@@ -430,22 +523,46 @@ class Sampler:
             ValueError: logits of a wrong rank or dtype; in eager code a row with NaN, or with no
                 token above -inf; a seed, step or history for another number of rows.
         """
-        if history is None and type(prompt_length) is int and not prompt_length and self._program:
-            ids = self._program.draw(logits, seed, step, self._whole_chain)
+        program = self._program
+        if history is None and type(prompt_length) is int and not prompt_length and program:
+            ids = program.draw(logits, seed, step, self._chain_of_rows)
             if ids is not None:
                 return ids
         taken, states = self._with_states(logits, history, prompt_length, seed, step)
-        distribution = taken.distribution.seeded(*seeds_and_steps(seed, step, taken))
-        return taken.restore(self._last_stage(distribution, states).draw())
+        state = State(*seeds_and_steps(seed, step, taken), tuple(states))
+        return taken.restore(self._begun(taken, state).draw())
+
+    @functools.cached_property
+    def _compiled(self) -> tuple[int, Program | None]:
+        """From which transform on the kernels apply the chain and draw, and their program."""
+        first = len(self._transforms)
+        if self._tensors:
+            return first, None
+        while first and type(self._transforms[first - 1]).init is Transform.init:
+            first -= 1
+        for place in range(first, len(self._transforms) + 1):
+            record = functools.partial(self._applied, place)
+            coins = sum(t.chance() is not None for t in self._transforms[:place])
+            program = Program.of(self._transforms[place:], record, coins)
+            if program is not None:
+                return place, program
+        return len(self._transforms), None
 
     @functools.cached_property
     def _program(self) -> Program | None:
-        """What the kernels make of the chain, if they can."""
-        return Program.of(self)
+        """What the kernels make of the chain, if they apply all of it."""
+        first, program = self._compiled
+        return program if first == 0 else None
 
-    def _whole_chain(self, distribution: Distribution) -> Distribution:
-        """Apply a chain without states."""
-        return self._last_stage(distribution, [()] * len(self._transforms))
+    def _applied(self, first: int, distribution: Any) -> Any:
+        """Apply the transforms from one on, which have no states, and what the draw selects."""
+        for transform in self._transforms[first:]:
+            distribution = transform.apply(distribution, ())
+        return self._selected(distribution)
+
+    def _chain_of_rows(self, distribution: Distribution, rows: Sequence[int]) -> Distribution:
+        """Apply a chain without states to some rows of a batch."""
+        return self.of_rows(rows)._applied(0, distribution)
 
     @overload
     def probabilities(self, logits: np.ndarray | Lists, **given: Unpack[Given]) -> np.ndarray: ...
@@ -668,16 +785,18 @@ class Sampler:
         Raises:
             ValueError: as in a call.
         """
-        if not return_log_prob and self._program:
-            drawn = self._program.draw_next(logits, state.seed, state.step, self._whole_chain)
-            if drawn is not None:
-                return drawn, state._replace(step=to_numpy(state.step) + 1)
+        program = self._program
+        if not return_log_prob and program:
+            ids = program.draw_next(logits, state.seed, state.step, self._chain_of_rows)
+            if ids is not None:
+                return ids, state._replace(step=to_numpy(state.step) + 1)
         pending = self.begin_step(logits, state)
-        ids = pending.draw()
-        new = pending.accept(ids)
         if not return_log_prob:
-            return pending.restore(ids), new
-        return pending.restore(ids), new, pending.restore(pending.log_prob(ids))
+            ids = pending.draw()
+            return pending.restore(ids), pending.accept(ids)
+        ids, log_prob = pending.draw(with_log_prob=True)
+        new = pending.accept(ids)
+        return pending.restore(ids), new, pending.restore(log_prob)
 
     @as_written
     @quietly
@@ -701,10 +820,19 @@ class Sampler:
             raise ValueError(f"the state holds {held} rows, logits have {taken.rows}")
         if not taken.symbolic:  # the state may come out of a compiled function
             state = all_to_numpy(state)
-        stages = tuple(
-            self._stages(taken.distribution.seeded(state.seed, state.step), state.transforms)
-        )
-        return Pending(self._transforms, taken, stages, state, inactive)
+        return self._begun(taken, state, inactive)
+
+    def _begun(self, taken: Intake, state: State, inactive: Any = None) -> Pending:
+        """Apply what of the chain the kernels do not, of which nobody may ask for the rest."""
+        steps = [
+            functools.partial(_apply, transform, own)
+            for transform, own in zip(self._transforms, state.transforms, strict=True)
+        ]
+        seeded = taken.distribution.seeded(state.seed, state.step)
+        stages = _Stages(seeded, [*steps, self._selected])
+        first, program = self._compiled
+        stages[-1 if taken.symbolic or program is None else first]
+        return Pending(self, taken, stages, state, inactive)
 
     def _with_states(
         self, logits: Any, history: Any, prompt_length: Any, *others: Any

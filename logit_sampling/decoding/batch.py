@@ -76,18 +76,24 @@ class Batch:
         self._groups, self.states = groups, states
 
     def begin(
-        self, logits: np.ndarray, members: Sequence[int], states: list[State] | None = None
+        self,
+        logits: np.ndarray,
+        members: Sequence[int],
+        states: list[State] | None = None,
+        drawing: bool = False,
     ) -> "Step":
         """Apply the samplers of some rows to their logits, [members, vocab].
 
-        They begin with `states`, by default those of the batch.
+        They begin with `states`, by default those of the batch. With `drawing` the tokens are
+        drawn at once, where that is faster.
         """
         self.vocabulary = logits.shape[-1]
         begun = {i for group in self._groups for i in group.rows}
         if new := {i for i in members if i not in begun}:
             for group in self.plan.groups:
                 self._begin_rows(group, [p for p, i in enumerate(group.rows) if i in new])
-        return Step(self._groups, self.states if states is None else states, logits, members)
+        states = self.states if states is None else states
+        return Step(self._groups, states, logits, members, drawing)
 
     def _begin_rows(self, group: Group, places: Sequence[int]) -> None:
         """Begin with some rows of a group."""
@@ -120,18 +126,24 @@ class Batch:
             the number of each.
         """
         self.states = step.accept(tokens)
-        model, count = LogProbs(step.logits), self.plan.top_log_probs
+        count = self.plan.top_log_probs
+        noted = {} if count else step.noted
+        model = None if noted.keys() >= tokens.keys() else LogProbs(step.logits)
         for place, i in enumerate(step.members):
             row, token = self.rows[i], tokens.get(i, -1)
             if token < 0 or i in step.problems:
                 self.fail(i, step.problems.get(i, NOTHING_LEFT))
             else:
-                row.take(
-                    token,
-                    model.log_prob(place, token),
-                    float(np.float32(step.sampler(i).log_prob(token))),
-                    model.likeliest(place, count) if count else None,
-                )
+                if i in noted:
+                    row.take(token, *noted[i], None)
+                else:
+                    assert model is not None
+                    row.take(
+                        token,
+                        model.log_prob(place, token),
+                        step.sampler_log_prob(i, token),
+                        model.likeliest(place, count) if count else None,
+                    )
                 row.finish_reason = row.finish_reason or self._ended_by(i)
             yield i
 
@@ -168,9 +180,12 @@ class Step:
         states: of each sampler, before.
         logits: of the members, [members, vocab].
         members: the rows that take part.
+        drawing: whether to draw their tokens at once, where that is faster.
 
     Attributes:
         members, logits: as given.
+        noted: of rows whose tokens were drawn at once, the log-probabilities under the model and
+            under the sampler, if both are known.
         problems: why rows cannot go on, by their numbers. (A row that has no token left cannot
             either: it is not `able`.)
     """
@@ -181,23 +196,30 @@ class Step:
         states: Sequence[State],
         logits: np.ndarray,
         members: Sequence[int],
+        drawing: bool = False,
     ) -> None:
         self.members: Sequence[int] = members
         self.logits: np.ndarray = logits
         self.problems: dict[int, ValueError] = {}
+        self.noted: dict[int, tuple[float, float]] = {}
         self._parts: list[_Part] = []
         self._where: dict[int, tuple[_Part, int]] = {}
         places = {i: place for place, i in enumerate(members)}
         for group, state in zip(groups, states, strict=True):
-            part = _Part(group, state, logits, [places.get(i) for i in group.rows])
+            part = _Part(group, state, logits, [places.get(i) for i in group.rows], drawing)
             self._parts.append(part)
             self.problems |= part.problems
+            self.noted |= part.noted
             self._where |= {i: (part, place) for place, i in enumerate(group.rows)}
 
     @property
     def able(self) -> list[int]:
         """The members that a token can be drawn for."""
-        return [i for i in self.members if i not in self.problems and not self.sampler(i).empty]
+        return [i for i in self.members if i not in self.problems and not self._empty(i)]
+
+    def _empty(self, i: int) -> bool:
+        part, place = self._where[i]
+        return part.drawn.get(place) is None and self.sampler(i).empty
 
     def model(self, i: int) -> EagerRow:
         """Return the distribution of the model for a row."""
@@ -207,7 +229,7 @@ class Step:
     def sampler(self, i: int) -> EagerRow:
         """Return the distribution that the sampler leaves for a row, which may be nothing."""
         part, place = self._where[i]
-        return part.pending.stages[-1].rows[place]
+        return part.row(place)
 
     def uniform(self, i: int, stream: int) -> float:
         """Return a number in [0, 1): of the row's seed, its position and a stream."""
@@ -216,10 +238,19 @@ class Step:
 
     def draw(self, i: int, stream: int = 0) -> int:
         """Return the token that its sampler draws for a row."""
+        part, place = self._where[i]
+        if stream == 0 and place in part.drawn:
+            return part.drawn[place][0]
         left = self.sampler(i)
         if left.ids is not None and left.ids.size == 1:
             return int(left.ids[0])
         return left.draw(self.uniform(i, stream))
+
+    def sampler_log_prob(self, i: int, token: int) -> float:
+        """Return the log-probability of a token of a row under its sampler, of a float32."""
+        part, place = self._where[i]
+        drawn, log_prob = part.drawn.get(place, (-1, 0.0))
+        return float(np.float32(log_prob if drawn == token else part.row(place).log_prob(token)))
 
     def accept(self, tokens: Mapping[int, int]) -> list[State]:
         """Return the states after a token for each of some rows.
@@ -260,20 +291,32 @@ class _Part:
         state: of the sampler, before.
         logits: of the members of the step, [members, vocab].
         places: for each row which of them it is; None for one that takes no part.
+        drawing: whether to draw tokens at once, where that is faster.
 
     Attributes:
         group: as given.
         pending: the step of the sampler, if any row takes part.
         problems: why rows cannot go on, by their numbers.
+        drawn: the tokens that were drawn at once, and their log-probabilities under the sampler,
+            by the places of the rows.
+        noted: see `Step`.
     """
 
     pending: Pending
 
     def __init__(
-        self, group: Group, state: State, logits: np.ndarray, places: Sequence[int | None]
+        self,
+        group: Group,
+        state: State,
+        logits: np.ndarray,
+        places: Sequence[int | None],
+        drawing: bool = False,
     ) -> None:
         self.group, self._state, self._logits = group, state, logits
         self.problems: dict[int, ValueError] = {}
+        self.drawn: dict[int, tuple[int, float]] = {}
+        self.noted: dict[int, tuple[float, float]] = {}
+        self._left: dict[int, EagerRow] | None = None  # what was not drawn
         self._uniforms: dict[int, list[float]] = {}
         inactive = [own for own, place in enumerate(places) if place is None]
         if len(inactive) == len(places):
@@ -281,19 +324,51 @@ class _Part:
         if places != list(range(len(logits))):
             self._logits = logits[[place or 0 for place in places]]
         self._leave_out(inactive)
+        able = [place for place, own in enumerate(places) if own is not None] if drawing else []
         try:
-            self.pending = group.sampler.begin_step(self._logits, state)
+            self._begin(able)
         except ValueError:
             failing = [place for place in range(len(places)) if self._find_problem(place)]
             if not failing:
                 raise
             self._leave_out(failing)
-            self.pending = group.sampler.begin_step(self._logits, state)
-        for place, left in enumerate(self.pending.stages[-1].rows):
+            self._begin([place for place in able if place not in failing])
+        for place in range(len(places)) if self._left is None else self._left:
             try:
-                left.look_for_nan()
+                self.row(place).look_for_nan()
             except ValueError:
                 self._find_problem(place)
+
+    def _begin(self, able: list[int]) -> None:
+        """Apply the sampler, and draw tokens for some rows."""
+        self.pending = self.group.sampler.begin_step(self._logits, self._state)
+        if able:
+            self._draw(able)
+        if self._left is None:
+            self.pending.stages[-1]  # what it raises is raised here
+
+    def _draw(self, places: list[int]) -> None:
+        """Draw tokens for some rows, as far as the kernels do."""
+        found = self.pending.drawn(log_probs=2)
+        if found is None:
+            return
+        ids, log_probs = found[0].tolist(), found[1].tolist()
+        left = [place for place in places if ids[place] < 0]
+        rows = self.pending.left(left).rows if left else ()
+        self._left = dict(zip(left, rows, strict=True))
+        whole = self.pending.whole_chain
+        for place in places:
+            if ids[place] >= 0:
+                own, model = log_probs[place]
+                self.drawn[place] = ids[place], own
+                if whole:
+                    self.noted[self.group.rows[place]] = model, float(np.float32(own))
+
+    def row(self, place: int) -> EagerRow:
+        """Return what the sampler leaves of a row."""
+        if self._left and place in self._left:
+            return self._left[place]
+        return self.pending.stages[-1].rows[place]
 
     def _leave_out(self, places: Sequence[int]) -> None:
         """Make rows certain of token 0, which costs least."""

@@ -21,5 +21,5 @@ def decode(plan: Plan, rows: Sequence[Row], ended_by: EndedBy) -> Decoding:
     batch = Batch(plan, rows, ended_by, plan.max_rows)
     while active := batch.active():
         output = yield Read({i: rows[i].tokens for i in active})
-        step = batch.begin(output.logits[:, -1], active)
+        step = batch.begin(output.logits[:, -1], active, drawing=True)
         yield from batch.write(step, {i: step.draw(i) for i in step.able})

@@ -4,8 +4,9 @@ import functools
 import importlib.util
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -14,10 +15,10 @@ from logit_sampling.distribution.arrays import in_graph, is_symbolic, library_of
 from logit_sampling.distribution.checks import level_outside
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.random import row_seeds
-from logit_sampling.distribution.recorded import operations_of
+from logit_sampling.distribution.recorded import depth_of, program_of
 
 _VARIABLE = "LOGIT_SAMPLING_ENGINE"
-_PAYS = 1000  # rows that a process has drawn before it loads Numba: that takes longer
+_LOADING, _COMPILING = 1000, 50_000  # rows after which a process has Numba do so: each takes longer
 _LARGE = 2**19  # logits of a batch whose rows are drawn in threads: waking them takes a while
 _WORD = 0xFFFFFFFF
 _LIBRARIES = ("tensorflow", "jax", "torch")  # whose eager tensors hold numbers that can be read
@@ -33,9 +34,13 @@ class _Process:
 def engine() -> Literal["numba", "numpy"]:
     """Tell what draws in eager code, from NumPy arrays and from tensors.
 
-    Numba, where it is installed (`pip install "logit-sampling[fast]"`), draws from float32 rows by
-    chains of `Temperature`, `TopK`, `TopP`, `MinP` and `Greedy`, once a process has drawn 1,000
-    rows: loading it takes longer than these. NumPy draws all others. Both draw the same tokens.
+    Numba, where it is installed (`pip install "logit-sampling[fast]"`), draws from float32 rows,
+    and applies what of a chain comes behind the last transform that it does not know: all those
+    that have no state know it but `Quadratic`, `MinK`, `Watermark`, and `XTC` with protected
+    tokens. NumPy does the rest. Both draw the same tokens.
+
+    Compiling takes half a minute, once on a machine, and is begun when a process has drawn 50,000
+    rows; a later one loads what was compiled, in less than a second, when it has drawn 1,000.
 
     The environment variable `LOGIT_SAMPLING_ENGINE` says "numpy" to keep it out, and "numba" to
     load it for the first row.
@@ -79,33 +84,56 @@ def _kernels() -> Any:
     return kernels
 
 
+@functools.cache
+def _pays() -> int:
+    """Return how many rows a process draws before it has the kernels."""
+    kept = (Path(__file__).parent / "kernels" / "__pycache__").glob("*.nbi")
+    return _LOADING if any(kept) else _COMPILING
+
+
 def _ready(rows: int) -> Any:
-    """Return the kernels, if they are worth loading for some more rows."""
-    if _Process.drawn <= _PAYS:
+    """Return the kernels, if they are worth having for some more rows."""
+    if _Process.drawn <= _COMPILING:
         _Process.drawn += rows
-        if _Process.drawn <= _PAYS and os.environ.get(_VARIABLE) != "numba":
+        if _Process.drawn <= _pays() and os.environ.get(_VARIABLE) != "numba":
             return None
     return _kernels()
 
 
-Chain = Callable[[Distribution], Distribution]
-"""Applies all of a chain."""
+Chain = Callable[[Distribution, Sequence[int]], Distribution]
+"""Applies all of a chain to some rows, whose numbers it gets."""
 
 
 class Program(NamedTuple):
-    """A chain as the kernels take it."""
+    """A chain, or the end of one, as the kernels take it."""
 
-    operations: np.ndarray  # int8 [operations]
-    parameters: np.ndarray  # float64 [operations]
+    codes: np.ndarray  # int8 [instructions]
+    arguments: np.ndarray  # float64 [rows, instructions], or [1, instructions]
+    depth: int  # of its stack
 
     @classmethod
-    def of(cls, sampler: Any) -> Self | None:
-        """Return the program of a sampler, None if there is none."""
-        recorded = operations_of(sampler)
+    def of(
+        cls, transforms: Sequence[Any], record: Callable[[Any], Any], coins: int = 0
+    ) -> Self | None:
+        """Return the program of what `record` does, None if there is none; see `program_of`."""
+        recorded = program_of(transforms, record, coins)
         if recorded is None:
             return None
-        operations, parameters = zip(*recorded, strict=True) if recorded else ((), ())
-        return cls(np.array(operations, np.int8), np.array(parameters, np.float64))
+        codes = np.array([code for code, _ in recorded], np.int8)
+        columns = [np.atleast_1d(np.asarray(argument, np.float64)) for _, argument in recorded]
+        rows = max([column.size for column in columns], default=1)
+        if any(column.size not in (1, rows) for column in columns):
+            return None  # which raises as soon as there are logits
+        arguments = np.empty((rows, len(columns)))
+        for place, column in enumerate(columns):
+            arguments[:, place] = column
+        return cls(codes, arguments, max(depth_of(recorded), 1))
+
+    def kernels_for(self, rows: np.ndarray | None) -> Any:
+        """Return the kernels, if they serve some rows."""
+        if rows is None or len(self.arguments) not in (1, len(rows)):
+            return None
+        return _ready(len(rows))
 
     def draw(self, logits: Any, seed: Any, step: Any, chain: Chain) -> Any:
         """Draw a token for each row, as a call of the sampler does; None to leave it to NumPy.
@@ -118,8 +146,8 @@ class Program(NamedTuple):
             or not (seed is None or type(seed) is int)
         ):
             return None
-        rows = _rows_of(logits)
-        kernels = None if rows is None else _ready(len(rows))
+        rows = rows_of(logits)
+        kernels = self.kernels_for(rows)
         if kernels is None or rows is None:
             return None
         if seed is None:
@@ -128,12 +156,12 @@ class Program(NamedTuple):
             seeds = np.empty((len(rows), 2), np.uint32)
             kernels.row_seeds(seed & _WORD, seed >> 32 & _WORD, seeds)
         steps = np.full(len(rows), step, np.int32)
-        return self._drawn(kernels, logits, rows, seeds, steps, chain)
+        return self._completed(kernels, rows, seeds, steps, logits, chain)
 
     def draw_next(self, logits: Any, seeds: Any, steps: Any, chain: Chain) -> Any:
         """Draw a token for each row, from a state; see `draw`."""
-        rows = _rows_of(logits)
-        kernels = None if rows is None else _ready(len(rows))
+        rows = rows_of(logits)
+        kernels = self.kernels_for(rows)
         if kernels is None or rows is None:
             return None
         fitting = (
@@ -143,27 +171,12 @@ class Program(NamedTuple):
             and seeds.flags.c_contiguous
             and steps.flags.c_contiguous
         )
-        return self._drawn(kernels, logits, rows, seeds, steps, chain) if fitting else None
+        return self._completed(kernels, rows, seeds, steps, logits, chain) if fitting else None
 
-    def _drawn(
-        self,
-        kernels: Any,
-        logits: Any,
-        rows: np.ndarray,
-        seeds: np.ndarray,
-        steps: np.ndarray,
-        chain: Chain,
+    def _completed(
+        self, kernels: Any, rows: np.ndarray, seeds: Any, steps: Any, logits: Any, chain: Chain
     ) -> Any:
-        token_ids = np.empty(len(rows), np.int32)
-        if rows.size < _LARGE or len(rows) == 1:
-            kernels.draw(rows, self.operations, self.parameters, seeds, steps, token_ids)
-        else:
-
-            def draw(part: slice) -> None:
-                own = rows[part], self.operations, self.parameters, seeds[part], steps[part]
-                kernels.draw(*own, token_ids[part])
-
-            _in_threads(draw, len(rows))
+        token_ids, _ = self.drawn(kernels, rows, seeds, steps)
         left = np.flatnonzero(token_ids < 0) if token_ids.min() < 0 else token_ids[:0]
         if left.size == len(rows):
             return None
@@ -172,11 +185,51 @@ class Program(NamedTuple):
 
             some = EagerDistribution.of(rows).select(left.tolist())
             try:
-                token_ids[left] = chain(some.seeded(seeds[left], steps[left])).draw()
+                seeded = some.seeded(seeds[left], steps[left])
+                token_ids[left] = chain(seeded, left.tolist()).draw()
             except ValueError:
                 return None  # it is raised again, with the number of the row
         found = token_ids if len(logits.shape) == 2 else token_ids[0, ...]
         return found if type(logits) is np.ndarray else like(logits)(found)
+
+    def drawn(
+        self,
+        kernels: Any,
+        rows: np.ndarray,
+        seeds: np.ndarray,
+        steps: np.ndarray,
+        log_probs: int = 0,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw a token for each row.
+
+        Args:
+            kernels: those that serve them.
+            rows: logits, float32 [rows, vocab].
+            seeds: of the rows, uint32 [rows, 2].
+            steps: int32 [rows].
+            log_probs: how many to tell of a token: of 2, that in what is left, and that in the row
+                as it came in.
+
+        Returns:
+            the tokens, int32 [rows], below 0 for a row that is left to NumPy; and float64
+            [rows, log_probs].
+        """
+        token_ids = np.empty(len(rows), np.int32)
+        told = np.empty((len(rows), log_probs))
+        several = len(self.arguments) > 1
+
+        def draw(part: slice) -> None:
+            arguments = self.arguments[part] if several else self.arguments
+            kernels.draw(
+                *(rows[part], self.codes, arguments, self.depth, seeds[part], steps[part]),
+                *(token_ids[part], told[part]),
+            )
+
+        if rows.size < _LARGE or len(rows) == 1:
+            draw(slice(None))
+        else:
+            _in_threads(draw, len(rows))
+        return token_ids, told
 
 
 def _in_threads(work: Callable[[slice], None], rows: int) -> None:
@@ -207,7 +260,7 @@ if hasattr(os, "register_at_fork"):  # a child has none of them
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _rows_of(logits: Any) -> np.ndarray | None:
+def rows_of(logits: Any) -> np.ndarray | None:
     """Return float32 logits, [rows, vocab], as the kernels take them; None if they are others."""
     array = logits
     if type(logits) is not np.ndarray:

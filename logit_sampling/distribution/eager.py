@@ -35,7 +35,7 @@ class EagerDistribution(Distribution):
     The methods without a docstring are those of `Distribution`.
     """
 
-    __slots__ = ("coins_tossed", "forced", "rows", "seeds", "steps", "vocab_size")
+    __slots__ = ("coins_tossed", "forced", "rows", "seeds", "steps", "vocab_size", "whole")
 
     xp: ClassVar[Any] = np
 
@@ -47,6 +47,7 @@ class EagerDistribution(Distribution):
         steps: Any = None,
         coins_tossed: int = 0,
         forced: tuple[bool, ...] = (),
+        whole: np.ndarray | None = None,
     ) -> None:
         self.rows: tuple[EagerRow, ...] = rows
         self.vocab_size: int = vocab_size
@@ -54,15 +55,20 @@ class EagerDistribution(Distribution):
         self.steps: Any = steps
         self.coins_tossed: int = coins_tossed
         self.forced: tuple[bool, ...] = forced  # how the next coins fall
+        # The logits of all rows, float32 [batch, vocab], while nothing else is known of them.
+        self.whole: np.ndarray | None = whole
 
     @classmethod
     def of(cls, logits: np.ndarray) -> Self:
         """Take in logits, float [batch, vocab]; NaN raises when a row is looked at."""
-        return cls(_rows(logits), logits.shape[-1])
+        rows = _rows(logits)
+        fits = logits.dtype == np.float32 and logits.flags.c_contiguous
+        return cls(rows, logits.shape[-1], whole=logits if fits and logits.size else None)
 
     def select(self, rows: Sequence[int]) -> Self:
-        """Return some rows, for what needs no random numbers."""
-        return type(self)(tuple([self.rows[row] for row in rows]), self.vocab_size)
+        """Return some rows, for what needs no random numbers of theirs."""
+        some = tuple([self.rows[row] for row in rows])
+        return type(self)(some, self.vocab_size, coins_tossed=self.coins_tossed)
 
     def _with(self, rows: tuple[EagerRow, ...]) -> Self:
         return type(self)(
@@ -197,6 +203,8 @@ class EagerDistribution(Distribution):
         tokens = np.broadcast_to(np.asarray(token_ids), (len(self.rows), np.shape(token_ids)[-1]))
         if tokens.size == 0:
             return self
+        if (changed := self._changed_at_once(tokens, change)) is not None:
+            return changed
         pairs = list(zip(self.rows, tokens, strict=True))
         with np.errstate(invalid="ignore"):  # -inf for none, whatever comes of it
             new = change(np.stack([row.logits_of(own) for row, own in pairs], dtype=np.float64))
@@ -204,28 +212,51 @@ class EagerDistribution(Distribution):
             tuple(row.change(own, n) for (row, own), n in zip(pairs, new, strict=True))
         )
 
+    def _changed_at_once(self, tokens: np.ndarray, change: Callable[[Any], Any]) -> Self | None:
+        """Return what `adjust` does, by operations on the batch; None to look at each row."""
+        if self.whole is None:
+            return None
+        greatest = self.whole.max(axis=1)
+        if not np.isfinite(greatest).all() or ((greatest > 0) & (greatest <= 1)).any():
+            return None  # which a row has something to say of
+        places = np.flatnonzero((tokens >= 0) & (tokens < self.vocab_size))
+        rows, ids = places // tokens.shape[1], tokens.ravel()[places]
+        if not ids.size:
+            return self
+        logits = np.full(tokens.size, -np.inf)
+        logits[places] = self.whole[rows, ids]
+        with np.errstate(invalid="ignore"):  # -inf for none, whatever comes of it
+            new = np.broadcast_to(change(logits.reshape(tokens.shape)), tokens.shape).ravel()[
+                places
+            ]
+        if np.isnan(new).any():
+            return None
+        most = np.finfo(np.float32).max
+        whole = self.whole.copy()
+        whole[rows, ids] = np.where(np.isinf(new), new, np.clip(new, -most, most))
+        own = tuple([EagerRow(values, None) for values in whole])
+        return type(self)(
+            *(own, self.vocab_size, self.seeds, self.steps, self.coins_tossed, self.forced, whole)
+        )
+
     def lower(self, token_ids: Any, amounts: Any) -> Self:
         most = np.finfo(np.float64).max
-
-        def cut(row: EagerRow, own: np.ndarray, amount: np.ndarray) -> EagerRow:
-            listed = np.flatnonzero((own >= 0) & (own < self.vocab_size))
-            if not listed.size:
-                return row
-            ids, group = np.unique(own[listed], return_inverse=True)
-            greatest = np.zeros(ids.size)
-            np.maximum.at(greatest, group, np.minimum(amount[listed], most))
-            logits = row.logits_of(ids)
-            # What is finite stays so.
-            return row.change(ids, np.maximum(logits - greatest, np.minimum(logits, -most)))
-
-        return self._with(tuple(map(cut, self.rows, token_ids, amounts)))
+        tokens = np.where((token_ids >= 0) & (token_ids < self.vocab_size), token_ids, -1)
+        amounts = np.broadcast_to(np.minimum(amounts, most), tokens.shape)
+        # Of a token that is there again the last one counts, which has the greatest amount.
+        order = np.lexsort((amounts, tokens))
+        tokens, amounts = (np.take_along_axis(x, order, axis=1) for x in (tokens, amounts))
+        tokens[:, :-1][tokens[:, :-1] == tokens[:, 1:]] = -1
+        # What is finite stays so.
+        return self.adjust(tokens, lambda x: np.maximum(x - amounts, np.minimum(x, -most)))
 
     # What belongs to a step.
 
     def toss(self, probability: Any) -> tuple[np.ndarray, Self]:
         count, tossed = len(self.rows), self.coins_tossed + 1
         after = type(self)(
-            self.rows, self.vocab_size, self.seeds, self.steps, tossed, self.forced[1:]
+            *(self.rows, self.vocab_size, self.seeds, self.steps, tossed, self.forced[1:]),
+            whole=self.whole,
         )
         if self.forced:
             return np.full(count, self.forced[0]), after
@@ -254,7 +285,9 @@ class EagerDistribution(Distribution):
         return self._with(_rows(array.astype(dtype, copy=False)))
 
     def seeded(self, seeds: Any, steps: Any) -> Self:
-        return type(self)(self.rows, self.vocab_size, seeds, steps)
+        return type(self)(
+            self.rows, self.vocab_size, seeds, steps, self.coins_tossed, whole=self.whole
+        )
 
     def fixed(self, coins: tuple[bool, ...]) -> Self:
         return type(self)(

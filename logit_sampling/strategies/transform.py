@@ -367,11 +367,13 @@ def start(
     return state
 
 
-def go_on(transform: Transform, state: Any, ids: Any, distribution: Distribution) -> Any:
-    """Return the state after `ids` were drawn from what became of a distribution."""
+def go_on(
+    transform: Transform, state: Any, ids: Any, distribution: Callable[[], Distribution]
+) -> Any:
+    """Return the state after `ids` were drawn from what became of a distribution, if it asks."""
     update: Any = transform.update
     if "distribution" in transform._asked:
-        return update(state, ids, distribution=distribution)
+        return update(state, ids, distribution=distribution())
     return update(state, ids)
 
 
