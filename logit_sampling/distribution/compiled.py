@@ -34,10 +34,10 @@ class _Process:
 def engine() -> Literal["numba", "numpy"]:
     """Tell what draws in eager code, from NumPy arrays and from tensors.
 
-    Numba, where it is installed (`pip install "logit-sampling[fast]"`), draws from float32 rows,
-    and applies what of a chain comes behind the last transform that it does not know: all those
-    that have no state know it but `Quadratic`, `MinK`, `Watermark`, and `XTC` with protected
-    tokens. NumPy does the rest. Both draw the same tokens.
+    Numba, where it is installed (`pip install "logit-sampling[fast]"`), draws from float32 rows. Of
+    a chain it applies what comes behind the last transform that it does not know: those with a
+    state, `Quadratic`, `MinK`, `AllowTokens`, `LogitBias`, and `XTC` with protected tokens. NumPy
+    does the rest. Both draw the same tokens.
 
     Compiling takes half a minute, once on a machine, and is begun when a process has drawn 50,000
     rows; a later one loads what was compiled, in less than a second, when it has drawn 1,000.

@@ -152,6 +152,7 @@ def draw_row(
     # What is left: `ids`, where these are few, or what `least` and `last` tell.
     least, last, few, ids = np.float32(-np.inf), size, False, np.empty(0, np.int32)
     found, measured, deviated = np.empty((2, _MEASURES)), False, False
+    summed, all_of_it = False, 0.0  # whether `masses` are exact, of what is left
     stack, depth = np.empty((depth_of_stack, 2, LANES)), 0
     slots, sharp = np.empty((SLOTS, 2, LANES)), True
     nothing, goal, raw = np.zeros(2), np.zeros(2), values
@@ -204,6 +205,7 @@ def draw_row(
                             return DOUBT
                         moments = sums.sum_up(values, tops, least, last, peak, temperature, masses)
                         _note_moments(found, moments, (0.0, 0.0, 0.0))
+                        summed, all_of_it = True, moments[0]
                 measured = True
             stack[depth, LOW, 0], stack[depth, HIGH, 0] = found[LOW, code], found[HIGH, code]
             depth += 1
@@ -238,7 +240,7 @@ def draw_row(
                         return UNKNOWN
                     blur += (high - low) / (high + low) * (1 + blur)
                 temperature = min(max(temperature * ((low + high) / 2), _LOWEST), 1 / _LOWEST)
-            measured = False
+            measured = summed = False
             continue
         if code in (WITHIN, EXCEPT):
             limit, other = _limit(peak, high), _limit(peak, low)
@@ -251,8 +253,9 @@ def draw_row(
                             return DOUBT
                 elif rows.any_between(values, tops, max(limit, least), other, last, room):
                     return DOUBT
-            measured = deviated = False
+            before, had = ids.size, few
             if code == EXCEPT:
+                measured = deviated = summed = False
                 edge, end = (limit, size) if limit > least else (least, last)
                 if not few and rows.hot(best, tops, edge) * ROWS > _MOST:
                     return UNKNOWN
@@ -274,6 +277,9 @@ def draw_row(
                     few, ids = True, rows.above(values, best, tops, limit, size)
                 elif limit > rows.lowest(values, tops, least, last, room):
                     least, last = limit, size
+                    measured = deviated = summed = False
+            if few and (not had or ids.size != before):
+                measured = deviated = summed = False
             continue
         if low != high:
             return UNKNOWN if exact else DOUBT
@@ -289,7 +295,7 @@ def draw_row(
                     if least > -np.inf:
                         ids = rows.left_of(values, ids, least, last)
                     few = True
-                measured = deviated = False
+                measured = deviated = summed = False
             continue
 
         # A prefix.
@@ -304,8 +310,10 @@ def draw_row(
         alike = False
         if not few:
             alike = size > BLOCK and sums.flat(values, peak, temperature)
+            if alike and code == REACH_BY:
+                return UNKNOWN
             exact = exact or alike  # an estimate would seldom decide
-        if code != PREFIX and (few or not alike or code == REACH_BY):
+        if code != PREFIX and (few or not alike):
             error = 0.0
             if few:
                 total = _moments_of_few(values, ids, peak, temperature)[0]
@@ -371,7 +379,7 @@ def draw_row(
         if code == REACH_BY:  # which may remove the greatest
             greatest = rows.greatest_of(values, ids)
             peak = float(greatest)
-        measured = deviated = False
+        measured = deviated = summed = False
 
     number = uniform(low_word, high_word, step, 0)
     noting, total, error = log_probs.size > 0, 0.0, 0.0
@@ -390,7 +398,9 @@ def draw_row(
         if noting or exact or sums.flat(values, peak, temperature):
             if blur > 0:
                 return DOUBT
-            total, _, _ = sums.sum_up(values, tops, least, last, peak, temperature, masses)
+            total = all_of_it
+            if not summed:
+                total, _, _ = sums.sum_up(values, tops, least, last, peak, temperature, masses)
         else:
             total, error = sums.estimate(values, tops, least, last, peak, temperature, masses)
             error += blur * total * max(math.log(size / total), 0.0)
