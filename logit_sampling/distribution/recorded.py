@@ -7,7 +7,7 @@ and what orders tokens, are instructions too, behind those that use them.
 
 import itertools
 import numbers
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 NUMBER, SLOT = range(2)  # an argument, or what stands in that slot
 COUNT, LOG_TOTAL, MEAN_LOG, LOG_COLLISION, STD, PEAK, TEMPERATURE = MEASURES = range(2, 9)
 ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, MINIMUM, MAXIMUM, LESS, EQUAL = PAIRS = range(9, 18)
-LOG, EXP, ABSOLUTE, FLOOR = SINGLE = range(18, 22)
+LOG, EXP, ABSOLUTE = range(18, 21)
 WHERE = 22
 TOSS = 23  # whether the coin falls whose number is the argument, of its chance
 
@@ -110,7 +110,7 @@ class _Functions:
     inf = np.inf
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        codes = {"log": LOG, "exp": EXP, "absolute": ABSOLUTE, "abs": ABSOLUTE, "floor": FLOOR}
+        codes = {"log": LOG, "exp": EXP, "absolute": ABSOLUTE}
         codes |= {"minimum": MINIMUM, "maximum": MAXIMUM, "where": WHERE}
         if name not in codes:
             raise _Other
@@ -237,7 +237,7 @@ class _AllButLast:
         raise _Other
 
 
-def depth_of(instructions: Iterator[Instruction] | tuple[Instruction, ...]) -> int:
+def depth_of(instructions: tuple[Instruction, ...]) -> int:
     """Return how much is on the stack at most."""
     depth = most = 0
     for code, _ in instructions:

@@ -404,7 +404,7 @@ def test_intervals_hold_what_their_numbers_give() -> None:
         recorded.LESS: np.less,
         recorded.EQUAL: np.equal,
     }
-    single = {recorded.EXP: np.exp, recorded.ABSOLUTE: np.abs, recorded.FLOOR: np.floor}
+    single = {recorded.EXP: np.exp, recorded.ABSOLUTE: np.abs}
     slots = np.zeros((recorded.SLOTS, 2, machine.LANES))
     for code, function in (*binary.items(), *single.items(), (recorded.LOG, np.log)):
         for _ in range(300):
@@ -483,6 +483,20 @@ def test_sums_and_the_bounds_of_their_errors() -> None:
                     deviation, count = kernel_sums.deviation(*given[:5])
                     assert count == finite.size
                     assert deviation == pytest.approx(finite.std(), rel=1e-9, abs=1e-6)
+
+
+def test_logits_between_two_numbers_among_what_is_left() -> None:
+    """Equals of the lower number are there, wherever those of a cut below it end."""
+    row = np.repeat(np.array([3.0, 2.0, 1.0, 0.0], np.float32), 700)[::-1].copy()
+    best, tops = np.empty((3, 64), np.float32), np.empty(3, np.float32)
+    room = np.empty((16, 64), np.float32)
+    rows_of_kernels.scan(row, best, tops, room)
+    for least, last in ((-np.inf, row.size), (1.0, 900), (2.0, 1500)):
+        left = (row > least) | ((row == least) & (np.arange(row.size) <= last))
+        for low, high in ((1.0, 1.5), (2.0, 2.5), (2.5, 2.9), (3.0, 3.5), (0.0, 1.0)):
+            given = np.float32(least), last, np.float32(low), np.float32(high)
+            expected = ((row >= low) & (row < high) & left).any()
+            assert rows_of_kernels.any_between(row, tops, *given, room) == expected
 
 
 SUMS = """

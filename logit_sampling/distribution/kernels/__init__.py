@@ -88,9 +88,10 @@ def _compiled(version: str) -> tuple[Any, Any]:
 
 
 def _version() -> str:
-    """Return a digest of the code that is compiled: Numba looks at the files of these two alone."""
+    """Return a digest of the code that is compiled: Numba looks at this file alone."""
     own = Path(__file__).parent
-    files = [*sorted(own.glob("*.py")), *(own.parent / f"{n}.py" for n in ("recorded", "weights"))]
+    constants = ("random", "recorded", "rounding", "selection", "weights")
+    files = [*sorted(own.glob("*.py")), *(own.parent / f"{name}.py" for name in constants)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -16,7 +16,6 @@ from logit_sampling.distribution.recorded import (
     DIVIDE,
     EQUAL,
     EXP,
-    FLOOR,
     LESS,
     LOG,
     MAXIMUM,
@@ -60,8 +59,6 @@ def _of_one(code: int, x: float) -> float:
         return math.log(x) if x > 0 else (-math.inf if x == 0 else math.nan)
     if code == EXP:
         return math.exp(x)
-    if code == FLOOR:
-        return math.floor(x)
     return abs(x)
 
 
@@ -134,7 +131,7 @@ def push(
                 chosen[LOW, i] = min(x[LOW, i], y[LOW, i])
                 chosen[HIGH, i] = max(x[HIGH, i], y[HIGH, i])
         return depth - 2
-    if LOG <= code <= FLOOR:
+    if LOG <= code <= ABSOLUTE:
         x = stack[depth - 1]
         for i in range(lanes):
             one, other = _of_one(code, x[LOW, i]), 0.0

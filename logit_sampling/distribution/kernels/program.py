@@ -251,7 +251,7 @@ def draw_row(
                     for own in ids:
                         if limit <= values[own] < other:
                             return DOUBT
-                elif rows.any_between(values, tops, max(limit, least), other, last, room):
+                elif rows.any_between(values, tops, least, last, limit, other, room):
                     return DOUBT
             before, had = ids.size, few
             if code == EXCEPT:

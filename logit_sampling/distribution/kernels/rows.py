@@ -150,11 +150,13 @@ def above(values: Any, best: Any, tops: Any, least: Any, last: int) -> Any:
 
 
 @compiled
-def any_between(values: Any, tops: Any, low: Any, high: Any, last: int, room: Any) -> bool:
+def any_between(
+    values: Any, tops: Any, least: Any, last: int, low: Any, high: Any, room: Any
+) -> bool:
     """Tell whether there is a logit from `low` on, below `high`, among what is left."""
     for number in range(tops.size):
-        if tops[number] >= low:
-            block, found = block_of(values, number, low, last, room), 0
+        if tops[number] >= max(low, least):
+            block, found = block_of(values, number, least, last, room), 0
             for row in range(ROWS):
                 for c in range(COLUMNS):
                     found += (low <= block[row, c]) & (block[row, c] < high)
