@@ -85,7 +85,7 @@ class Pending(NamedTuple):
             return distribution
         return distribution.force(np.where(self.inactive, 0, -1))  # nothing raises for them
 
-    def drawn(self, log_probs: int = 0) -> tuple[np.ndarray, np.ndarray] | None:
+    def drawn(self, log_probs: int = 0) -> tuple[np.ndarray, np.ndarray, int] | None:
         """Return what the kernels draw, in eager code, if they serve it: see `Program.drawn`.
 
         What they see as the row as it came in is that before the part of the chain that they apply.

@@ -155,7 +155,8 @@ class Program(NamedTuple):
         else:
             seeds = np.empty((len(rows), 2), np.uint32)
             kernels.row_seeds(seed & _WORD, seed >> 32 & _WORD, seeds)
-        steps = np.full(len(rows), step, np.int32)
+        steps = np.empty(len(rows), np.int32)
+        steps[:] = step
         return self._completed(kernels, rows, seeds, steps, logits, chain)
 
     def draw_next(self, logits: Any, seeds: Any, steps: Any, chain: Chain) -> Any:
@@ -176,11 +177,11 @@ class Program(NamedTuple):
     def _completed(
         self, kernels: Any, rows: np.ndarray, seeds: Any, steps: Any, logits: Any, chain: Chain
     ) -> Any:
-        token_ids, _ = self.drawn(kernels, rows, seeds, steps)
-        left = np.flatnonzero(token_ids < 0) if token_ids.min() < 0 else token_ids[:0]
-        if left.size == len(rows):
+        token_ids, _, left_out = self.drawn(kernels, rows, seeds, steps)
+        if left_out == len(rows):
             return None
-        if left.size:
+        if left_out:
+            left = np.flatnonzero(token_ids < 0)
             from logit_sampling.distribution.eager import EagerDistribution
 
             some = EagerDistribution.of(rows).select(left.tolist())
@@ -199,7 +200,7 @@ class Program(NamedTuple):
         seeds: np.ndarray,
         steps: np.ndarray,
         log_probs: int = 0,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, int]:
         """Draw a token for each row.
 
         Args:
@@ -211,36 +212,34 @@ class Program(NamedTuple):
                 as it came in.
 
         Returns:
-            the tokens, int32 [rows], below 0 for a row that is left to NumPy; and float64
-            [rows, log_probs].
+            the tokens, int32 [rows], below 0 for a row that is left to NumPy; float64
+            [rows, log_probs]; and how many rows are left.
         """
         token_ids = np.empty(len(rows), np.int32)
         told = np.empty((len(rows), log_probs))
-        several = len(self.arguments) > 1
-
-        def draw(part: slice) -> None:
-            arguments = self.arguments[part] if several else self.arguments
-            kernels.draw(
-                *(rows[part], self.codes, arguments, self.depth, seeds[part], steps[part]),
-                *(token_ids[part], told[part]),
-            )
-
+        codes, arguments, depth = self.codes, self.arguments, self.depth
         if rows.size < _LARGE or len(rows) == 1:
-            draw(slice(None))
-        else:
-            _in_threads(draw, len(rows))
-        return token_ids, told
+            left = kernels.draw(rows, codes, arguments, depth, seeds, steps, token_ids, told)
+            return token_ids, told, left
+        several = len(arguments) > 1
+
+        def draw(part: slice) -> int:
+            left: int = kernels.draw(
+                *(rows[part], codes, arguments[part] if several else arguments, depth),
+                *(seeds[part], steps[part], token_ids[part], told[part]),
+            )
+            return left
+
+        return token_ids, told, _in_threads(draw, len(rows))
 
 
-def _in_threads(work: Callable[[slice], None], rows: int) -> None:
-    """Do work on slices of some rows at once."""
+def _in_threads(work: Callable[[slice], int], rows: int) -> int:
+    """Do work on slices of some rows at once, and return the sum of what it returns."""
     parts = min(rows, _cores())
     bounds = [rows * part // parts for part in range(parts + 1)]
     first, *others = map(slice, bounds[:-1], bounds[1:])
     waiting = [_pool().submit(work, part) for part in others]
-    work(first)
-    for each in waiting:
-        each.result()
+    return work(first) + sum(each.result() for each in waiting)
 
 
 @functools.cache

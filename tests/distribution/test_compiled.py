@@ -28,6 +28,13 @@ arithmetic, machine, rows_of_kernels, kernel_sums = (
     for name in ("arithmetic", "machine", "rows", "sums")
 )
 
+
+@functools.cache
+def alone(function: Any) -> Any:
+    """Return what only kernels can call as something that Python can."""
+    return numba.njit(function.py_func, error_model="numpy")
+
+
 ROWS: dict[str, Any] = {
     "language-like": lambda rng, n: rng.normal(0, 2, n) + 8 * (rng.random(n) < 0.01),
     "normal": lambda rng, n: rng.normal(0, 1, n),
@@ -414,7 +421,7 @@ def test_intervals_hold_what_their_numbers_give() -> None:
             operands = 2 if code in binary else 1
             lanes = np.zeros((3, 2, machine.LANES))
             lanes[:2, :, 0] = ends
-            assert machine.push(code, 0.0, lanes, operands, slots, 1, False) == 1
+            assert alone(machine.push)(code, 0.0, lanes, operands, slots, 1, False) == 1
             low, high = lanes[0, :, 0]
             inside = [rng.uniform(*own, 20) for own in ends[:operands]]
             with np.errstate(divide="ignore"):
@@ -435,18 +442,18 @@ def test_samplers_with_programs_are_copied_and_pickled() -> None:
 def test_the_random_numbers_are_those_of_all_engines() -> None:
     rng = np.random.default_rng(4)
     for low, high, step in rng.integers(0, 2**32, (300, 3)).tolist():
-        own = arithmetic.uniform(np.uint32(low), np.uint32(high), np.int32(step // 2), 0)
+        own = alone(arithmetic.uniform)(np.uint32(low), np.uint32(high), np.int32(step // 2), 0)
         assert own == eager.uniforms([(low, high)], [step // 2], 0)[0]
 
 
 def test_exponentials() -> None:
     logs = np.linspace(-699.9, 0, 20001)
-    own = np.array([arithmetic.exp(log) for log in logs])
+    own = np.array([alone(arithmetic.exp)(log) for log in logs])
     assert np.abs(own / np.exp(logs) - 1).max() < 4.5e-16
     # Of all 1.1 billion float32 the error is at most 0.93 of the bound; here are some.
     bits = np.arange(0, np.float32(87).view(np.int32), 40009, np.int32)
     logs = -bits.view(np.float32)
-    own = np.array([arithmetic.exp_32(log) for log in logs], np.float64)
+    own = np.array([alone(arithmetic.exp_32)(log) for log in logs], np.float64)
     exact = np.exp(logs.astype(np.float64))
     bound = arithmetic.EXP_ERROR - arithmetic.EXP_ERROR_PER_LOG * logs.astype(np.float64)
     assert (np.abs(own / exact - 1) < bound * 2.0**-24).all()
@@ -460,7 +467,9 @@ def test_sums_and_the_bounds_of_their_errors() -> None:
             row[0] = max(row[0], 0)  # not all at -inf
             peak, blocks = float(row.max()), -(-n // BLOCK)
             best, tops = np.empty((blocks, 64), np.float32), np.empty(blocks, np.float32)
-            assert rows_of_kernels.scan(row, best, tops, np.empty((16, 64), np.float32)) == peak
+            assert (
+                alone(rows_of_kernels.scan)(row, best, tops, np.empty((16, 64), np.float32)) == peak
+            )
             below = np.sort(row)[n // 2]
             for least, last in ((np.float32(-np.inf), n), (below, n), (below, n // 2)):
                 left = (row > least) | ((row == least) & (np.arange(n) <= last))
@@ -469,18 +478,18 @@ def test_sums_and_the_bounds_of_their_errors() -> None:
                 logs, masses = logs[logs > -700], np.empty(blocks)
                 weights = np.exp(logs)
                 exact = [(weights * part).sum() for part in (1, logs, weights)]
-                found = kernel_sums.sum_up(*given, masses)
+                found = alone(kernel_sums.sum_up)(*given, masses)
                 assert found == pytest.approx(exact, rel=1e-13, abs=1e-200), name
                 assert masses.sum() == pytest.approx(exact[0], rel=1e-14)
-                total, error = kernel_sums.estimate(*given, masses)
+                total, error = alone(kernel_sums.estimate)(*given, masses)
                 assert abs(total - exact[0]) <= error, name
-                found, errors = kernel_sums.estimate_moments(*given, 0.0)
+                found, errors = alone(kernel_sums.estimate_moments)(*given, 0.0)
                 assert (np.abs(np.subtract(found, exact)) <= errors).all(), name
                 # The bounds are no wider than they have to be.
                 assert errors[0] < 2e-5 * total + 1e-30 and errors[1] < 1e-3 * (1 - exact[1])
                 finite = row[left][np.isfinite(row[left])].astype(np.float64)
                 if finite.size:
-                    deviation, count = kernel_sums.deviation(*given[:5])
+                    deviation, count = alone(kernel_sums.deviation)(*given[:5])
                     assert count == finite.size
                     assert deviation == pytest.approx(finite.std(), rel=1e-9, abs=1e-6)
 
@@ -490,28 +499,33 @@ def test_logits_between_two_numbers_among_what_is_left() -> None:
     row = np.repeat(np.array([3.0, 2.0, 1.0, 0.0], np.float32), 700)[::-1].copy()
     best, tops = np.empty((3, 64), np.float32), np.empty(3, np.float32)
     room = np.empty((16, 64), np.float32)
-    rows_of_kernels.scan(row, best, tops, room)
+    alone(rows_of_kernels.scan)(row, best, tops, room)
     for least, last in ((-np.inf, row.size), (1.0, 900), (2.0, 1500)):
         left = (row > least) | ((row == least) & (np.arange(row.size) <= last))
         for low, high in ((1.0, 1.5), (2.0, 2.5), (2.5, 2.9), (3.0, 3.5), (0.0, 1.0)):
             given = np.float32(least), last, np.float32(low), np.float32(high)
             expected = ((row >= low) & (row < high) & left).any()
-            assert rows_of_kernels.any_between(row, tops, *given, room) == expected
+            assert alone(rows_of_kernels.any_between)(row, tops, *given, room) == expected
 
 
 SUMS = """
 import json, sys
 import numpy as np
+from numba import njit
 from logit_sampling.distribution.kernels import rows, sums
+scan, sum_up, estimate, estimate_moments, deviation = (
+    njit(function.py_func, error_model="numpy")
+    for function in (rows.scan, sums.sum_up, sums.estimate, sums.estimate_moments, sums.deviation)
+)
 rng, told = np.random.default_rng(0), []
 best, tops, masses = np.empty((5, 64), np.float32), np.empty(5, np.float32), np.empty(5)
 for scale in (0.1, 3.0, 100.0):
     row = rng.normal(0, scale, 5000).astype(np.float32)
-    peak = float(rows.scan(row, best, tops, np.empty((16, 64), np.float32)))
+    peak = float(scan(row, best, tops, np.empty((16, 64), np.float32)))
     given = row, tops, np.float32(-scale), 5000, peak, 0.7
-    told += [sums.sum_up(*given, masses), masses.tobytes().hex()]
-    told += [sums.estimate(*given, masses), masses.tobytes().hex()]
-    told += [sums.estimate_moments(*given, 0.0), sums.deviation(*given[:5])]
+    told += [sum_up(*given, masses), masses.tobytes().hex()]
+    told += [estimate(*given, masses), masses.tobytes().hex()]
+    told += [estimate_moments(*given, 0.0), deviation(*given[:5])]
 print(json.dumps(told))
 """
 
@@ -540,9 +554,9 @@ def test_rows_of_a_large_batch_are_drawn_in_threads(monkeypatch: pytest.MonkeyPa
     names: set[str] = set()
     draw = kernels.draw
 
-    def noting(*given: Any) -> None:
+    def noting(*given: Any) -> Any:
         names.add(threading.current_thread().name)
-        draw(*given)
+        return draw(*given)
 
     monkeypatch.setattr(kernels, "draw", noting)
     for large, cores in ((2**30, 4), (1, 1), (1, 2), (1, 4), (1, 64)):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-compiled = njit(nogil=True, error_model="numpy")
+# For kernels alone: Python cannot call what has no wrappers, and these take a while to compile.
+compiled = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 LEAST, LEAST_32 = -700.0, np.float32(-87.0)  # log weights whose mass vanishes
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))  # of Threefry

@@ -155,7 +155,7 @@ def push(
 @compiled
 def run(codes: Any, arguments: Any, stack: Any, slots: Any, lanes: int, sharp: bool) -> None:
     """Push what instructions make of what stands in the slots; see `push`."""
-    depth = 0
+    depth = np.int64(0)
     for i in range(codes.size):
         depth = push(codes[i], arguments[i], stack, depth, slots, lanes, sharp)
     if sharp:

@@ -62,7 +62,7 @@ def prefix(
         the id of the last, -1 for none; whether it `ENDS` or `GOES_ON`, or that is `UNCLEAR`; and
         how many tokens are missing at least, if it goes on.
     """
-    logits, slots = np.empty(ids.size, np.float32), body[3]
+    logits, slots = np.empty(ids.size), body[3]
     for i in range(ids.size):
         logits[i] = values[ids[i]]
     order, end = ordered(logits), -1
@@ -169,7 +169,7 @@ def prefix_by_key(
 @compiled
 def _bins_of(block: Any, low: Any, high: Any, scale: float, bins: Any) -> None:
     """Number the bins of logits, from 1 on: 0 is above `high`, and `_BINS` + 1 below `low`."""
-    for row in range(ROWS):
+    for row in range(len(block)):
         for c in range(COLUMNS):
             value = block[row, c]
             depth = (np.float64(high) - np.float64(value)) * scale
@@ -220,18 +220,18 @@ def cut(
                 continue
             block = block_of(values, block_number, least, last, room)
             _bins_of(block, low, high, scale, numbers)
-            for row in range(ROWS):
+            for row in range(len(room)):
                 for c in range(COLUMNS):
                     log = (np.float64(block[row, c]) - peak) * inverse
                     able = max(log, LEAST)
                     weight = exp(able) if log > LEAST else 0.0
                     weights[row, c] = weight
                     terms[row, c] = weight * able
-            for row in range(ROWS):
+            for row in range(len(room)):
                 for c in range(COLUMNS):
                     totals[0, numbers[row, c]] += weights[row, c]
             if with_terms:
-                for row in range(ROWS):
+                for row in range(len(room)):
                     for c in range(COLUMNS):
                         totals[1, numbers[row, c]] += terms[row, c]
         if unknown:
@@ -270,7 +270,7 @@ def cut(
                 continue
             block = block_of(values, block_number, least, last, room)
             _bins_of(block, low, high, scale, numbers)
-            for row in range(ROWS):
+            for row in range(len(room)):
                 inside = 0
                 for c in range(COLUMNS):
                     inside += numbers[row, c] == number
@@ -291,7 +291,7 @@ def cut(
             return values[end], end, ENDS
         low, high = fewest, most
     # All that are left to look at are equal.
-    weight, count = weight_of(high, peak, temperature), 0
+    weight, count, one = weight_of(high, peak, temperature), 0, np.int64(1)
     term = weight * max((np.float64(high) - peak) * inverse, -1e9)
     for i in range(values.size):
         count += values[i] == high and (high > least or i <= last)
@@ -304,7 +304,7 @@ def cut(
         slots[1, LOW, 0] = slots[1, HIGH, 0] = before[1] + (half - 1) * term
         slots[2, LOW, 0] = slots[2, HIGH, 0] = weight
         slots[3, LOW, 0] = slots[3, HIGH, 0] = term
-        _tell(goal, body, 1, surely, maybe)
+        _tell(goal, body, one, surely, maybe)
         if maybe[0] and not surely[0]:
             return least, last, UNCLEAR
         if maybe[0]:

@@ -50,7 +50,12 @@ UNKNOWN = -1
 _LOWEST = np.finfo(np.float64).tiny  # of temperatures
 _MOST = 4096  # tokens that are few: their ids are kept, and they are sorted
 _MEASURES = TEMPERATURE + 1
-_CANDIDATES = (FEW, 4 * FEW, 16 * FEW)  # first tokens among which the end of a prefix is looked for
+_CANDIDATES = (
+    FEW // 4,
+    FEW,
+    4 * FEW,
+    16 * FEW,
+)  # first tokens among which the end of a prefix is looked for
 
 
 @compiled
@@ -153,8 +158,9 @@ def draw_row(
     least, last, few, ids = np.float32(-np.inf), size, False, np.empty(0, np.int32)
     found, measured, deviated = np.empty((2, _MEASURES)), False, False
     summed, all_of_it = False, 0.0  # whether `masses` are exact, of what is left
-    stack, depth = np.empty((depth_of_stack, 2, LANES)), 0
-    slots, sharp = np.empty((SLOTS, 2, LANES)), True
+    stack, depth = np.empty((depth_of_stack, 2, LANES)), np.int64(0)
+    slots, sharp = np.empty((SLOTS, 2, LANES)), np.bool_(True)
+    one, unsharp = np.int64(1), np.bool_(False)
     nothing, goal, raw = np.zeros(2), np.zeros(2), values
 
     place = 0
@@ -162,7 +168,7 @@ def draw_row(
         code, argument = codes[place], arguments[place]
         place += 1
         if code < COUNT or TEMPERATURE < code < TOSS:
-            depth = push(code, argument, stack, depth, slots, 1, False)
+            depth = push(code, argument, stack, depth, slots, one, unsharp)
             continue
         if code == TOSS:
             chance = stack[depth - 1, LOW, 0]
@@ -232,7 +238,7 @@ def draw_row(
             if low == 0:
                 if high > 0:
                     return DOUBT
-                ids = rows.top(values, ids, 1) if few else rows.first(values, tops, greatest)
+                ids = rows.top(values, ids, one) if few else rows.first(values, tops, greatest)
                 few, temperature, blur, deviated = True, 1.0, 0.0, False
             else:
                 if low != high:
@@ -265,9 +271,7 @@ def draw_row(
                     ids = rows.others(ids, gone)
                     greatest = rows.greatest_of(values, ids)
                 elif gone.size:
-                    values = values.copy()
-                    for i in gone:
-                        values[i] = -np.inf
+                    values = rows.without(values, gone)
                     greatest = rows.scan(values, best, tops, room)
                 peak = float(greatest)
             elif few:
@@ -302,7 +306,7 @@ def draw_row(
         length = int(argument) if code >= REACH_BY else 0
         body = codes[place : place + length], arguments[place : place + length], stack, slots, sharp
         place += length
-        sharp = True
+        sharp = np.bool_(True)
         if code != PREFIX and low >= 1:
             continue
         if blur > 0:
@@ -332,7 +336,7 @@ def draw_row(
             # No weight is above 1, nor above those that were seen; and where a prefix is long, it
             # takes less time to cut the row.
             beyond = missing > candidates or (code != PREFIX and goal[LOW] > candidates)
-            beyond = beyond or (code != REACH_BY and 4 * candidates > best.size)
+            beyond = beyond or (code != REACH_BY and FEW < candidates > best.size // 4)
             if beyond and not few and candidates < size:
                 continue
             if few:
@@ -364,7 +368,7 @@ def draw_row(
             if code == REACH_BY:
                 if not few:
                     return UNKNOWN
-                ids, state = prefix_by_key(values, ids, peak, temperature, goal, body, True)
+                ids, state = prefix_by_key(values, ids, peak, temperature, goal, body, few)
             elif few:
                 end, state, _ = prefix(values, ids, peak, temperature, goal, body, nothing)
                 ids = rows.left_of(values, ids, values[end], end)
@@ -381,7 +385,7 @@ def draw_row(
             peak = float(greatest)
         measured = deviated = summed = False
 
-    number = uniform(low_word, high_word, step, 0)
+    number = uniform(low_word, high_word, step, np.int64(0))
     noting, total, error = log_probs.size > 0, 0.0, 0.0
     if few:
         if blur > 0 and ids.size > 1:

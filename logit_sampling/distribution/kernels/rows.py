@@ -8,11 +8,14 @@ few, their ids, ascending.
 from typing import Any
 
 import numpy as np
+from numba import njit, types
 
 from logit_sampling.distribution.kernels.arithmetic import compiled
 from logit_sampling.distribution.weights import BLOCK
 
-ROWS, COLUMNS = 16, BLOCK // 16
+ROWS, COLUMNS = 16, BLOCK // 16  # loops over `len(room)` rows: those over a known number of them
+# become one long piece of code, which takes twice as long to compile
+_LOGITS = types.Array(types.float32, 1, "C", readonly=True)
 
 
 @compiled
@@ -32,7 +35,7 @@ def block_of(values: Any, number: int, least: Any, last: int, room: Any) -> Any:
             return block
         if not start <= last < end - 1:  # all that are equal are on one side
             edge = least if last >= start else np.nextafter(least, np.float32(np.inf))
-            for row in range(ROWS):
+            for row in range(len(room)):
                 for c in range(COLUMNS):
                     value = block[row, c]
                     room[row, c] = value if value >= edge else none
@@ -89,11 +92,12 @@ def any_below_0(values: Any) -> bool:
 @compiled
 def lowest(values: Any, tops: Any, least: Any, last: int, room: Any) -> Any:
     """Return the least logit above -inf that is left."""
-    found, lanes = np.float32(np.inf), np.full(COLUMNS, np.inf, np.float32)
+    found, lanes = np.float32(np.inf), np.empty(COLUMNS, np.float32)
+    lanes[:] = np.inf
     for number in range(tops.size):
         if tops[number] >= least:
             block = block_of(values, number, least, last, room)
-            for row in range(ROWS):
+            for row in range(len(room)):
                 for c in range(COLUMNS):
                     value = block[row, c]
                     lower = (value > -np.inf) & (value < lanes[c])
@@ -123,7 +127,9 @@ def first(values: Any, tops: Any, greatest: Any) -> Any:
     place = number * BLOCK
     while values[place] < greatest:
         place += 1
-    return np.full(1, place, np.int32)
+    ids = np.empty(1, np.int32)
+    ids[0] = place
+    return ids
 
 
 @compiled
@@ -157,7 +163,7 @@ def any_between(
     for number in range(tops.size):
         if tops[number] >= max(low, least):
             block, found = block_of(values, number, least, last, room), 0
-            for row in range(ROWS):
+            for row in range(len(room)):
                 for c in range(COLUMNS):
                     found += (low <= block[row, c]) & (block[row, c] < high)
             if found:
@@ -194,9 +200,12 @@ def leading_or_more(values: Any, best: Any, tops: Any, k: int) -> Any:
     """Return the ids, ascending, of all logits from a threshold on that at least `k` reach."""
     # k groups of columns have at least the threshold as their greatest, and so have k logits.
     groups, size = 2 * k, values.size
-    if groups > best.size or k > size:
+    if k > size:
         return above(values, best, tops, np.float32(-np.inf), size)
-    columns, greatest = best.reshape(best.size), np.full(groups, -np.inf, np.float32)
+    if groups > best.size:
+        return above(values, best, tops, kth(values.copy(), k), size)
+    columns, greatest = best.reshape(best.size), np.empty(groups, np.float32)
+    greatest[:] = -np.inf
     for turn in range(best.size // groups):
         own = columns[turn * groups : (turn + 1) * groups]
         for i in range(groups):
@@ -284,6 +293,15 @@ def all_but_last(values: Any, ids: Any) -> Any:
         kept[count] = i
         count += i != end and values[i] > -np.inf
     return kept[:count]
+
+
+@njit(_LOGITS(_LOGITS, types.Array(types.int32, 1, "C")), nogil=True, no_cfunc_wrapper=True)
+def without(values: Any, ids: Any) -> Any:
+    """Return a copy of a row in which some logits are -inf: read-only, as the row is."""
+    kept = values.copy()
+    for i in ids:
+        kept[i] = -np.inf
+    return kept
 
 
 @compiled

@@ -72,7 +72,7 @@ def sum_up(
         block = block_of(values, number, least, last, room)
         for c in range(COLUMNS):
             weights[c] = terms[c] = squares[c] = 0.0
-        for row in range(ROWS):
+        for row in range(len(room)):
             for c in range(COLUMNS):
                 log = (np.float64(block[row, c]) - peak) * inverse
                 able = max(log, LEAST)
@@ -108,7 +108,7 @@ def estimate(
         block = block_of(values, number, least, last, room)
         for c in range(COLUMNS):
             weights[c] = np.float32(0)
-        for row in range(ROWS):
+        for row in range(len(room)):
             for c in range(COLUMNS):
                 log = (block[row, c] - greatest) * inverse
                 weights[c] += exp_32(max(log, lowest))
@@ -142,7 +142,7 @@ def estimate_moments(
         block = block_of(values, number, least, last, room)
         for c in range(COLUMNS):
             weights[c] = terms[c] = squares[c] = spread[c] = np.float32(0)
-        for row in range(ROWS):
+        for row in range(len(room)):
             for c in range(COLUMNS):
                 log = max((block[row, c] - greatest) * inverse, lowest)
                 weight = exp_32(log)
@@ -183,7 +183,7 @@ def deviation(values: Any, tops: Any, least: Any, last: int, peak: float) -> tup
         block = block_of(values, number, least, last, room)
         for c in range(COLUMNS):
             logits[c] = squares[c] = counts[c] = 0.0
-        for row in range(ROWS):
+        for row in range(len(room)):
             for c in range(COLUMNS):
                 able = block[row, c] > -np.inf
                 distance = np.float64(block[row, c]) - centre if able else 0.0
