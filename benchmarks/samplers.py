@@ -4,15 +4,13 @@ python benchmarks/samplers.py [--quick] [--smollm2 FOLDER] [--json FILE] [--plot
 
 All contenders of a line are timed in the same run, in interleaved rounds. The two limits are one
 pass that only reads the logits and one softmax pass, in NumPy. Printed are the median, half the
-interquartile range (? after a single round), and ratios of medians; memory is the peak beside the
-logits in units of their size, as far as NumPy and Python allocate it. Peers that are not installed
+interquartile range (? after a single round), and ratios of medians. Peers that are not installed
 are left out: pip install "logit-sampling[bench]". Without options all vocabularies, batches and
 strategies are measured, which takes an hour or more; --quick takes some minutes.
 """
 
 import argparse
 import json
-import math
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -26,7 +24,7 @@ import targets
 from rich.console import Console
 from rich.table import Table
 from setting import installed, ratio, start
-from timing import Contender, Timing, measure, peak_memory
+from timing import Contender, Timing, measure
 
 
 def arguments() -> argparse.Namespace:
@@ -89,7 +87,7 @@ def sets_of_rows(options: argparse.Namespace) -> Iterator[tuple[int, int, dict[s
 
 
 def records(
-    own: list[Contender], timings: list[Timing], case: dict[str, Any], memory: float
+    own: list[Contender], timings: list[Timing], case: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the numbers of one case as data: seconds a call, and ratios of medians."""
     medians = {c.name: t.quartiles()[1] for c, t in zip(own, timings, strict=True) if t.seconds}
@@ -110,7 +108,7 @@ def records(
         ):
             if name in medians:
                 record[f"per_{key}"] = median / medians[name]
-        result.append(record | ({"memory": memory} if contender.name == base else {}))
+        result.append(record)
     return result
 
 
@@ -125,7 +123,7 @@ def show(found: list[dict[str, Any]], size: float, console: Console) -> None:
     )
     shown = Table(box=None, pad_edge=False)
     shown.add_column("", no_wrap=True)
-    for heading in ("µs a call", "±", "/ read", "/ softmax", "/ ours", "memory"):
+    for heading in ("µs a call", "±", "/ read", "/ softmax", "/ ours"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for record in found:
         name = record["contender"]
@@ -141,7 +139,7 @@ def show(found: list[dict[str, Any]], size: float, console: Console) -> None:
     console.print(shown)
 
 
-_RATIOS = ("per_read", "per_softmax", "per_ours", "memory")
+_RATIOS = ("per_read", "per_softmax", "per_ours")
 
 
 def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any]]) -> None:
@@ -160,9 +158,7 @@ def run(options: argparse.Namespace, console: Console, found: list[dict[str, Any
                 case = {"strategy": strategy.name, "rows": kind}
                 case |= {"vocabulary": vocabulary, "batch": batch}
                 timings = measure(own, batches, options.rounds, options.budget)
-                failed = timings[own.index(ours[0])].failure
-                memory = math.nan if failed else peak_memory(ours[0], batches[0])
-                found += records(own, timings, case, memory)
+                found += records(own, timings, case)
                 show(found[-len(own) :], batches.nbytes / 1e6, console)
 
 

@@ -4,7 +4,6 @@ import gc
 import math
 import random
 import time
-import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -112,17 +111,3 @@ def measure(
                 timing.seconds.append(seconds)
     gc.enable()
     return timings
-
-
-def peak_memory(contender: Contender, batch: np.ndarray) -> float:
-    """Return the most memory that a call holds beside its input, in units of the input's size.
-
-    Only what NumPy and Python allocate is seen.
-    """
-    contender.call(batch, 0)
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    contender.call(batch, 1)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return (peak - before) / batch.nbytes

@@ -61,7 +61,6 @@ def test_samplers(run, tmp_path):
         for limit, name in (("read", "one read pass"), ("ours", "ours, NumPy")):
             ratio = record["median"] / records[name]["median"]
             assert record[f"per_{limit}"] == pytest.approx(ratio)
-    assert 0 < records["ours, NumPy"]["memory"] < 20
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -78,6 +77,15 @@ def test_samplers_refuse_an_unknown_strategy(run, capsys):
     with pytest.raises(SystemExit, match="2"):
         run("samplers.py", "--strategies", "top-q")
     assert "no strategy is called 'top-q'; there are: greedy; whole" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_memory(run):
+    """Beside a million logits a draw holds less than a tenth of them, the copy of xtc apart."""
+    found = re.findall(r"(.*\S) +(\d\.\d+) +(\d\.\d+)\n", run("memory.py", "--smoke"))
+    assert len(found) == 4
+    for name, *rises in found:
+        assert all(float(rise) < 0.2 + ("xtc" in name) for rise in rises), name
 
 
 def test_history(run):
@@ -339,12 +347,11 @@ def test_targets_judge_what_a_run_measured(run):
         case = {"strategy": "greedy", "rows": "flat", "vocabulary": 128_256, "batch": batch}
         return case | {"contender": contender, "median": seconds} | more
 
-    run_of = [record("one read pass", 2.0), record("ours, NumPy", 3.0, memory=2.5)]
-    run_of.append(record("ours, NumPy", 51.0, batch=16, memory=0.5))
+    run_of = [record("one read pass", 2.0), record("ours, NumPy", 3.0)]
+    run_of.append(record("ours, NumPy", 51.0, batch=16))
     assert list(targets.findings(run_of)) == [
-        ("greedy, flat rows: ours, NumPy / one read pass", 1.5, 1.5),
-        ("greedy: ours, NumPy, 16 rows / one, worst kind of rows", 17.0, 16),
-        ("greedy: memory beside the logits, worst case", 2.5, 2),
+        ("greedy, flat rows: ours, NumPy / one read pass", 1.5, 1.5 + 3e-6 / 2),
+        ("greedy: ours, NumPy, 16 rows / one, worst kind of rows", 17.0, 9),
     ]
 
 

@@ -158,9 +158,10 @@ def draw_row(
     least, last, few, ids = np.float32(-np.inf), size, False, np.empty(0, np.int32)
     found, measured, deviated = np.empty((2, _MEASURES)), False, False
     summed, all_of_it = False, 0.0  # whether `masses` are exact, of what is left
-    stack, depth = np.empty((depth_of_stack, 2, LANES)), np.int64(0)
-    slots, sharp = np.empty((SLOTS, 2, LANES)), np.bool_(True)
-    one, unsharp = np.int64(1), np.bool_(False)
+    stack, slots = np.empty((depth_of_stack, 2, LANES)), np.empty((SLOTS, 2, LANES))
+    # For a constant as an argument a function is compiled once more: these are none.
+    depth, one, unsharp = np.int64(0), np.int64(1), np.bool_(False)
+    sharp: Any = np.bool_(True)
     nothing, goal, raw = np.zeros(2), np.zeros(2), values
 
     place = 0
