@@ -321,6 +321,38 @@ class Sampler:
         return cls(*chain_of(params, order, defaults))
 
     @staticmethod
+    def parse(text: str) -> "Sampler":
+        """Build a chain from one line of text, as the command line and files have it.
+
+        Args:
+            text: settings as `name=value`, separated by spaces or commas, with the names and the
+                order of `from_params` ("order=llama.cpp temp=0.7", "defaults=true" among them;
+                "-" in a name is "_"). A value is a number, true, false, none, a word, or JSON, such
+                as [1, 2] or {"5": -1.0}. "greedy" before or among them takes the likeliest token
+                of what they leave, and "sample" alone is the model's own distribution. Before all
+                a name and a colon may stand, which is for tables.
+
+        Raises:
+            ValueError: it cannot be read, or what `from_params` raises.
+
+        Example:
+            >>> import logit_sampling as ls
+            >>> ls.Sampler.parse("temperature=0.8 top_k=50")
+            Sampler(Temperature(temperature=0.8), TopK(k=50))
+            >>> ls.Sampler.parse("greedy repetition_penalty=1.2 repeat_last_n=64")
+            Greedy(RepetitionPenalty(penalty=1.2, window=64, prompt=True, normalize=False))
+        """
+        from logit_sampling.settings.written import read
+
+        written = read(text)
+        if written.search is not None:
+            raise ValueError(
+                f"sampler {text!r} is a search and no chain: give "
+                f"`search=ls.{written.search!r}` to `generate`"
+            )
+        return written.sampler
+
+    @staticmethod
     def from_config(config: dict[str, Any]) -> "Sampler":
         """Return the sampler that `get_config` described.
 

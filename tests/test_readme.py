@@ -46,6 +46,18 @@ def test_the_code_of_the_page_on_generation():
     assert eval(line, names).accepted[0] > 3.9
 
 
+def test_the_code_of_the_page_on_backends():
+    page = (ROOT / "docs/backends.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    logits = np.random.default_rng(0).normal(0, 3, (4, 5000)).astype(np.float32)
+    for seed in range(20):
+        expected = names["sampler"](logits, seed=seed)
+        np.testing.assert_array_equal(names["draw"](tf.constant(logits), seed), expected)
+        np.testing.assert_array_equal(names["draw_in_jax"](logits, seed), expected)
+
+
 def test_the_code_of_the_page_on_the_engine(capsys):
     page = (ROOT / "docs/engine.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

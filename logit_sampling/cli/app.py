@@ -17,7 +17,6 @@ app = typer.Typer(
     name="logit-sampling",
     help="Turn raw vocabulary logits into tokens: generate, score, explain, compare, train, check.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (generate, score, explain, samplers, compare, train, check):

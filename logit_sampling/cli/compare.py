@@ -4,11 +4,11 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from logit_sampling.cli.options import DtypeOption, ModelOption
+from logit_sampling.cli.options import DtypeOption, ModelOption, SamplersOption
 from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.cli.quiet import import_tensorflow
 
@@ -25,11 +25,18 @@ def compare(
     prompts: Annotated[list[str], typer.Argument(help="Texts to continue, one or more.")],
     model: ModelOption = "shakespeare",
     dtype: DtypeOption = None,
+    sampler: SamplersOption = None,
     seeds: Annotated[int, typer.Option(help="Runs of each random sampler: seeds 0, 1, ...")] = 3,
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of every text.")] = 120,
-    temperature: Annotated[float, typer.Option(help="For all samplers but greedy.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Tokens that top-k keeps.")] = 50,
-    top_p: Annotated[float, typer.Option(help="Probability that top-p keeps.")] = 0.9,
+    temperature: Annotated[
+        float | None, typer.Option(help="For all samplers but greedy; by default 1.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Tokens that top-k keeps, by default 50.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Probability that top-p keeps, by default 0.9.")
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(help="Draw the next-token distribution after each prompt into this file."),
@@ -38,13 +45,25 @@ def compare(
         bool, typer.Option("--json", help="Print all texts and numbers as JSON, and nothing else.")
     ] = False,
 ) -> None:
-    """Greedy, top-k, top-p and pure sampling side by side, with repetition, diversity and time.
+    """Samplers side by side, with repetition, diversity and time.
+
+    Without --sampler: greedy, top-k, top-p and pure sampling.
 
     Ctrl-C prints the samplers whose texts are all written, and ends with status 130.
     """
     from logit_sampling import evaluation
 
-    samplers = evaluation.default_samplers(temperature, top_k, top_p)
+    short = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    given: dict[str, Any] = {name: value for name, value in short.items() if value is not None}
+    if sampler and given:
+        name = next(iter(given)).replace("_", "-")
+        raise ValueError(f"--{name} is for the samplers that are compared without --sampler")
+    samplers = evaluation.named(sampler or evaluation.default_samplers(**given))
+    chains = {name: own.sampler for name, own in samplers.items() if own.search is None}
+    if plot is not None and not chains:
+        raise ValueError(
+            "--plot draws what chains do to a distribution, and there are searches alone"
+        )
     if seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
     if plot is not None:
@@ -75,10 +94,11 @@ def compare(
             progress.update(task, description=name, completed=done, total=total)
 
         loaded = load_model(model, dtype=dtype)
+        compared = {name: own.search or own.sampler for name, own in samplers.items()}
         interrupted = False
         try:
             comparison = evaluation.compare(
-                loaded, prompts, samplers, range(seeds), max_new_tokens, on_run=show
+                loaded, prompts, compared, range(seeds), max_new_tokens, on_run=show
             )
         except Interrupted as error:
             comparison, interrupted = error.result, True
@@ -93,7 +113,7 @@ def compare(
     if interrupted:
         raise typer.Exit(130)
     if plot is not None:
-        evaluation.plot_next_token(loaded, prompts, plot, samplers)
+        evaluation.plot_next_token(loaded, prompts, plot, chains)
 
 
 def _print(comparison: "Comparison") -> None:
@@ -164,8 +184,10 @@ def _numbers(comparison: "Comparison") -> "Table":
 def _legend(comparison: "Comparison") -> str:
     runs = len(comparison.seeds)
     spread = f"Mean ± standard deviation over {runs} seeds" if runs > 1 else "One seed, no spread"
+    once = [r.name for r in comparison.results if r.texts[0].seed is None]
+    alone = f"; {', '.join(once)}: no seed, one run" if once and runs > 1 else ""
     return (
-        f"{spread}; greedy has no seed and runs once. {comparison.tokens} tokens a text, end "
+        f"{spread}{alone}. {comparison.tokens} tokens a text, end "
         f"tokens ignored; the texts shown are of seed {comparison.seeds[0]}.\n"
         "seq-rep-4: share of 4-grams that repeat an earlier one. distinct-n: share of n-grams that "
         "are different, over all prompts. log p: mean log-probability of a token under the model, "

@@ -13,10 +13,11 @@ from logit_sampling.cli.options import (
     GreedyOption,
     MinPOption,
     ModelOption,
+    SamplerOption,
     TemperatureOption,
     TopKOption,
     TopPOption,
-    build_sampler,
+    chosen,
 )
 from logit_sampling.cli.process import catch_interrupts
 from logit_sampling.cli.quiet import import_tensorflow
@@ -26,6 +27,7 @@ def explain(
     prompt: Annotated[str, typer.Argument(help="The text before the token.")],
     model: ModelOption = "shakespeare",
     dtype: DtypeOption = None,
+    sampler: SamplerOption = None,
     temperature: TemperatureOption = None,
     top_k: TopKOption = None,
     top_p: TopPOption = None,
@@ -43,7 +45,9 @@ def explain(
     """Show what each stage of a sampler does to a model's distribution of the next token."""
     from logit_sampling.plotting.figures import check_plot_path
 
-    sampler = build_sampler(temperature, top_k, top_p, min_p, greedy)
+    _, chain, search = chosen(sampler, temperature, top_k, top_p, min_p, greedy)
+    if search is not None:
+        raise ValueError(f"explain shows what a chain does to one distribution, and no {search!r}")
     if plot is not None:
         check_plot_path(plot)
     import_tensorflow()
@@ -55,7 +59,7 @@ def explain(
         loaded = load_model(model, dtype=dtype)
         past = encode_prompt(0, prompt, loaded, loaded.tokenizer, 1)
         logits = loaded.logits([past])[0, -1]
-    explanation = sampler.explain(
+    explanation = chain.explain(
         logits,
         history=past,
         prompt_length=len(past),
@@ -65,7 +69,7 @@ def explain(
         decode=lambda ids: continuation(loaded.decode, past, ids),
     )
     if as_json:
-        about = {"model": loaded.name, "prompt": prompt, "sampler": repr(sampler)}
+        about = {"model": loaded.name, "prompt": prompt, "sampler": repr(chain)}
         print(json.dumps(about | explanation.to_dict()))
     else:
         from rich.console import Console

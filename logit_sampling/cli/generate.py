@@ -16,10 +16,11 @@ from logit_sampling.cli.options import (
     MinPOption,
     ModelOption,
     OverflowOption,
+    SamplerOption,
     TemperatureOption,
     TopKOption,
     TopPOption,
-    build_sampler,
+    chosen,
     end_with_errors,
 )
 from logit_sampling.cli.process import catch_interrupts
@@ -33,6 +34,7 @@ def generate(
     prompts: Annotated[list[str], typer.Argument(help="The texts to continue.")],
     model: ModelOption = "shakespeare",
     dtype: DtypeOption = None,
+    sampler: SamplerOption = None,
     temperature: TemperatureOption = None,
     top_k: TopKOption = None,
     top_p: TopPOption = None,
@@ -84,7 +86,7 @@ def generate(
         patterns = [re.compile(pattern) for pattern in stop_regex or ()]
     except re.error as error:
         raise ValueError(f"--stop-regex {error.pattern!r}: {error}") from None
-    sampler = build_sampler(temperature, top_k, top_p, min_p, greedy)
+    _, chain, search = chosen(sampler, temperature, top_k, top_p, min_p, greedy)
     seed = secrets.randbits(32) if seed is None else seed
     import_tensorflow()
     from logit_sampling.generation.generate import generate
@@ -119,7 +121,8 @@ def generate(
         result = generate(
             loaded,
             prompts,
-            sampler=sampler,
+            sampler=chain,
+            search=search,
             max_new_tokens=max_new_tokens,
             min_new_tokens=min_new_tokens,
             stop=[*(stop or ()), *patterns],
@@ -130,13 +133,15 @@ def generate(
             n=n,
             top_log_probs=top_log_probs,
             echo=echo,
-            on_text=None if as_json else show,
+            on_text=None if as_json or (search and not search.streams) else show,
             on_error="return",
         )
     except Interrupted as error:
         result, interrupted = error.result, True
     if as_json:
-        print(json.dumps({"model": loaded.name, "sampler": repr(sampler), **result.to_dict()}))
+        print(
+            json.dumps({"model": loaded.name, "sampler": repr(search or chain), **result.to_dict()})
+        )
     else:
         for row, text in enumerate(result.texts):
             if row or not begun:

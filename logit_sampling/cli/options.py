@@ -1,13 +1,45 @@
 """The sampling options that commands share."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 
 from logit_sampling.sampler import Greedy, Sampler
+from logit_sampling.settings.written import Written, read
 from logit_sampling.strategies import MinP, Temperature, TopK, TopP
+
+
+def complete(written: str) -> Iterator[str]:
+    """Yield how a sampler that is being written may go on."""
+    from logit_sampling.settings.names import NAMES
+
+    before, space, word = written.rpartition(" ")
+    endings = ["greedy", "beam", "contrastive", *(f"{name}=" for name in [*NAMES, "order"])]
+    yield from (before + space + ending for ending in endings if ending.startswith(word))
+
+
+_WRITTEN = (
+    'A chain by the names of all settings, "temperature=0.8 typical_p=0.9" or "greedy", or a '
+    'search, "beam num_beams=4"'
+)
+SamplerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        help=f"{_WRITTEN}; `logit-sampling samplers` lists the names.",
+        autocompletion=complete,
+    ),
+]
+SamplersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sampler",
+        help=f'{_WRITTEN}, after "name:" if you like; may be given several times.',
+        autocompletion=complete,
+    ),
+]
 
 TemperatureOption = Annotated[
     float | None,
@@ -36,6 +68,30 @@ OverflowOption = Annotated[
     ),
 ]
 GreedyOption = Annotated[bool, typer.Option("--greedy", help="Always take the likeliest token.")]
+
+
+def chosen(
+    sampler: str | None,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    greedy: bool = False,
+) -> Written:
+    """Return the sampler that is written, or the one that the short options ask for.
+
+    Raises:
+        ValueError: as `read` or `build_sampler`, or there are both.
+    """
+    if sampler is None:
+        return Written("", build_sampler(temperature, top_k, top_p, min_p, greedy))
+    short = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p, "--min-p": min_p}
+    given = [
+        name for name, value in (short | {"--greedy": greedy or None}).items() if value is not None
+    ]
+    if given:
+        raise ValueError(f"--sampler says all of the chain: write what {given[0]} says into it")
+    return read(sampler)
 
 
 def build_sampler(

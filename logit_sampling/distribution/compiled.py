@@ -39,7 +39,7 @@ def engine() -> Literal["numba", "numpy"]:
     state, `Quadratic`, `MinK`, `AllowTokens`, `LogitBias`, and `XTC` with protected tokens. NumPy
     does the rest. Both draw the same tokens.
 
-    Compiling takes half a minute, once on a machine, and is begun when a process has drawn 50,000
+    Compiling takes 20 seconds, once on a machine, and is begun when a process has drawn 50,000
     rows; a later one loads what was compiled, in less than a second, when it has drawn 1,000.
 
     The environment variable `LOGIT_SAMPLING_ENGINE` says "numpy" to keep it out, and "numba" to

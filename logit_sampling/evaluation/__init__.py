@@ -1,6 +1,13 @@
 """How samplers differ on a model: texts side by side, numbers over seeds, pictures."""
 
-from logit_sampling.evaluation.compare import Comparison, Result, Text, compare, default_samplers
+from logit_sampling.evaluation.compare import (
+    Comparison,
+    Result,
+    Text,
+    compare,
+    default_samplers,
+    named,
+)
 from logit_sampling.evaluation.metrics import Estimate, distinct_n, seq_rep_n
 from logit_sampling.evaluation.plots import plot_next_token
 from logit_sampling.plotting.figures import check_plot_path
@@ -15,6 +22,7 @@ __all__ = [
     "compare",
     "default_samplers",
     "distinct_n",
+    "named",
     "plot_next_token",
     "seq_rep_n",
     "visible",

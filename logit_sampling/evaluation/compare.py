@@ -1,12 +1,14 @@
 """Run several samplers on the same prompts and seeds, and measure their texts."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from statistics import fmean
 from typing import Any
 
+from logit_sampling.decoding.beam import BeamSearch
+from logit_sampling.decoding.contrastive import ContrastiveSearch
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.metrics import Estimate, distinct_n, seq_rep_n
 from logit_sampling.generation.arguments import groups_of
@@ -16,6 +18,7 @@ from logit_sampling.generation.result import GenerationResult, Interrupted
 from logit_sampling.models.model import AnyModel, AnyTokenizer
 from logit_sampling.plain import strict_json
 from logit_sampling.sampler import Greedy, Sampler
+from logit_sampling.settings.written import Written, read
 from logit_sampling.strategies import Temperature, TopK, TopP
 
 
@@ -25,7 +28,7 @@ class Text:
 
     Attributes:
         prompt: the prompt as it was given.
-        seed: seed of this text, or None for greedy, which no seed changes.
+        seed: seed of this text, or None for greedy and searches, which no seed changes.
         text: the continuation, without the prompt; None if there is no tokenizer.
         token_ids: the generated ids.
         log_prob: mean log-probability of a token under the model itself, in nats.
@@ -46,7 +49,7 @@ class Result:
 
     Attributes:
         name: the name of the sampler in this comparison.
-        sampler: its chain, as `repr` shows it.
+        sampler: its chain, or the search, as `repr` shows it.
         texts: seed by seed, and in each the prompts in order.
         seq_rep_4: seq-rep-4, mean over the prompts.
         distinct_1, distinct_2: distinct n-grams over the texts that one seed gives for all prompts.
@@ -103,10 +106,40 @@ def default_samplers(
     }
 
 
+Chosen = Sampler | BeamSearch | ContrastiveSearch | str
+"""What may be compared; a string is one as `Sampler.parse` takes it, or a search."""
+
+
+def named(samplers: Mapping[str, Chosen] | Iterable[str]) -> dict[str, Written]:
+    """Return samplers and searches by name: lines of text have their own.
+
+    Raises:
+        ValueError: a line that cannot be read, two of one name, or none at all.
+    """
+    found: dict[str, Written] = {}
+    pairs = samplers.items() if isinstance(samplers, Mapping) else [(None, s) for s in samplers]
+    for name, sampler in pairs:
+        if isinstance(sampler, str):
+            own = read(sampler)
+        elif isinstance(sampler, BeamSearch | ContrastiveSearch):
+            own = Written(str(name), Sampler(), sampler)
+        elif name is None:
+            raise ValueError(f'a list of samplers holds lines such as "top_k=50"; got {sampler!r}')
+        else:
+            own = Written(name, sampler)
+        name = own.name if name is None else name
+        if name in found:
+            raise ValueError(f"two samplers are called {name!r}; write a name before one: 'a: ...'")
+        found[name] = own
+    if not found:
+        raise ValueError("samplers is empty: give at least one")
+    return found
+
+
 def compare(
     model: AnyModel | Engine,
     prompts: str | Sequence[str | Sequence[int]],
-    samplers: Mapping[str, Sampler] | None = None,
+    samplers: Mapping[str, Chosen] | Iterable[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     max_new_tokens: int = 100,
     tokenizer: AnyTokenizer | None = None,
@@ -115,15 +148,20 @@ def compare(
     """Continue every prompt with every sampler and seed, and measure the texts.
 
     All texts have `max_new_tokens` tokens: an end token does not stop them, so that repetition and
-    diversity compare. The text of a prompt and a seed is the one that `generate` gives for this
-    prompt alone with this seed. The first run is made twice and timed the second time, so that the
-    time per token is free of tracing and compiling. Greedy runs once instead of once a seed, and
-    has no spread.
+    diversity compare. The texts of a seed are those that `generate` gives for all prompts with this
+    seed: prompts draw independent numbers, and samplers the same ones, so that differences between
+    samplers are not those between draws. `Text.seed` is what `generate` takes for a prompt alone.
+    The first run is made twice and timed the second time, so that the
+    time per token is free of tracing and compiling. Greedy and searches run once instead of once a
+    seed, and have no spread.
 
     Args:
         model: what `load_model` returns, or any other model that `generate` accepts.
         prompts: a string, a list of strings, or a list of lists of token ids.
-        samplers: name -> sampler; default: greedy, top-k 50, top-p 0.9 and pure sampling.
+        samplers: name -> sampler, search or a line as `Sampler.parse` takes it; or a list of lines,
+            whose names are what stands before a colon, or else they themselves. Searches are
+            `BeamSearch` and `ContrastiveSearch`, written "beam num_beams=4" and "contrastive k=5".
+            Default: greedy, top-k 50, top-p 0.9 and pure sampling.
         seeds: distinct integers, at least one.
         max_new_tokens: tokens of each text, at least 4 (seq-rep-4 counts 4-grams).
         tokenizer: as `generate` takes it, for a model that has none.
@@ -147,37 +185,36 @@ def compare(
     >>> greedy.texts[0].token_ids, greedy.seq_rep_4.mean     # 1201 2012 0120 1201 2012
     ((1, 2, 0, 1, 2, 0, 1, 2), 0.4)
     """
-    samplers = default_samplers() if samplers is None else samplers
+    chosen = named(default_samplers() if samplers is None else samplers)
     prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not samplers:
-        raise ValueError("samplers is empty: give at least one, by name")
     if isinstance(seeds, int) or not 0 < len(set(seeds)) == len(seeds):
         raise ValueError(f"seeds must be a list of different integers, at least one; got {seeds!r}")
     if max_new_tokens < 4:
         raise ValueError(f"max_new_tokens must be at least 4 for 4-grams, got {max_new_tokens!r}")
     row_integers(list(seeds), len(seeds))
-    for name, sampler in samplers.items():  # now, not when its turn comes
+    for name, own in chosen.items():  # now, not when its turn comes
         try:
-            groups_of(sampler, len(prompts), 1, 0, frozenset())
+            groups_of(own.sampler, len(prompts), 1, 0, frozenset())
         except ValueError as error:
             raise ValueError(f"sampler {name!r}: {error}") from None
 
-    def run(sampler: Sampler, seed: int | None, tokens: int) -> GenerationResult:
+    def run(own: Written, seed: int | None, tokens: int) -> GenerationResult:
         return generate(
             model,
             prompts,
-            sampler=sampler,
+            sampler=own.sampler,
+            search=own.search,
             max_new_tokens=tokens,
-            seed=[seed or 0] * len(prompts),
+            seed=seed or 0,
             stop_at_end=False,
             tokenizer=tokenizer,
             # So it goes a token a step: a chain that is compiled halfway would spoil the times.
-            should_stop=lambda row, ids: False,
+            should_stop=None if own.search else lambda row, ids: False,
         )
 
     plan = {
-        name: (None,) if isinstance(sampler, Greedy) else tuple(seeds)
-        for name, sampler in samplers.items()
+        name: (None,) if own.search or isinstance(own.sampler, Greedy) else tuple(seeds)
+        for name, own in chosen.items()
     }
     done, total = 0, sum(map(len, plan.values()))
     results: list[Result] = []
@@ -187,16 +224,16 @@ def compare(
         return Comparison(shown, tuple(seeds), max_new_tokens, tuple(results))
 
     try:
-        for name, sampler in samplers.items():
+        for name, own in chosen.items():
             runs: dict[int | None, GenerationResult] = {}
             for seed in plan[name]:
                 if on_run:
                     on_run(name, done, total)
                 if not done:  # a cache of another length is compiled for again
-                    run(sampler, seed, max_new_tokens)
-                runs[seed] = run(sampler, seed, max_new_tokens)
+                    run(own, seed, max_new_tokens)
+                runs[seed] = run(own, seed, max_new_tokens)
                 done += 1
-            results.append(_summarise(name, sampler, runs))
+            results.append(_summarise(name, own, runs))
     except KeyboardInterrupt as interruption:  # a text that was cut counts for nothing
         raise Interrupted(comparison()) from interruption
     except Exception as error:
@@ -206,13 +243,13 @@ def compare(
     return comparison()
 
 
-def _summarise(name: str, sampler: Sampler, runs: Mapping[int | None, GenerationResult]) -> Result:
+def _summarise(name: str, own: Written, runs: Mapping[int | None, GenerationResult]) -> Result:
     def over_seeds(measure: Callable[[GenerationResult], float]) -> Estimate:
         return Estimate.of([measure(run) for run in runs.values()])
 
     return Result(
         name=name,
-        sampler=repr(sampler),
+        sampler=repr(own.search or own.sampler),
         texts=tuple(text for seed, run in runs.items() for text in _texts(seed, run)),
         seq_rep_4=over_seeds(lambda run: fmean(seq_rep_n(ids) for ids in run.token_ids)),
         distinct_1=over_seeds(lambda run: distinct_n(run.token_ids, 1)),
@@ -226,13 +263,14 @@ def _texts(seed: int | None, run: GenerationResult) -> list[Text]:
     return [
         Text(
             prompt=prompt if isinstance(prompt, str) else tuple(prompt),
-            seed=seed,
+            seed=None if seed is None else own,
             text=text,
             token_ids=tuple(ids),
             log_prob=fmean(log_probs),
             seq_rep_4=seq_rep_n(ids),
         )
-        for prompt, text, ids, log_probs in zip(
-            run.prompts, run.texts or repeat(None), run.token_ids, run.log_probs, strict=False
+        for prompt, own, text, ids, log_probs in zip(
+            *(run.prompts, run.seeds, run.texts or repeat(None), run.token_ids, run.log_probs),
+            strict=False,
         )
     ]

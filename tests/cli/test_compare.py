@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 import logit_sampling as ls
 from logit_sampling import evaluation
@@ -76,7 +77,7 @@ def test_texts_stand_side_by_side_above_the_numbers(
     out, err, status = run(capsys, "the", "a\nb", *model, "--seeds", "2")
     assert (err, status) == ("", 0)
     lines = out.splitlines()
-    assert max(map(len, lines)) <= width
+    assert max(map(cell_len, lines)) <= width
     headings = [
         [name.strip() for name in line.split("│")] for line in lines if line.startswith(NAMES[0])
     ]

@@ -11,7 +11,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.cli import main
-from logit_sampling.cli.options import build_sampler
+from logit_sampling.cli.options import build_sampler, complete
 
 
 def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[str, str, int]:
@@ -277,3 +277,49 @@ def test_rows_that_fail_are_told_and_the_others_printed(
     else:
         first, second = out.split("--- prompt 1, sample 0")
         assert len(first.splitlines()[1]) > 1 and second.endswith("---\na long prompt\n")
+
+
+def test_a_sampler_is_written_in_one_line(
+    capsys: pytest.CaptureFixture, model: list[str], tiny_gpt2: Any
+) -> None:
+    sampler = ls.Sampler(ls.RepetitionPenalty(1.2), ls.Temperature(0.8), ls.Typical(0.9))
+    text = ls.generate(tiny_gpt2, "the", sampler=sampler, max_new_tokens=20, seed=7).texts[0]
+    line = "temperature=0.8 typical_p=0.9 repetition_penalty=1.2"
+    assert run(capsys, "the", *model, "--sampler", line, "--seed", "7")[0] == f"the{text}\n"
+
+
+def test_a_search_is_written_in_one_line(
+    capsys: pytest.CaptureFixture, model: list[str], tiny_gpt2: Any
+) -> None:
+    for line, search in (
+        ("beam num_beams=2", ls.BeamSearch(2)),
+        ("contrastive k=3 alpha=0.5", ls.ContrastiveSearch(3, 0.5)),
+    ):
+        text = ls.generate(tiny_gpt2, "the", search=search, max_new_tokens=20).texts[0]
+        assert run(capsys, "the", *model, "--sampler", line)[0] == f"the{text}\n"
+        out, _, _ = run(capsys, "the", *model, "--sampler", line, "--json")
+        assert json.loads(out)["sampler"] == repr(search)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--sampler", "top_k=5", "--top-p", "0.9"], "write what --top-p says into it"),
+        (["--sampler", "greedy", "--greedy"], "write what --greedy says into it"),
+        (["--sampler", "top_q=5"], "sampler 'top_q=5': unknown parameter `top_q`"),
+        (["--sampler", "top_p=3"], "in (0, 1]; got 3"),
+    ],
+)
+def test_a_line_that_cannot_be_read_ends_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture, options: list[str], message: str
+) -> None:
+    out, err, status = run(capsys, "the", "--model", "/nowhere", *options)
+    assert (out, status) == ("", 2)
+    assert message in err
+
+
+def test_completion_of_what_is_written() -> None:
+    assert {"top_k=", "top_p=", "top_n_sigma="} <= set(complete("top_"))
+    assert all(ending.startswith("top_") for ending in complete("top_"))
+    assert "top_k=5 greedy" in set(complete("top_k=5 gr"))
+    assert list(complete("ord")) == ["order="]

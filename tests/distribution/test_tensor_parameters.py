@@ -267,6 +267,7 @@ def test_what_a_transform_with_a_tensor_says_of_itself():
 
 
 IN_JAX = """
+import keras  # which adds settings to JAX 0.12: in a first trace they would make it trace again
 import jax, numpy as np, logit_sampling as ls
 from tests.parameters import (
     CASES, CHAINS, HISTORY, batch, chain, check_equal, check_lost, everything, per_row,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
+from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation import Comparison, default_samplers, distinct_n, seq_rep_n
 from logit_sampling.generation.result import GenerationResult
 
@@ -43,10 +44,11 @@ def test_texts_are_those_of_generate_alone_and_whole(toy: Any, comparison: Compa
     samplers = default_samplers(1.0, 3, 0.7)
     assert [result.name for result in comparison.results] == list(samplers)
     for result in comparison.results:
-        seeds = [None] if result.name == "greedy" else SEEDS
         assert result.sampler == repr(samplers[result.name])
         assert [(t.prompt, t.seed) for t in result.texts] == [
-            (p, s) for s in seeds for p in PROMPTS
+            (prompt, None if result.name == "greedy" else seed)
+            for seeds in ([SEEDS[:1]] if result.name == "greedy" else [[s] for s in SEEDS])
+            for prompt, seed in zip(PROMPTS, row_integers(seeds[0], 2), strict=True)
         ]
         for text in result.texts:
             alone = ls.generate(
@@ -65,7 +67,7 @@ def test_texts_are_those_of_generate_alone_and_whole(toy: Any, comparison: Compa
 
 def test_numbers_are_means_and_deviations_over_seeds(comparison: Comparison) -> None:
     for result in comparison.results[1:]:
-        of_seed = [[t for t in result.texts if t.seed == seed] for seed in SEEDS]
+        of_seed = [result.texts[first : first + 2] for first in (0, 2, 4)]
         ids = [[t.token_ids for t in texts] for texts in of_seed]
         for estimate, values in [
             (result.seq_rep_4, [fmean(map(seq_rep_n, texts)) for texts in ids]),
@@ -112,6 +114,41 @@ def test_the_first_call_of_a_cache_length_is_not_timed(toy: Any, monkeypatch: An
     results = ls.compare(toy, PROMPTS, samplers, SEEDS, max_new_tokens=12).results
     assert [r.seconds_per_token.mean for r in results] == [6.0 / 24, 6.0 / 24]
     assert calls == [12] * (1 + 1 + 3)  # the warm-up, then greedy once and top-k for each seed
+
+
+def test_samplers_and_searches_are_written(toy: Any) -> None:
+    lines = ["greedy", "mine: top_k=2 temperature=0.5", "beam num_beams=2", "c: contrastive k=2"]
+    written = ls.compare(toy, PROMPTS, lines[:3], SEEDS, max_new_tokens=6)
+    made = {
+        "greedy": ls.Greedy(),
+        "mine": ls.Sampler(ls.Temperature(0.5), ls.TopK(2)),
+        "beam num_beams=2": ls.BeamSearch(2),
+    }
+    built = ls.compare(toy, PROMPTS, made, SEEDS, max_new_tokens=6)
+    for own, other in zip(written.results, built.results, strict=True):
+        assert (own.name, own.sampler) == (other.name, other.sampler)
+        assert own.texts == other.texts
+    beam = ls.generate(toy, PROMPTS, search=ls.BeamSearch(2), max_new_tokens=6, stop_at_end=False)
+    assert [list(t.token_ids) for t in written.results[2].texts] == beam.token_ids
+    assert [t.seed for t in written.results[2].texts] == [None, None]
+    in_a_mapping = ls.compare(toy, "a", {"x": "mine: top_k=2"}, [0], max_new_tokens=6)
+    assert in_a_mapping.results[0].name == "x"
+    for samplers, message in (
+        (["top_k=2", "top_k=2"], "two samplers are called 'top_k=2'"),
+        (["top_q=2"], "did you mean"),
+        ([ls.Greedy()], "a list of samplers holds lines"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ls.compare(toy, "a", samplers, max_new_tokens=6)  # type: ignore[arg-type]
+
+
+def test_prompts_draw_numbers_of_their_own(toy: Any) -> None:
+    """And samplers the same ones: where two of them agree on a distribution, on the text too."""
+    result = ls.compare(
+        toy, ["a"] * 20, ["all: sample", "same: top_k=99"], [5], max_new_tokens=8
+    ).results
+    assert len({text.token_ids for text in result[0].texts}) > 10
+    assert [t.token_ids for t in result[0].texts] == [t.token_ids for t in result[1].texts]
 
 
 def test_progress(toy: Any) -> None:
@@ -172,7 +209,7 @@ def test_to_dict_goes_through_json(comparison: Comparison) -> None:
     top_k = data["results"][1]
     assert (top_k["name"], top_k["sampler"]) == ("top-k 3", repr(ls.Sampler(ls.TopK(3))))
     assert top_k["texts"][5]["prompt"] == "b$"
-    assert top_k["texts"][5]["seed"] == 8
+    assert top_k["texts"][5]["seed"] == row_integers(8, 2)[1]
     assert top_k["texts"][5]["text"] == comparison.results[1].texts[5].text
     assert top_k["seq_rep_4"] == {
         "mean": comparison.results[1].seq_rep_4.mean,

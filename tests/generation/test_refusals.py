@@ -118,7 +118,7 @@ def test_every_option_is_listed_with_its_default_and_explained():
         assert set(parameters) == {"model", "prompts", *own, *DEFAULTS}
         assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
     for name in ("on_text", *DEFAULTS):
-        assert re.search(rf"^        {name}: ", ls.generate.__doc__ or "", re.MULTILINE)
+        assert re.search(rf"^ +{name}: ", ls.generate.__doc__ or "", re.MULTILINE)
     assert set(Options.__annotations__) == set(DEFAULTS)
 
 
