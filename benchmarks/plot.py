@@ -1,4 +1,4 @@
-"""The picture of a run: bars on a logarithmic scale, beside the limits."""
+"""The picture of a run: medians as dots, on a logarithmic scale, beside the limits."""
 
 from pathlib import Path
 from typing import Any
@@ -100,9 +100,10 @@ def _draw(
                 continue
             median, low, high = (1e6 * own[name][key] for key in ("median", "low", "high"))
             colour = next(c for start, c in _COLOURS.items() if name.startswith(start))
-            error = [[median - low], [high - median]]
-            axis.barh(height, median, 0.72, color=colour, xerr=error, error_kw={"lw": 0.8})
-            axis.text(1.15 * high, height, _time(median), va="center", fontsize=8, bbox=_PAPER)
+            axis.hlines(height, low, high, color=colour, lw=2.5, alpha=0.5)
+            axis.plot(median, height, "o", color=colour, ms=6)
+            place_of_text = max(1.15 * high, 1.3 * median)
+            axis.text(place_of_text, height, _time(median), va="center", fontsize=8, bbox=_PAPER)
         for name, style in limits.items():
             axis.axvline(1e6 * own[name]["median"], color="#cf222e", lw=1, ls=style, label=name)
         axis.set_title(panel, fontsize=9, loc="left", fontweight="bold")
@@ -110,13 +111,18 @@ def _draw(
         axis.xaxis.set_major_formatter(lambda x, _: _time(x))
         axis.set_yticks(range(len(bars)), bars, fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="y", color="#eaeef2", lw=0.8)
+        axis.set_axisbelow(True)
+        axis.set_ylim(len(bars) - 0.4, -0.6)
         axis.spines[["top", "right"]].set_visible(False)
         if place == 0:
             handles = axis.get_legend_handles_labels()
-    axes[0, 0].invert_yaxis()
     low, high = axes[0, 0].get_xlim()
     axes[0, 0].set_xlim(low, 6 * high)  # room for the numbers
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(
+        f"{title}\nmedian, and the middle half of the rounds; lower is better", fontsize=10
+    )
     figure.legend(*handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     figure.savefig(file, dpi=130)
     pyplot.close(figure)

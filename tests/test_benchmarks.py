@@ -62,6 +62,11 @@ def test_samplers(run, tmp_path):
             ratio = record["median"] / records[name]["median"]
             assert record[f"per_{limit}"] == pytest.approx(ratio)
     assert picture.read_bytes().startswith(b"\x89PNG")
+    tables = run("table.py", str(data)).splitlines()
+    assert tables[0] == "### Flat rows"
+    assert tables[2] == "|  | 1,000, 2 |"
+    ours, softmax = (records[name]["median"] for name in ("ours, NumPy", "one softmax pass"))
+    assert tables[4] == f"| top-k 50 | {1e6 * ours:,.0f} µs, {ours / softmax:.3g} S |"
 
 
 def test_samplers_name_what_is_left_out(run, monkeypatch):

@@ -22,16 +22,20 @@ from logit_sampling.cli.options import (
     TopPOption,
     chosen,
     end_with_errors,
+    unescaped,
 )
-from logit_sampling.cli.process import catch_interrupts
+from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.plotting.visible import visible
+from logit_sampling.sampler import Greedy
 from logit_sampling.types import Overflow
 
 
 def generate(
-    prompts: Annotated[list[str], typer.Argument(help="The texts to continue.")],
+    prompts: Annotated[
+        list[str], typer.Argument(help="The texts to continue; - is what stands in standard input.")
+    ],
     model: ModelOption = "shakespeare",
     dtype: DtypeOption = None,
     sampler: SamplerOption = None,
@@ -46,7 +50,10 @@ def generate(
     ] = 0,
     stop: Annotated[
         list[str] | None,
-        typer.Option(help="End a text before this string; may be given several times."),
+        typer.Option(
+            help="End a text before this string, in which \\n is a line break, \\t a tab, \\\\ a "
+            "backslash; may be given several times."
+        ),
     ] = None,
     stop_regex: Annotated[
         list[str] | None,
@@ -87,6 +94,8 @@ def generate(
     except re.error as error:
         raise ValueError(f"--stop-regex {error.pattern!r}: {error}") from None
     _, chain, search = chosen(sampler, temperature, top_k, top_p, min_p, greedy)
+    prompts = [sys.stdin.read().removesuffix("\n") if p == "-" else p for p in prompts]
+    chosen_here = seed is None and not (search or isinstance(chain, Greedy))
     seed = secrets.randbits(32) if seed is None else seed
     import_tensorflow()
     from logit_sampling.generation.generate import generate
@@ -125,7 +134,7 @@ def generate(
             search=search,
             max_new_tokens=max_new_tokens,
             min_new_tokens=min_new_tokens,
-            stop=[*(stop or ()), *patterns],
+            stop=[*map(unescaped, stop or ()), *patterns],
             draft="lookup" if lookup else None,
             deadline=deadline,
             overflow=cast(Overflow, overflow),
@@ -148,6 +157,8 @@ def generate(
                 begin(row)
                 print(shown(text), end="")
             print()
+        if chosen_here:
+            say(f"logit-sampling: drawn with --seed {seed}")
     if interrupted:
         raise typer.Exit(130)
     end_with_errors(result.errors)

@@ -1,5 +1,6 @@
 """The sampling options that commands share."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated
@@ -116,6 +117,11 @@ def build_sampler(
             "leave one of them out"
         )
     return Greedy() if greedy else Sampler(*transforms)
+
+
+def unescaped(text: str) -> str:
+    r"""Return a text of a shell with its \n, \t and \\ as what they stand for."""
+    return re.sub(r"\\([nt\\])", lambda found: {"n": "\n", "t": "\t"}.get(found[1], "\\"), text)
 
 
 def end_with_errors(errors: Sequence[str | None] | None) -> None:

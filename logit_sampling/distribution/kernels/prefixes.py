@@ -100,7 +100,7 @@ def prefix_by_key(
     goal: Any,
     body: Any,
     complete: bool,
-) -> tuple[Any, int]:
+) -> tuple[Any, int, float]:
     """Return the shortest prefix in the order of a key that reaches a mass.
 
     Args:
@@ -112,9 +112,16 @@ def prefix_by_key(
         complete: whether `ids` are all that is left, and not only the first tokens.
 
     Returns:
-        ids, ascending, and whether the prefix `ENDS` or `GOES_ON`, or that is `UNCLEAR`.
+        ids, ascending; whether the prefix `ENDS` or `GOES_ON`, or that is `UNCLEAR`; and how many
+        tokens are missing at least, if it goes on.
     """
-    size = ids.size
+    size, least, together = ids.size, 0, 0.0
+    for i in range(size):
+        least = i if values[ids[i]] < values[ids[least]] else least
+        together += weight_of(values[ids[i]], peak, temperature)
+    if not complete and goal[LOW] > together:
+        weight = weight_of(values[ids[least]], peak, temperature)
+        return ids, GOES_ON, (goal[LOW] - together) / weight if weight > 0 else np.inf
     codes, arguments, stack, slots, sharp = body
     keys, middle = np.empty((2, size)), np.empty(size)
     for start in range(0, size, LANES):
@@ -133,16 +140,12 @@ def prefix_by_key(
         if goal[HIGH] <= reached:
             break
         if goal[LOW] <= reached:
-            return ids, UNCLEAR
+            return ids, UNCLEAR, 0.0
         mass += weight
         count += 1
-    if not complete:
-        least = 0
-        for i in range(size):
-            least = i if values[ids[i]] < values[ids[least]] else least
-        # What is not looked at comes behind the least that is.
-        if count == size or not keys[LOW, order[count]] > keys[HIGH, least]:
-            return ids, GOES_ON
+    # What is not looked at comes behind the least that is.
+    if not complete and (count == size or not keys[LOW, order[count]] > keys[HIGH, least]):
+        return ids, GOES_ON, 0.0
     count = max(count, 1)
     if not sharp:
         # The same tokens come first, and the same before the last of them, whatever the keys are.
@@ -154,7 +157,7 @@ def prefix_by_key(
                 else:
                     highest_key = max(highest_key, keys[HIGH, order[i]])
             if not lowest_key > highest_key:
-                return ids, UNCLEAR
+                return ids, UNCLEAR, 0.0
     wanted, kept = np.zeros(size, np.bool_), 0
     for i in range(count):
         wanted[order[i]] = True
@@ -163,7 +166,7 @@ def prefix_by_key(
         if wanted[i]:
             chosen[kept] = ids[i]
             kept += 1
-    return chosen, ENDS
+    return chosen, ENDS, 0.0
 
 
 @compiled

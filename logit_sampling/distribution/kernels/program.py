@@ -340,6 +340,8 @@ def draw_row(
             beyond = beyond or (code != REACH_BY and FEW < candidates > best.size // 4)
             if beyond and not few and candidates < size:
                 continue
+            if code == REACH_BY and candidates > 4 * FEW and not body[4]:
+                return DOUBT  # among so many an estimate seldom decides
             if few:
                 some = rows.top(values, ids, candidates)
             elif candidates >= size:
@@ -352,7 +354,10 @@ def draw_row(
                     some = rows.left_of(values, some, least, last)
             complete = some.size == ids.size if few else candidates >= size
             if code == REACH_BY:
-                some, state = prefix_by_key(values, some, peak, temperature, goal, body, complete)
+                some, state, missing = prefix_by_key(
+                    values, some, peak, temperature, goal, body, complete
+                )
+                missing += some.size
             else:
                 end, state, missing = prefix(values, some, peak, temperature, goal, body, nothing)
                 missing = missing + some.size if code == REACH else 0.0
@@ -369,7 +374,7 @@ def draw_row(
             if code == REACH_BY:
                 if not few:
                     return UNKNOWN
-                ids, state = prefix_by_key(values, ids, peak, temperature, goal, body, few)
+                ids, state, _ = prefix_by_key(values, ids, peak, temperature, goal, body, few)
             elif few:
                 end, state, _ = prefix(values, ids, peak, temperature, goal, body, nothing)
                 ids = rows.left_of(values, ids, values[end], end)
