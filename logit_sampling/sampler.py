@@ -342,15 +342,15 @@ class Sampler:
             >>> ls.Sampler.parse("greedy repetition_penalty=1.2 repeat_last_n=64")
             Greedy(RepetitionPenalty(penalty=1.2, window=64, prompt=True, normalize=False))
         """
-        from logit_sampling.settings.written import read
+        from logit_sampling.settings.written import parse
 
-        written = read(text)
-        if written.search is not None:
+        line = parse(text)
+        if line.kind not in ("sample", "greedy"):
             raise ValueError(
-                f"sampler {text!r} is a search and no chain: give "
-                f"`search=ls.{written.search!r}` to `generate`"
+                f"sampler {text!r} is a search and no chain: give `generate` an ls.BeamSearch or "
+                "ls.ContrastiveSearch as `search`"
             )
-        return written.sampler
+        return (Greedy if line.kind == "greedy" else Sampler)(*line.chain)
 
     @staticmethod
     def from_config(config: dict[str, Any]) -> "Sampler":

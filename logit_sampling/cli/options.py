@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from logit_sampling.decoding.written import Written, read
 from logit_sampling.sampler import Greedy, Sampler
-from logit_sampling.settings.written import Written, read
 from logit_sampling.strategies import MinP, Temperature, TopK, TopP
 
 

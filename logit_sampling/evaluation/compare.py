@@ -9,6 +9,7 @@ from typing import Any
 
 from logit_sampling.decoding.beam import BeamSearch
 from logit_sampling.decoding.contrastive import ContrastiveSearch
+from logit_sampling.decoding.written import Written, read
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.metrics import Estimate, distinct_n, seq_rep_n
 from logit_sampling.generation.arguments import groups_of
@@ -18,7 +19,6 @@ from logit_sampling.generation.result import GenerationResult, Interrupted
 from logit_sampling.models.model import AnyModel, AnyTokenizer
 from logit_sampling.plain import strict_json
 from logit_sampling.sampler import Greedy, Sampler
-from logit_sampling.settings.written import Written, read
 from logit_sampling.strategies import Temperature, TopK, TopP
 
 

@@ -1,18 +1,13 @@
 """A chain, or a search, written as one line of text: for command lines and files."""
 
-import dataclasses
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from logit_sampling.settings.chain import chain_of
 from logit_sampling.settings.elsewhere import closest
-
-if TYPE_CHECKING:
-    from logit_sampling.decoding.beam import BeamSearch
-    from logit_sampling.decoding.contrastive import ContrastiveSearch
-    from logit_sampling.sampler import Sampler
+from logit_sampling.strategies.temperature import Temperature
 
 _NAMED = re.compile(r"\s*([^:=\[\]{}\"]*[^:=\[\]{}\"\s])\s*:\s*(.*)", re.DOTALL)
 _WORD = re.compile(r"[^\s,=]+")
@@ -24,33 +19,33 @@ _CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
 _HOW = 'write settings as name=value, such as "temperature=0.8 top_k=50", or "greedy"'
 
 
-class Written(NamedTuple):
+class Line(NamedTuple):
     """What one line says.
 
     Attributes:
         name: what to call it: what stands before a colon, or the line itself.
-        sampler: the chain.
-        search: what looks for texts instead of drawing them, if the line asks for that.
+        kind: "sample", "greedy", "beam" or "contrastive".
+        chain: the transforms; those before the likeliest token is taken, if it is greedy.
+        fields: those of a search.
     """
 
     name: str
-    sampler: "Sampler"
-    search: "BeamSearch | ContrastiveSearch | None" = None
+    kind: str
+    chain: tuple[Any, ...]
+    fields: dict[str, Any]
 
 
-def read(text: str) -> Written:
+def parse(text: str) -> Line:
     """Return what a line of text says; see `Sampler.parse` for how a chain is written.
 
-    `beam` and `contrastive`, with the fields of `BeamSearch` and `ContrastiveSearch`, are searches.
-
     Raises:
-        ValueError: it cannot be read, or has no such meaning.
+        ValueError: it cannot be read, or a chain has no such setting.
 
     Example:
-        >>> read("mine: order=llama.cpp temp=0.7 top_k=40")
-        Written(name='mine', sampler=Sampler(TopK(k=40), Temperature(temperature=0.7)), search=None)
-        >>> read("beam num_beams=3").search.num_beams
-        3
+        >>> parse("mine: order=llama.cpp temp=0.7 top_k=40")[:3]
+        ('mine', 'sample', (TopK(k=40), Temperature(temperature=0.7)))
+        >>> parse("beam num_beams=3").fields
+        {'num_beams': 3}
     """
     if not isinstance(text, str):
         raise ValueError(f"a sampler is written as a text, got {text!r}; {_HOW}")
@@ -58,16 +53,12 @@ def read(text: str) -> Written:
     if named := _NAMED.fullmatch(text):
         name, line = named.groups()
     try:
-        sampler, search = _meaning(line)
+        return Line(name, *_meaning(line))
     except ValueError as error:
         raise ValueError(f"sampler {text!r}: {error}") from None
-    return Written(name, sampler, search)
 
 
-def _meaning(line: str) -> tuple[Any, Any]:
-    from logit_sampling.sampler import Greedy, Sampler
-    from logit_sampling.strategies import Temperature
-
+def _meaning(line: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
     words, settings = list(_words(line)), dict[str, Any]()
     kinds = [word for word, value in words if value is _NOTHING]
     for word in kinds:
@@ -82,16 +73,16 @@ def _meaning(line: str) -> tuple[Any, Any]:
         raise ValueError(f'nothing is written; {_HOW}, or "sample" for the model\'s distribution')
     (kind,) = kinds or ["sample"]
     if kind not in ("greedy", "sample"):
-        return Sampler(), _search(kind, settings)
+        return kind, (), settings
     order, defaults = settings.pop("order", "default"), settings.pop("defaults", False)
     if not isinstance(defaults, bool):
         raise ValueError(f"`defaults` is true or false, got {defaults!r}")
     if kind == "sample":
-        return Sampler(*chain_of(settings, order, defaults)), None
+        return kind, tuple(chain_of(settings, order, defaults)), {}
     if "temperature" in settings or "temp" in settings:
         raise ValueError("greedy takes the likeliest token, whatever the temperature: leave it out")
     chain = chain_of(settings | {"temperature": 0}, order, defaults)
-    return Greedy(*(t for t in chain if t != Temperature(0))), None
+    return kind, tuple(t for t in chain if t != Temperature(0)), {}
 
 
 _NOTHING: Any = object()  # the value of a word that has none
@@ -137,20 +128,6 @@ def _value(line: str, place: int, name: str) -> tuple[Any, int]:
         except ValueError:
             continue
     return word, end
-
-
-def _search(kind: str, settings: dict[str, Any]) -> Any:
-    from logit_sampling.decoding.beam import BeamSearch
-    from logit_sampling.decoding.contrastive import ContrastiveSearch
-
-    chosen: Any = {"beam": BeamSearch, "contrastive": ContrastiveSearch}[kind]
-    known = [field.name for field in dataclasses.fields(chosen)]
-    for name in settings:
-        if name not in known:
-            guess = closest(name, known, cutoff=0.6)
-            hint = f"; did you mean `{guess}`?" if guess else ""
-            raise ValueError(f"`{kind}` has {', '.join(known)}, and no `{name}`{hint}")
-    return chosen(**settings)
 
 
 def _no_setting(word: str, kinds: list[str]) -> str:

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.cli import main
-from logit_sampling.cli.options import build_sampler, complete
+from logit_sampling.cli.options import build_sampler, complete, unescaped
 
 
 def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[str, str, int]:
@@ -323,3 +324,27 @@ def test_completion_of_what_is_written() -> None:
     assert all(ending.startswith("top_") for ending in complete("top_"))
     assert "top_k=5 greedy" in set(complete("top_k=5 gr"))
     assert list(complete("ord")) == ["order="]
+
+
+def test_a_text_that_was_drawn_without_a_seed_tells_it(
+    capsys: pytest.CaptureFixture, model: list[str]
+) -> None:
+    out, err, status = run(capsys, "the", *model)
+    assert status == 0
+    seed = err.removeprefix("logit-sampling: drawn with --seed ").strip()
+    assert run(capsys, "the", *model, "--seed", seed) == (out, "", 0)
+    for options in (["--greedy"], ["--sampler", "beam"], ["--json"]):
+        assert "drawn with" not in run(capsys, "the", *model, *options)[1]
+
+
+def test_a_prompt_from_standard_input(
+    capsys: pytest.CaptureFixture, model: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("the\n"))
+    out, _, _ = run(capsys, "-", *model, "--seed", "7")
+    assert out == run(capsys, "the", *model, "--seed", "7")[0]
+
+
+def test_a_stop_string_of_a_shell() -> None:
+    assert unescaped(r"\n\n") == "\n\n"
+    assert unescaped(r"a\tb\\n\q") == "a\tb\\n\\q"

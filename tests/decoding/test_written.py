@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import logit_sampling as ls
-from logit_sampling.settings.written import read
+from logit_sampling.decoding.written import read
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_searches() -> None:
     assert written.search == ls.BeamSearch(3, length_penalty=0.5, early_stopping=True)
     assert written.name == "b"
     assert read("contrastive k=4, alpha=0.2").search == ls.ContrastiveSearch(4, 0.2)
-    with pytest.raises(ValueError, match=r"is a search and no chain: give `search=ls\.BeamSearch"):
+    with pytest.raises(ValueError, match=r"is a search and no chain: give `generate`"):
         ls.Sampler.parse("beam num_beams=3")
 
 
@@ -82,7 +82,7 @@ def test_searches() -> None:
 )
 def test_what_cannot_be_read_says_why_and_where(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        ls.Sampler.parse(text)
+        read(text)
     assert str(caught.value).startswith(f"sampler {text!r}")
 
 
