@@ -86,7 +86,7 @@ def test_samplers_refuse_an_unknown_strategy(run, capsys):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 def test_memory(run):
-    """Beside a million logits a draw holds less than a tenth of them, the copy of xtc apart."""
+    """Beside a million logits a draw holds less than a fifth of them, the copy of xtc apart."""
     found = re.findall(r"(.*\S) +(\d\.\d+) +(\d\.\d+)\n", run("memory.py", "--smoke"))
     assert len(found) == 4
     for name, *rises in found:

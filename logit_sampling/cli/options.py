@@ -15,9 +15,10 @@ from logit_sampling.strategies import MinP, Temperature, TopK, TopP
 def complete(written: str) -> Iterator[str]:
     """Yield how a sampler that is being written may go on."""
     from logit_sampling.settings.names import NAMES
+    from logit_sampling.settings.written import KINDS
 
     before, space, word = written.rpartition(" ")
-    endings = ["greedy", "beam", "contrastive", *(f"{name}=" for name in [*NAMES, "order"])]
+    endings = [*KINDS, *(f"{name}=" for name in [*NAMES, "order", "defaults"])]
     yield from (before + space + ending for ending in endings if ending.startswith(word))
 
 

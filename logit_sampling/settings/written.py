@@ -14,7 +14,7 @@ _WORD = re.compile(r"[^\s,=]+")
 _BARE = re.compile(r"[^\s,]*")
 _IS = re.compile(r"\s*=\s*")
 _BETWEEN = re.compile(r"[\s,]*")
-_KINDS = ("greedy", "sample", "beam", "contrastive")  # words without a value; one there may be
+KINDS = ("greedy", "sample", "beam", "contrastive")  # words without a value; one there may be
 _CONSTANTS = {"true": True, "false": False, "none": None, "null": None}
 _HOW = 'write settings as name=value, such as "temperature=0.8 top_k=50", or "greedy"'
 
@@ -62,7 +62,7 @@ def _meaning(line: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
     words, settings = list(_words(line)), dict[str, Any]()
     kinds = [word for word, value in words if value is _NOTHING]
     for word in kinds:
-        if word not in _KINDS or len(kinds) > 1:
+        if word not in KINDS or len(kinds) > 1:
             raise ValueError(_no_setting(word, kinds))
     for word, value in words:
         if word in settings:
@@ -133,5 +133,5 @@ def _value(line: str, place: int, name: str) -> tuple[Any, int]:
 def _no_setting(word: str, kinds: list[str]) -> str:
     if len(kinds) > 1:
         return f"{kinds[0]!r} and {kinds[1]!r} are words without a value; one there may be; {_HOW}"
-    guess = closest(word, _KINDS, cutoff=0.7)
+    guess = closest(word, KINDS, cutoff=0.7)
     return f"{word!r} has no value; " + (f"did you mean {guess!r}?" if guess else _HOW)

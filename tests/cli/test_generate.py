@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,8 @@ def test_ctrl_c_prints_what_there_is(
     monkeypatch: pytest.MonkeyPatch,
     as_json: bool,
 ) -> None:
-    import sys
 
-    module = sys.modules["logit_sampling.generation.writing"]
+    module = import_module("logit_sampling.generation.writing")
     decode = module.decode  # type: ignore[attr-defined]
 
     def interrupted(*arguments: Any) -> Any:
@@ -170,12 +170,14 @@ def test_ctrl_c_prints_what_there_is(
 def test_a_terminal_does_not_obey_what_a_model_writes(
     capsys: pytest.CaptureFixture, model: list[str], monkeypatch: Any, terminal: bool
 ) -> None:
+    as_it_is = ls.generate  # which is not looked up before somebody asks
+
     def generate(*args: Any, on_text: Any, **options: Any) -> Any:
         on_text(0, "a\x1b[2J\n\tb")
-        result = ls.generate(lambda ids: np.zeros((2, 3)), [[0], [1]], max_new_tokens=1)
+        result = as_it_is(lambda ids: np.zeros((2, 3)), [[0], [1]], max_new_tokens=1)
         return replace(result, texts=["a\x1b[2J\n\tb", "\x9bc"])
 
-    monkeypatch.setattr(sys.modules["logit_sampling.generation.generate"], "generate", generate)
+    monkeypatch.setattr(import_module("logit_sampling.generation.generate"), "generate", generate)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     out, _, _ = run(capsys, "x\x07", "y", *model, "--seed", "1")
     first, second = [line for line in out.splitlines() if not line.startswith("---")][::2]

@@ -50,12 +50,8 @@ UNKNOWN = -1
 _LOWEST = np.finfo(np.float64).tiny  # of temperatures
 _MOST = 4096  # tokens that are few: their ids are kept, and they are sorted
 _MEASURES = TEMPERATURE + 1
-_CANDIDATES = (
-    FEW // 4,
-    FEW,
-    4 * FEW,
-    16 * FEW,
-)  # first tokens among which the end of a prefix is looked for
+# First tokens among which the end of a prefix is looked for.
+_CANDIDATES = (FEW // 4, FEW, 4 * FEW, 16 * FEW)
 
 
 @compiled
