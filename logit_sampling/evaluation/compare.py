@@ -1,92 +1,34 @@
 """Run several samplers on the same prompts and seeds, and measure their texts."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import chain, repeat
-from statistics import fmean
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
+
+import numpy as np
 
 from logit_sampling.decoding.beam import BeamSearch
 from logit_sampling.decoding.contrastive import ContrastiveSearch
 from logit_sampling.decoding.written import Written, read
 from logit_sampling.distribution.random import row_integers
-from logit_sampling.evaluation.metrics import Estimate, distinct_n, seq_rep_n
-from logit_sampling.generation.arguments import groups_of
+from logit_sampling.evaluation.comparison import Comparison
+from logit_sampling.evaluation.grid import Swept
+from logit_sampling.evaluation.measures import DEFAULT, Metric
+from logit_sampling.evaluation.reading import Reader
+from logit_sampling.evaluation.record import Record
+from logit_sampling.evaluation.texts import HUMAN, Prompt, Text, as_prompts
+from logit_sampling.generation.arguments import check_at_least, groups_of
 from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.generate import generate
-from logit_sampling.generation.result import GenerationResult, Interrupted
+from logit_sampling.generation.result import Interrupted
+from logit_sampling.models.as_model import as_model, given_to
 from logit_sampling.models.model import AnyModel, AnyTokenizer
-from logit_sampling.plain import strict_json
 from logit_sampling.sampler import Greedy, Sampler
 from logit_sampling.strategies import Temperature, TopK, TopP
-
-
-@dataclass(frozen=True)
-class Text:
-    """One continuation of one prompt.
-
-    Attributes:
-        prompt: the prompt as it was given.
-        seed: seed of this text, or None for greedy and searches, which no seed changes.
-        text: the continuation, without the prompt; None if there is no tokenizer.
-        token_ids: the generated ids.
-        log_prob: mean log-probability of a token under the model itself, in nats.
-        seq_rep_4: share of its 4-grams that repeat an earlier one (`seq_rep_n`).
-    """
-
-    prompt: str | tuple[int, ...]
-    seed: int | None
-    text: str | None
-    token_ids: tuple[int, ...]
-    log_prob: float
-    seq_rep_4: float
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one sampler wrote, and its numbers: each an `Estimate` over the seeds.
-
-    Attributes:
-        name: the name of the sampler in this comparison.
-        sampler: its chain, or the search, as `repr` shows it.
-        texts: seed by seed, and in each the prompts in order.
-        seq_rep_4: seq-rep-4, mean over the prompts.
-        distinct_1, distinct_2: distinct n-grams over the texts that one seed gives for all prompts.
-        log_prob: mean log-probability per token under the model, in nats.
-        seconds_per_token: wall time of a batch of all prompts, divided by all of its tokens.
-    """
-
-    name: str
-    sampler: str
-    texts: tuple[Text, ...]
-    seq_rep_4: Estimate
-    distinct_1: Estimate
-    distinct_2: Estimate
-    log_prob: Estimate
-    seconds_per_token: Estimate
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Samplers on the same prompts, seeds and number of tokens.
-
-    Attributes:
-        prompts: the prompts.
-        seeds: the seeds of every sampler that draws.
-        tokens: length of every text in tokens.
-        results: one `Result` per sampler, in the order given; after an interruption, of
-            those whose texts were all written.
-    """
-
-    prompts: tuple[str | tuple[int, ...], ...]
-    seeds: tuple[int, ...]
-    tokens: int
-    results: tuple[Result, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as dicts, lists, strings and numbers, as JSON has them: null is -inf."""
-        return strict_json(asdict(self))
+from logit_sampling.types import Overflow
 
 
 def default_samplers(
@@ -137,44 +79,83 @@ def named(samplers: Mapping[str, Chosen] | Iterable[str]) -> dict[str, Written]:
 
 
 def compare(
-    model: AnyModel | Engine,
-    prompts: str | Sequence[str | Sequence[int]],
+    model: AnyModel | Engine | Mapping[str, AnyModel | Engine],
+    prompts: str | Prompt | Sequence[str | Sequence[int] | Prompt],
     samplers: Mapping[str, Chosen] | Iterable[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
     max_new_tokens: int = 100,
     tokenizer: AnyTokenizer | None = None,
     on_run: Callable[[str, int, int], None] | None = None,
+    *,
+    stop_at_end: bool = False,
+    overflow: Overflow = "error",
+    batch_size: int = 32,
+    measures: Sequence[str] = DEFAULT,
+    metrics: Mapping[str, Metric] | None = None,
+    baseline: str | None = None,
+    judge: AnyModel | None = None,
+    frontier: bool = False,
+    steps: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    command: str = "",
 ) -> Comparison:
     """Continue every prompt with every sampler and seed, and measure the texts.
 
-    All texts have `max_new_tokens` tokens: an end token does not stop them, so that repetition and
-    diversity compare. The texts of a seed are those that `generate` gives for all prompts with this
-    seed: prompts draw independent numbers, and samplers the same ones, so that differences between
-    samplers are not those between draws. `Text.seed` is what `generate` takes for a prompt alone.
-    The first run is made twice and timed the second time, so that the
-    time per token is free of tracing and compiling. Greedy and searches run once instead of once a
-    seed, and have no spread.
+    Prompts draw independent random numbers, and samplers the same ones for a prompt and a seed, so
+    that differences between samplers are paired, and not those between draws. The texts of a seed
+    are those that `generate` gives for all prompts with this seed; `Text.seed` is what it takes for
+    a prompt alone. Greedy and searches, which no seed changes, write one text a prompt.
+
+    All texts have `max_new_tokens` tokens, and an end token does not stop them unless
+    `stop_at_end`, so that repetition and diversity compare. The first batch is written twice and
+    timed the second time, so that the time of a token is free of tracing and compiling.
+
+    A number comes with its 95 % interval where there are enough prompts (or texts): see
+    `Estimate`. `Comparison.differences` compares with a baseline, prompt by prompt.
 
     Args:
-        model: what `load_model` returns, or any other model that `generate` accepts.
-        prompts: a string, a list of strings, or a list of lists of token ids.
+        model: what `load_model` returns, or any other model that `generate` accepts; or several by
+            name.
+        prompts: a string, a list of strings, or of lists of token ids; or of `Prompt`s, which
+            `read_prompts` reads from a file and which may say how their authors went on:
+            `Comparison.human` has their numbers.
         samplers: name -> sampler, search or a line as `Sampler.parse` takes it; or a list of lines,
             whose names are what stands before a colon, or else they themselves. Searches are
             `BeamSearch` and `ContrastiveSearch`, written "beam num_beams=4" and "contrastive k=5".
-            Default: greedy, top-k 50, top-p 0.9 and pure sampling.
-        seeds: distinct integers, at least one.
+            `swept` writes the lines of a grid. Default: greedy, top-k 50, top-p 0.9 and pure
+            sampling.
+        seeds: distinct integers, at least one: so many texts a prompt.
         max_new_tokens: tokens of each text, at least 4 (seq-rep-4 counts 4-grams).
         tokenizer: as `generate` takes it, for a model that has none.
-        on_run: called before each run with the name of the sampler, the runs done, and all runs.
+        on_run: called before each batch with the name of the sampler, the texts done, and all of
+            them.
+        stop_at_end: whether an end token ends a text.
+        overflow: as for `generate`.
+        batch_size: prompts that are written at once, which bounds the memory; it changes no text.
+        measures: the names of the numbers to show. `measure_names` lists them, and a result has
+            others as its attributes.
+        metrics: measures of one's own: name -> function of a text (None without a tokenizer) and
+            its token ids; shown behind `measures`.
+        baseline: the name of the sampler that others are compared with; by default the first.
+        judge: a second model that reads all texts, for `judge_log_prob` and `judge_perplexity`.
+        frontier: whether to embed the texts, for the measure `"frontier"`; by the judge, or else
+            the first model.
+        steps: whether to find how many tokens each sampler left at each step, and the entropy of
+            what it left (`kept`, `step_entropy`): each text is read once more. Not for searches.
+        out: a folder to which texts are written as soon as they are there. A second call with it
+            writes what is missing, also for further samplers, prompts, seeds and models.
+        command: what the record says made it.
 
     Returns:
         A `Comparison`.
 
     Raises:
-        ValueError: no sampler or seed, a seed twice, too few tokens, or what `generate` rejects,
-            such as an empty prompt or one that is too long for the model's context.
-        Interrupted: Ctrl-C, a KeyboardInterrupt whose `result` has the samplers that were complete;
-            so has what the model or a sampler raises.
+        ValueError: no sampler or seed, a seed twice, too few tokens, no such measure or baseline,
+            `out` with another comparison, or what `generate` rejects, such as an empty prompt or
+            one that is too long for the model's context.
+        Interrupted: Ctrl-C, a KeyboardInterrupt whose `result` is the comparison of what is whole:
+            the prompts whose texts are there for all samplers, or else the samplers that have them.
+            So has what the model or a sampler raises.
 
     Example, with a model that counts in a circle:
 
@@ -186,54 +167,74 @@ def compare(
     ((1, 2, 0, 1, 2, 0, 1, 2), 0.4)
     """
     chosen = named(default_samplers() if samplers is None else samplers)
-    prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+    asked = as_prompts(prompts)
     if isinstance(seeds, int) or not 0 < len(set(seeds)) == len(seeds):
         raise ValueError(f"seeds must be a list of different integers, at least one; got {seeds!r}")
     if max_new_tokens < 4:
         raise ValueError(f"max_new_tokens must be at least 4 for 4-grams, got {max_new_tokens!r}")
+    check_at_least(1, batch_size=batch_size)
     row_integers(list(seeds), len(seeds))
     for name, own in chosen.items():  # now, not when its turn comes
+        if name == HUMAN and any(prompt.human is not None for prompt in asked):
+            raise ValueError(
+                f"{HUMAN!r} is what the prompts' authors wrote: name that sampler else"
+            )
         try:
-            groups_of(own.sampler, len(prompts), 1, 0, frozenset())
+            groups_of(own.sampler, len(asked), 1, 0, frozenset())
         except ValueError as error:
             raise ValueError(f"sampler {name!r}: {error}") from None
-
-    def run(own: Written, seed: int | None, tokens: int) -> GenerationResult:
-        return generate(
-            model,
-            prompts,
-            sampler=own.sampler,
-            search=own.search,
-            max_new_tokens=tokens,
-            seed=seed or 0,
-            stop_at_end=False,
-            tokenizer=tokenizer,
-            # So it goes a token a step: a chain that is compiled halfway would spoil the times.
-            should_stop=None if own.search else lambda row, ids: False,
-        )
-
-    plan = {
-        name: (None,) if own.search or isinstance(own.sampler, Greedy) else tuple(seeds)
-        for name, own in chosen.items()
+    models: dict[str, Any] = (
+        dict(model) if isinstance(model, Mapping) else {as_model(model).name: model}  # type: ignore[arg-type]
+    )
+    if not models:
+        raise ValueError("model is empty: give at least one")
+    setting = {
+        "prompts": {p.id: {"text": p.text, "human": p.human} for p in _listed(asked)},
+        "samplers": {name: _about(own, samplers) for name, own in chosen.items()},
+        "models": {name: {"weights": fingerprint(own)} for name, own in models.items()},
+        "seeds": [int(seed) for seed in seeds],
+        "max_new_tokens": int(max_new_tokens),
+        "stop_at_end": stop_at_end,
+        "overflow": overflow,
+        "judge": None if judge is None else as_model(judge).name,
     }
-    done, total = 0, sum(map(len, plan.values()))
-    results: list[Result] = []
+    record = Record(setting, out, command)
+    shown = (*measures, *(metrics or {}))
 
     def comparison() -> Comparison:
-        shown = tuple(p if isinstance(p, str) else tuple(map(int, p)) for p in prompts)
-        return Comparison(shown, tuple(seeds), max_new_tokens, tuple(results))
+        texts = tuple(record.texts.values())
+        calls = tuple(record.about["calls"])
+        return Comparison(setting, calls, texts, shown, baseline, metrics or {})
 
+    for name in shown:
+        comparison().measure(name)
+    if baseline is not None and len(models) == 1 and baseline not in (*chosen, HUMAN):
+        raise ValueError(f"no sampler is called {baseline!r} (baseline); there are {[*chosen]}")
+    record.open()
+    slide = overflow == "slide"
+    readers = {name: Reader(name, own, tokenizer, slide) for name, own in models.items()}
+    judging = None if judge is None else Reader(as_model(judge).name, judge, None, slide)
+    notes = Notes(judging, (judging or next(iter(readers.values()))) if frontier else None, steps)
+    jobs = list(_jobs(asked, models, chosen, seeds, batch_size, record, notes))
+    total = sum(len(job.prompts) for job in jobs)
+    done, warm = 0, False
     try:
-        for name, own in chosen.items():
-            runs: dict[int | None, GenerationResult] = {}
-            for seed in plan[name]:
-                if on_run:
-                    on_run(name, done, total)
-                if not done:  # a cache of another length is compiled for again
-                    run(own, seed, max_new_tokens)
-                runs[seed] = run(own, seed, max_new_tokens)
-                done += 1
-            results.append(_summarise(name, own, runs))
+        for job in jobs:
+            if on_run:
+                on_run(job.name, done, total)
+            old = [record.texts.get(job.key(asked, i)) for i in job.prompts]
+            if all(old):
+                texts = [text for text in old if text is not None]
+            elif job.sampler is None:
+                texts = [readers[job.model].human(asked[i], max_new_tokens) for i in job.prompts]
+            else:
+                write = _writer(models[job.model], asked, job, setting, tokenizer)
+                if not warm:  # a cache of another length is compiled for again
+                    write()
+                    warm = True
+                texts = write()
+            record.add(notes.added(texts, readers[job.model], job.sampler))
+            done += len(job.prompts)
     except KeyboardInterrupt as interruption:  # a text that was cut counts for nothing
         raise Interrupted(comparison()) from interruption
     except Exception as error:
@@ -243,34 +244,192 @@ def compare(
     return comparison()
 
 
-def _summarise(name: str, own: Written, runs: Mapping[int | None, GenerationResult]) -> Result:
-    def over_seeds(measure: Callable[[GenerationResult], float]) -> Estimate:
-        return Estimate.of([measure(run) for run in runs.values()])
+@dataclass(frozen=True)
+class Notes:
+    """What is found out about each text by reading it.
 
-    return Result(
-        name=name,
-        sampler=repr(own.search or own.sampler),
-        texts=tuple(text for seed, run in runs.items() for text in _texts(seed, run)),
-        seq_rep_4=over_seeds(lambda run: fmean(seq_rep_n(ids) for ids in run.token_ids)),
-        distinct_1=over_seeds(lambda run: distinct_n(run.token_ids, 1)),
-        distinct_2=over_seeds(lambda run: distinct_n(run.token_ids, 2)),
-        log_prob=over_seeds(lambda run: fmean(chain.from_iterable(run.log_probs))),
-        seconds_per_token=over_seeds(lambda run: run.seconds / sum(map(len, run.token_ids))),
-    )
+    Attributes:
+        judge: reads how likely it is, or None.
+        embedder: reads where it is, or None.
+        steps: whether to find what the sampler left at each step.
+    """
 
+    judge: Reader | None
+    embedder: Reader | None
+    steps: bool
 
-def _texts(seed: int | None, run: GenerationResult) -> list[Text]:
-    return [
-        Text(
-            prompt=prompt if isinstance(prompt, str) else tuple(prompt),
-            seed=None if seed is None else own,
-            text=text,
-            token_ids=tuple(ids),
-            log_prob=fmean(log_probs),
-            seq_rep_4=seq_rep_n(ids),
+    def missing(self, text: Text, sampler: Written | None) -> bool:
+        """Whether there is something to find out about a text."""
+        return not text.failed and (
+            (self.judge is not None and text.judge is None)
+            or (self.embedder is not None and text.embedding is None)
+            or (self._stepped(sampler) and text.kept is None)
         )
-        for prompt, own, text, ids, log_probs in zip(
-            *(run.prompts, run.seeds, run.texts or repeat(None), run.token_ids, run.log_probs),
-            strict=False,
+
+    def _stepped(self, sampler: Written | None) -> bool:
+        return self.steps and sampler is not None and sampler.search is None
+
+    def added(self, texts: Sequence[Text], reader: Reader, sampler: Written | None) -> list[Text]:
+        """Return texts with what was missing."""
+        found = list(texts)
+        for i, text in enumerate(found):
+            if text.failed:
+                continue
+            if self.judge is not None and text.judge is None:
+                text = replace(text, judge=round(self.judge.judged(text), 6))
+            if self.embedder is not None and text.embedding is None:
+                text = replace(text, embedding=self.embedder.embeddings([text])[0])
+            if self._stepped(sampler) and text.kept is None:
+                assert sampler is not None
+                text = reader.stepped(text, sampler.sampler)
+            found[i] = text
+        return found
+
+
+@dataclass(frozen=True)
+class Job:
+    """A batch of texts.
+
+    Attributes:
+        name: of the sampler.
+        sampler: None for what the authors of the prompts wrote.
+        model: the name of the model.
+        run: the seed, None where none changes anything.
+        prompts: their places.
+        seeds: theirs, None likewise.
+    """
+
+    name: str
+    sampler: Written | None
+    model: str
+    run: int | None
+    prompts: list[int]
+    seeds: dict[int, int | None]
+
+    def key(self, prompts: Sequence[Prompt], place: int) -> tuple[Any, ...]:
+        """Return the key of one of its texts."""
+        return self.model, self.name, prompts[place].id, self.seeds[place]
+
+
+def _jobs(
+    prompts: Sequence[Prompt],
+    models: Iterable[str],
+    samplers: Mapping[str, Written],
+    seeds: Sequence[int],
+    batch_size: int,
+    record: Record,
+    notes: Notes,
+) -> Iterator[Job]:
+    """Yield what is missing in a record, all of some prompts first, so that they compare."""
+    for first in range(0, len(prompts), batch_size):
+        chunk = range(first, min(first + batch_size, len(prompts)))
+        for model in models:
+            authors = [i for i in chunk if prompts[i].human is not None]
+            job = Job(HUMAN, None, model, None, authors, dict.fromkeys(authors))
+            yield from _missing(job, prompts, record, notes)
+            for name, own in samplers.items():
+                for run in seeds if _draws(own) else [None]:
+                    each = row_integers(run or 0, len(prompts))
+                    numbers = {i: None if run is None else int(each[i]) for i in chunk}
+                    job = Job(name, own, model, run, list(chunk), numbers)
+                    yield from _missing(job, prompts, record, notes)
+
+
+def _missing(job: Job, prompts: Sequence[Prompt], record: Record, notes: Notes) -> Iterator[Job]:
+    """Yield the texts of a job that are not there, and those about which something is not known."""
+    old = {i: record.texts.get(job.key(prompts, i)) for i in job.prompts}
+    for wanted in (
+        [i for i, text in old.items() if text is None],
+        [i for i, text in old.items() if text is not None and notes.missing(text, job.sampler)],
+    ):
+        if wanted:
+            yield replace(job, prompts=wanted)
+
+
+def _draws(own: Written) -> bool:
+    """Whether a seed changes its texts."""
+    return own.search is None and not isinstance(own.sampler, Greedy)
+
+
+def _writer(
+    model: Any, prompts: Sequence[Prompt], job: Job, setting: Mapping[str, Any], tokenizer: Any
+) -> Callable[[], list[Text]]:
+    """Return what writes the texts of a job."""
+    own = job.sampler
+    assert own is not None
+    given = [prompts[i].text for i in job.prompts]
+
+    def write() -> list[Text]:
+        result = generate(
+            model,
+            [text if isinstance(text, str) else list(text) for text in given],
+            sampler=own.sampler,
+            search=own.search,
+            max_new_tokens=setting["max_new_tokens"],
+            seed=[job.seeds[i] or 0 for i in job.prompts],
+            stop_at_end=setting["stop_at_end"],
+            overflow=setting["overflow"],
+            tokenizer=tokenizer,
+            max_rows=len(given),
+            # So it goes a token a step: a chain that is compiled halfway would spoil the times.
+            should_stop=None if own.search else lambda row, ids: False,
+            on_error="return",
         )
-    ]
+        seconds = result.seconds / max(1, sum(map(len, result.token_ids)))
+        texts = result.texts or repeat(None)
+        return [
+            Text(
+                model=job.model,
+                sampler=job.name,
+                prompt_id=prompts[place].id,
+                prompt=prompts[place].text,
+                run=job.run,
+                seed=job.seeds[place],
+                text=text,
+                token_ids=tuple(result.token_ids[i]),
+                log_probs=tuple(result.log_probs[i]),
+                sampler_log_probs=tuple(result.sampler_log_probs[i]),
+                finish_reason=result.finish_reasons[i],
+                error=result.errors[i] if result.errors else None,
+                seconds=round(seconds, 9),
+            )
+            for i, (place, text) in enumerate(zip(job.prompts, texts, strict=False))
+        ]
+
+    return write
+
+
+def _listed(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
+    """Yield prompts as JSON has them."""
+    for prompt in prompts:
+        text, human = (
+            list(told) if isinstance(told, tuple) else told for told in (prompt.text, prompt.human)
+        )
+        yield Prompt(prompt.id, text, human)  # type: ignore[arg-type]
+
+
+def _about(own: Written, samplers: Any) -> dict[str, Any]:
+    settings = {}
+    if isinstance(samplers, Swept):
+        settings = samplers.settings.get(own.name, {})
+    return {
+        "chain": repr(own.search or own.sampler),
+        "draws": _draws(own),
+        "settings": settings,
+    }
+
+
+def fingerprint(model: Any) -> str | None:
+    """Return a hash of the weights of a Keras model, None for what has none that are known."""
+    inner = given_to(as_model(model))
+    weights = getattr(inner, "weights", None)
+    if not isinstance(weights, list):
+        return None
+    from keras.ops import convert_to_numpy
+
+    found = hashlib.blake2b(digest_size=16)
+    for weight in weights:
+        array = np.ascontiguousarray(convert_to_numpy(weight))
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(array.view(np.uint8).data if array.ndim else array.tobytes())
+    return found.hexdigest()

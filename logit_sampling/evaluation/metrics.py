@@ -1,9 +1,9 @@
-"""Numbers that describe generated texts: repetition, diversity, and their spread over seeds."""
+"""Numbers that describe generated texts: how much they repeat, and how diverse they are."""
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+
+import numpy as np
 
 
 def _ngrams(token_ids: Sequence[int], n: int) -> Iterable[tuple[int, ...]]:
@@ -62,34 +62,131 @@ def distinct_n(texts: Iterable[Sequence[int]], n: int) -> float:
     return len(set(ngrams)) / len(ngrams) if ngrams else math.nan
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over runs with different seeds, and how far the runs lie apart.
+def rep_w(token_ids: Sequence[int], w: int = 16) -> float:
+    """Share of the tokens of one text that occur among the `w` tokens before them.
 
-    Attributes:
-        mean: mean over the runs.
-        spread: sample standard deviation over the runs (divisor runs - 1); 0 for a single run.
-        runs: number of runs; greedy decoding has one, since no seed changes it.
+    The rep-w of Fu et al., A Theoretical Analysis of the Repetition Problem in Text Generation,
+    2021, arXiv 2012.14660.
+
+    Args:
+        token_ids: the ids of one text, a sequence of ints; leave out the prompt.
+        w: how many tokens back to look, at least 1.
+
+    Returns:
+        A float in [0, 1), 0 for an empty text.
+
+    Raises:
+        ValueError: w is below 1.
+
+    >>> rep_w([1, 2, 1, 3, 3], w=2)                 # the second 1 and the second 3
+    0.4
     """
+    if w < 1:
+        raise ValueError(f"w must be at least 1, got {w}")
+    ids = list(token_ids)
+    repeated = sum(token in ids[max(0, i - w) : i] for i, token in enumerate(ids))
+    return repeated / len(ids) if ids else 0.0
 
-    mean: float
-    spread: float
-    runs: int
 
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Estimate":
-        """Summarise one value a run.
+def longest_repeat(token_ids: Sequence[int]) -> int:
+    """Length in tokens of the longest sequence that occurs twice in one text; both may overlap.
 
-        >>> Estimate.of([1.0, 2.0, 3.0])
-        Estimate(mean=2.0, spread=1.0, runs=3)
-        """
-        return cls(fmean(values), stdev(values) if len(values) > 1 else 0.0, len(values))
+    Args:
+        token_ids: the ids of one text, a sequence of ints; leave out the prompt.
 
-    def format(self, digits: int, scale: float = 1.0) -> str:
-        """Write `mean ± spread`, or the mean alone when there is one run and so no spread to know.
+    Returns:
+        An int from 0 (no token occurs twice) to one less than the length of the text.
 
-        >>> Estimate(0.5, 0.04, 3).format(2), Estimate(0.5, 0.0, 1).format(2)
-        ('0.50 ± 0.04', '0.50')
-        """
-        mean = f"{self.mean * scale:.{digits}f}"
-        return f"{mean} ± {self.spread * scale:.{digits}f}" if self.runs > 1 else mean
+    >>> longest_repeat([7, 1, 2, 3, 9, 1, 2, 3, 8]), longest_repeat([5, 5, 5, 5])
+    (3, 3)
+    """
+    ids = np.asarray(token_ids, np.int64)
+    longest, same = 0, np.zeros(ids.size + 1, np.int64)
+    for place in range(1, ids.size):  # same[j + 1]: how many tokens up to here are those up to j
+        same[1 : place + 1] = np.where(ids[:place] == ids[place], same[:place] + 1, 0)
+        longest = max(longest, int(same.max()))
+    return longest
+
+
+def loops(token_ids: Sequence[int], times: int = 3, least: int = 2) -> bool:
+    """Whether one text ends in a loop: a phrase that is there at least three times in a row.
+
+    What Holtzman et al., The Curious Case of Neural Text Degeneration, 2020, arXiv 1904.09751,
+    count as repetition: a phrase of at least two tokens, three times at the end of a text.
+
+    Args:
+        token_ids: the ids of one text, a sequence of ints; leave out the prompt.
+        times: how often the phrase comes, at least 2.
+        least: how many tokens it has, at least 1.
+
+    Raises:
+        ValueError: a number below those.
+
+    >>> loops([9, 4, 5, 4, 5, 4, 5]), loops([9, 4, 5, 4, 5]), loops([7, 7, 7, 7, 7, 7])
+    (True, False, True)
+    """
+    if times < 2 or least < 1:
+        raise ValueError(f"times must be at least 2 and least at least 1, got {times} and {least}")
+    ids = list(token_ids)
+    return any(
+        ids[len(ids) - size * times :] == ids[len(ids) - size :] * times
+        for size in range(least, len(ids) // times + 1)
+    )
+
+
+def entropy_of(counts: np.ndarray) -> float:
+    """Entropy in nats of what was counted, such as n-grams: Shannon's of the shares.
+
+    As an estimate of the entropy of what the texts come from it is too low, the more the fewer
+    texts there are: compare as many of equal length.
+
+    Args:
+        counts: ints from 0 on, [kinds].
+
+    Returns:
+        A float, NaN where nothing was counted.
+
+    >>> round(entropy_of(np.array([2, 1, 1, 0])) / math.log(2), 6)
+    1.5
+    """
+    known = counts[counts > 0]
+    shares = known / known.sum() if known.size else np.array([math.nan])
+    return float(-(shares * np.log(shares)).sum())
+
+
+def zipf_coefficient(counts: np.ndarray, ranks: int = 5000) -> float:
+    """How steeply the frequency of tokens falls with their rank: s in frequency = c / rank ** s.
+
+    The slope of a straight line through the logarithms of rank and frequency, by least squares, as
+    Holtzman et al., 2020, arXiv 1904.09751, fit it (of words; here of what was counted). Flatter,
+    nearer 0, is a vocabulary that is used more evenly. It depends on the number of tokens.
+
+    Args:
+        counts: ints from 0 on, [kinds].
+        ranks: how many of the most frequent count, at least 2.
+
+    Returns:
+        A float, NaN with fewer than two kinds.
+
+    >>> round(zipf_coefficient(np.array([1200, 600, 400, 300])), 6)
+    1.0
+    """
+    frequencies = np.sort(counts[counts > 0])[::-1][:ranks]
+    if frequencies.size < 2:
+        return math.nan
+    rank = np.log(np.arange(1, frequencies.size + 1))
+    rank -= rank.mean()
+    return float(-(rank * np.log(frequencies)).sum() / (rank * rank).sum())
+
+
+def numbered(texts: Iterable[Sequence[int]], n: int) -> list[np.ndarray]:
+    """Return the n-grams of each text as numbers, which say which of all n-grams it is.
+
+    >>> numbered([[1, 2, 1], [2, 3]], 1)
+    [array([0, 1, 0]), array([1, 2])]
+    """
+    kinds: dict[tuple[int, ...], int] = {}
+    return [
+        np.array([kinds.setdefault(ngram, len(kinds)) for ngram in _ngrams(ids, n)], np.int64)
+        for ids in texts
+    ]

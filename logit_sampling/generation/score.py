@@ -146,6 +146,12 @@ def log_probs_or_error(
     return log_probs, None
 
 
+def logits_of_text(model: Model, ids: list[int], slide: bool) -> Iterator[np.ndarray]:
+    """Yield the logits that each token but the first was drawn from, [vocab], in order."""
+    for logits in _read(model, ids, slide):
+        yield from logits
+
+
 def _read(model: Model, ids: list[int], slide: bool) -> Iterator[np.ndarray]:
     """Yield the logits of what follows each token but the last, [columns, vocab], in order."""
     context, known = model.context_length if slide else None, 1

@@ -1,5 +1,6 @@
 """Text of a model made visible: what it writes is data, and may hold any character."""
 
+import re
 from unicodedata import category
 
 
@@ -18,3 +19,12 @@ def visible(text: str, keep: str = "") -> str:
 
 def _shown(control: str) -> str:
     return {"\n": "⏎", "\t": "⇥"}.get(control) or control.encode("unicode_escape").decode()
+
+
+def unescaped(text: str) -> str:
+    r"""Return a text of a shell or a line of a file with its \n, \t and \\ as what they stand for.
+
+    >>> unescaped(r"one\ntwo")
+    'one\ntwo'
+    """
+    return re.sub(r"\\([nt\\])", lambda found: {"n": "\n", "t": "\t"}.get(found[1], "\\"), text)

@@ -1,0 +1,454 @@
+"""What a comparison found: results by sampler, with intervals and differences."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any, Self
+
+import numpy as np
+
+from logit_sampling.evaluation.frontier import clusters, divergence_area
+from logit_sampling.evaluation.intervals import (
+    Difference,
+    Estimate,
+    corrected,
+    difference,
+    leaving_out,
+)
+from logit_sampling.evaluation.measures import DEFAULT, Measure, Metric, measure
+from logit_sampling.evaluation.record import FORMAT, read, write_whole
+from logit_sampling.evaluation.tables import (
+    csv_of,
+    html_of,
+    latex_of,
+    markdown_of,
+    records,
+    text_of,
+    written,
+)
+from logit_sampling.evaluation.texts import HUMAN, Text, mean_over
+from logit_sampling.plain import strict_json
+
+FRONTIER = Measure(
+    "frontier",
+    "area under the divergence frontier to the human texts, 1 for equal (MAUVE-like)",
+    least=0,
+    most=1,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What one sampler wrote with one model. A measure is an attribute: `result.seq_rep_4`.
+
+    Attributes:
+        name: of the sampler in this comparison, after that of the model if there are several.
+        sampler: its chain, or the search, as `repr` shows it.
+        model: the name of the model.
+        settings: what a sweep set, by name.
+        texts: seed by seed, and in each the prompts in order. Those that failed are there.
+        grid: those that count, [prompts][seeds], None for one that failed.
+    """
+
+    name: str
+    sampler: str
+    model: str
+    settings: Mapping[str, Any]
+    texts: tuple[Text, ...]
+    grid: tuple[tuple[Text | None, ...], ...]
+    _values: Callable[["Result", str], tuple[np.ndarray, float]] = field(repr=False)
+    _measure: Callable[[str], Measure] = field(repr=False)
+    _known: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __getattr__(self, name: str) -> Estimate:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self.number(name)
+        except ValueError as error:
+            raise AttributeError(str(error)) from None
+
+    def number(self, name: str) -> Estimate:
+        """Return a measure of its texts.
+
+        Raises:
+            ValueError: there is no such measure.
+        """
+        if name not in self._known:
+            values, number = self._values(self, name)
+            self._known[name] = self._measure(name).estimate(values, number)
+        return self._known[name]
+
+    def values(self, name: str) -> np.ndarray:
+        """Return the values of a measure, [prompts, seeds]: their mean is the number."""
+        return self._values(self, name)[0]
+
+    def steps(self, of: str) -> Sequence[float]:
+        """Return the mean of `"kept"` or `"entropies"` at each step of the texts."""
+        return mean_over(self.texts, of)
+
+    @property
+    def failed(self) -> int:
+        """How many of its texts failed."""
+        return sum(text.failed for text in self.texts)
+
+    @property
+    def seconds_per_token(self) -> Estimate:
+        """Wall time of a token: that of a batch divided by its tokens, median over the batches."""
+        times = [text.seconds for text in self.texts if text.seconds is not None]
+        return Estimate(median(times) if times else math.nan, units=len(times), over="texts")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Samplers on the same prompts, seeds and number of tokens.
+
+    Attributes:
+        setting: what was compared: `prompts`, `samplers`, `models`, `seeds`, `max_new_tokens`, ...
+        calls: what wrote the texts: dates, commands, versions.
+        texts: all of them.
+        measures: the names of what tables show.
+        baseline: the name of the result that others are compared with.
+        metrics: measures of one's own by name.
+    """
+
+    setting: dict[str, Any]
+    calls: tuple[dict[str, Any], ...]
+    texts: tuple[Text, ...]
+    measures: tuple[str, ...] = DEFAULT
+    baseline: str | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every sampler that draws."""
+        return tuple(self.setting["seeds"])
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens a text has, at most if end tokens end it."""
+        return self.setting["max_new_tokens"]
+
+    @property
+    def prompts(self) -> tuple[str | tuple[int, ...], ...]:
+        """The prompts whose texts are there."""
+        shown = (self.setting["prompts"][i]["text"] for i in self.prompt_ids)
+        return tuple(p if isinstance(p, str) else tuple(p) for p in shown)
+
+    @property
+    def prompt_ids(self) -> tuple[str, ...]:
+        """Their ids."""
+        return self._arranged[0]
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """One for each model and sampler, in the order given.
+
+        Before all texts are written: of those whose texts are all there, with the prompts that they
+        have in common.
+        """
+        return self._arranged[1]
+
+    @property
+    def human(self) -> Result | None:
+        """The same numbers for how the authors of the prompts went on, if that is known.
+
+        Log-probabilities are those of the first model; `humans` has one for each.
+        """
+        return next(iter(self.humans), None)
+
+    @property
+    def humans(self) -> tuple[Result, ...]:
+        """See `human`."""
+        return self._arranged[2]
+
+    @cached_property
+    def _arranged(self) -> tuple[tuple[str, ...], tuple[Result, ...], tuple[Result, ...]]:
+        setting = self.setting
+        own: dict[tuple[str, str], dict[tuple[str, int | None], Text]] = {}
+        for text in self.texts:
+            key = (text.model, text.sampler)
+            own.setdefault(key, {})[text.prompt_id, text.run] = text
+        ids = list(setting["prompts"])
+        done: dict[tuple[str, str], set[str]] = {}
+        for model in setting["models"]:
+            for sampler, about in setting["samplers"].items():
+                there = own.get((model, sampler), {})
+                runs = setting["seeds"] if about["draws"] else [None]
+                whole = {i for i in ids if all((i, run) in there for run in runs)}
+                if whole:
+                    done[model, sampler] = whole
+        kept = tuple(i for i in ids if all(i in whole for whole in done.values()) and done)
+        several = len(setting["models"]) > 1
+        results = []
+        for model, sampler in done if kept else ():
+            about = setting["samplers"][sampler]
+            runs = setting["seeds"] if about["draws"] else [None]
+            name = f"{model}: {sampler}" if several else sampler
+            results.append(self._result(name, about, model, own[model, sampler], kept, runs))
+        humans = []
+        for model in setting["models"]:
+            wrote = own.get((model, HUMAN), {})
+            if any((i, None) in wrote for i in kept):
+                name = f"{model}: {HUMAN}" if several else HUMAN
+                humans.append(self._result(name, {"chain": HUMAN}, model, wrote, kept, [None]))
+        return kept, tuple(results), tuple(humans)
+
+    def _result(
+        self,
+        name: str,
+        about: Mapping[str, Any],
+        model: str,
+        texts: Mapping[tuple[str, int | None], Text],
+        ids: Sequence[str],
+        runs: Sequence[int | None],
+    ) -> Result:
+        found = {key: None if text.failed else text for key, text in texts.items()}
+        return Result(
+            name=name,
+            sampler=about["chain"],
+            model=model,
+            settings=about.get("settings", {}),
+            texts=tuple(texts[i, run] for run in runs for i in ids if (i, run) in texts),
+            grid=tuple(tuple(found.get((i, run)) for run in runs) for i in ids),
+            _values=self._values,
+            _measure=self.measure,
+        )
+
+    def _values(self, result: Result, name: str) -> tuple[np.ndarray, float]:
+        if name.replace("-", "_") == "frontier":
+            return self._frontier(result)
+        return measure(name, self.metrics).values(result.grid)
+
+    def measure(self, name: str) -> Measure:
+        """Return what is known of a measure: its title, its meaning, how to show it."""
+        return FRONTIER if name.replace("-", "_") == "frontier" else measure(name, self.metrics)
+
+    def result(self, name: str) -> Result:
+        """Return a result by its name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        for own in (*self.results, *self.humans):
+            if own.name == name:
+                return own
+        names = ", ".join(repr(own.name) for own in (*self.results, *self.humans))
+        raise ValueError(f"no result is called {name!r}; there are {names}")
+
+    def differences(
+        self, baseline: str | None = None, measures: Sequence[str] | None = None
+    ) -> list[Difference]:
+        """Return how each result differs from a baseline in each measure, prompt by prompt.
+
+        The p-values are corrected for the number of all differences that are returned.
+
+        Args:
+            baseline: the name of a result, or `"human"`; by default `baseline`, or else the first.
+            measures: what to compare; by default `measures`.
+
+        Raises:
+            ValueError: no such result or measure.
+        """
+        if not self.results:
+            return []
+        first = self.result(baseline or self.baseline or self.results[0].name)
+        return corrected(
+            [
+                self._difference(own, first, name)
+                for name in (self.measures if measures is None else measures)
+                for own in self.results
+                if own is not first
+            ]
+        )
+
+    def _difference(self, own: Result, first: Result, name: str) -> Difference:
+        found = difference(own.name, first.name, name, own.values(name), first.values(name))
+        number = own.number(name).mean - first.number(name).mean
+        found.estimate.__dict__["mean"] = number  # the same but for rounding, and prompts that miss
+        return found
+
+    @cached_property
+    def _clusters(self) -> dict[tuple[Any, ...], int]:
+        """Which cluster each text is in, by its key: learnt once from all, so results compare."""
+        texts = [t for t in self.texts if t.embedding is not None and not t.failed]
+        groups = [[t for t in texts if (t.sampler == HUMAN) == human] for human in (True, False)]
+        if not all(groups):
+            raise ValueError(
+                "the frontier needs embeddings of texts and of human ones: compare with "
+                "frontier=True, and prompts that say how their authors went on"
+            )
+        ids = clusters(*(np.array([t.embedding for t in group]) for group in groups))
+        return {
+            text.key: int(i)
+            for group, own in zip(groups, ids, strict=True)
+            for text, i in zip(group, own, strict=True)
+        }
+
+    def _frontier(self, result: Result) -> tuple[np.ndarray, float]:
+        """Return the values and the number of the frontier's area, as `Measure.values` does.
+
+        Leaving out a prompt leaves out what its author and the sampler wrote.
+        """
+        found = self._clusters
+        kinds = 1 + max(found.values())
+        human = [row[0] for row in self.humans[0].grid]
+        values, wholes = np.full((len(result.grid), len(result.grid[0])), math.nan), []
+        for j in range(values.shape[1]):
+            places = [
+                i
+                for i, row in enumerate(result.grid)
+                if row[j] is not None and human[i] is not None
+            ]
+            own, other = (
+                np.array([found[text.key] for text in texts if text is not None])
+                for texts in ([result.grid[i][j] for i in places], [human[i] for i in places])
+            )
+            p, q = (np.bincount(ids, minlength=kinds).astype(float) for ids in (own, other))
+
+            def area(left_out: int | None, own=own, other=other, p=p, q=q) -> float:  # type: ignore[no-untyped-def]
+                if left_out is None:
+                    return divergence_area(p, q)
+                fewer = p.copy(), q.copy()
+                fewer[0][own[left_out]] -= 1
+                fewer[1][other[left_out]] -= 1
+                return divergence_area(*fewer)
+
+            values[places, j] = leaving_out(area, len(places))
+            wholes.append(area(None))
+        return values, float(np.mean(wholes))
+
+    def __str__(self) -> str:
+        return text_of(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Comparison of {len(self.results)} samplers on {len(self.prompt_ids)} prompts, "
+            f"{len(self.texts)} texts>"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a flat dict for each result: name, settings, numbers and ends of intervals."""
+        return records(self)
+
+    def to_dataframe(self) -> Any:
+        """Return `records` as a pandas DataFrame.
+
+        Raises:
+            ImportError: pandas is not installed, which nothing else here needs.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("to_dataframe needs pandas: pip install pandas") from None
+        return pandas.DataFrame(self.records())
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """Return `records` as CSV, and write it to a file if one is named."""
+        return written(csv_of(self), path)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return all of it as JSON, texts too, and write it to a file if one is named."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+        return written(text, path)
+
+    def to_markdown(self, path: str | Path | None = None) -> str:
+        """Return the table in Markdown, and write it to a file if one is named."""
+        return written(markdown_of(self), path)
+
+    def to_latex(self, path: str | Path | None = None) -> str:
+        """Return the table in LaTeX (for booktabs), and write it to a file if one is named."""
+        return written(latex_of(self), path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as dicts, lists, strings and numbers, as JSON has them: null is -inf."""
+        told = {
+            "prompts": self.prompts,
+            "prompt_ids": self.prompt_ids,
+            "seeds": self.seeds,
+            "tokens": self.tokens,
+            "setting": self.setting,
+            "calls": self.calls,
+            "results": [self._told(own) for own in self.results],
+            "human": None if self.human is None else self._told(self.human),
+            "baseline": self.baseline,
+            "differences": [asdict(d) for d in self.differences()] if self.baseline else [],
+        }
+        return strict_json(told)
+
+    def _told(self, result: Result) -> dict[str, Any]:
+        texts = []
+        for text in result.texts:
+            told = asdict(text) | {"log_prob": text.log_prob}
+            for name in ("log_probs", "sampler_log_probs", "embedding", "model", "sampler"):
+                del told[name]
+            texts.append({name: value for name, value in told.items() if value is not None})
+        numbers = {name: asdict(result.number(name)) for name in self.measures}
+        return {
+            "name": result.name,
+            "sampler": result.sampler,
+            "model": result.model,
+            "settings": dict(result.settings),
+            "failed": result.failed,
+            "seconds_per_token": result.seconds_per_token.mean,
+            **{name.replace("-", "_"): own for name, own in numbers.items()},
+            "texts": texts,
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Write all texts and what was compared to a folder that is not there yet.
+
+        It is the folder that `compare(out=...)` writes, and goes on from.
+
+        Raises:
+            ValueError: the folder is there and not empty.
+        """
+        target = Path(folder)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise ValueError(f"{target} is there: choose another folder")
+        target.mkdir(parents=True, exist_ok=True)
+        about = {"format": FORMAT, "setting": self.setting, "calls": self.calls}
+        lines = "".join(text.to_json() + "\n" for text in self.texts)
+        write_whole(target / "texts.jsonl", lines)
+        write_whole(target / "comparison.json", json.dumps(about, indent=1))
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        measures: Sequence[str] = DEFAULT,
+        baseline: str | None = None,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> Self:
+        """Return the comparison that a folder holds, which may be still at work or interrupted.
+
+        Args:
+            folder: what `compare(out=...)` or `save` wrote.
+            measures: the names of what tables show.
+            baseline: the name of the result that others are compared with.
+            metrics: measures of one's own by name.
+
+        Raises:
+            ValueError: the folder holds no comparison, or there is no such measure or result.
+        """
+        about, texts = read(Path(folder))
+        made = cls(
+            about["setting"],
+            tuple(about["calls"]),
+            tuple(texts.values()),
+            tuple(measures),
+            baseline,
+            metrics or {},
+        )
+        for name in measures:
+            made.measure(name)
+        if baseline is not None:
+            made.result(baseline)
+        return made

@@ -1,0 +1,165 @@
+"""The folder of a comparison: what was asked for, and each text as soon as it is written.
+
+`comparison.json` says what is compared and how, and lists each call that wrote here, with its date,
+command and versions. `texts.jsonl` has a line for each text; of two with one key the later counts.
+A line is there whole or not at all: what an interruption cut off is cut away at the next opening.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from logit_sampling.evaluation.texts import Text
+
+FORMAT = 1
+_PACKAGES = (
+    "logit-sampling",
+    "numpy",
+    "scipy",
+    "keras",
+    "keras-hub",
+    "tensorflow",
+    "jax",
+    "torch",
+    "numba",
+)
+
+
+class Record:
+    """The texts of a comparison, and in a folder if it has one.
+
+    Args:
+        setting: what is compared, as JSON has it; see `Comparison.setting`.
+        folder: where it is kept; made if it is not there; None for nowhere.
+        command: the command that asked for it, if one did.
+
+    Attributes:
+        about: all that `comparison.json` holds.
+        texts: by their keys.
+
+    Raises:
+        ValueError: the folder holds another comparison: other texts of these prompts, samplers and
+            models than these would be, or what is no comparison.
+        OSError: it cannot be read or written.
+    """
+
+    def __init__(
+        self, setting: dict[str, Any], folder: str | os.PathLike[str] | None, command: str = ""
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.texts: dict[tuple[Any, ...], Text] = {}
+        self.about: dict[str, Any] = {"format": FORMAT, "setting": setting, "calls": []}
+        if self.folder is not None and (self.folder / "comparison.json").exists():
+            self.about, self.texts = read(self.folder)
+            self.about["setting"] = _joined(self.folder, self.about["setting"], setting)
+        elif self.folder is not None and not _vacant(self.folder):
+            raise ValueError(f"{self.folder} is there and holds no comparison: choose another one")
+        self.about["calls"] = [*self.about["calls"], call(command)]
+
+    def open(self) -> None:
+        """Make the folder, or mend what an interruption left of it, and say what is compared."""
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / "comparison.json", json.dumps(self.about, indent=1))
+        path = self.folder / "texts.jsonl"
+        if path.exists():
+            with path.open("rb+") as file:
+                file.truncate(file.read().rfind(b"\n") + 1)
+
+    def add(self, texts: Iterable[Text]) -> None:
+        """Take in texts, and write them to the folder before anything else is done."""
+        new = list(texts)
+        self.texts.update((text.key, text) for text in new)
+        if self.folder is not None:
+            with (self.folder / "texts.jsonl").open("a", encoding="utf-8") as file:
+                file.write("".join(text.to_json() + "\n" for text in new))
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _vacant(folder: Path) -> bool:
+    """Whether a folder is not there, or empty."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[tuple[Any, ...], Text]]:
+    """Return what a folder says of its comparison, and its texts by their keys.
+
+    Raises:
+        ValueError: it holds no comparison.
+        OSError: it cannot be read.
+    """
+    try:
+        about = json.loads((folder / "comparison.json").read_text("utf-8"))
+        if about["format"] != FORMAT:
+            raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT}")
+        path = folder / "texts.jsonl"
+        lines = path.read_text("utf-8").split("\n") if path.exists() else [""]
+        texts = [Text.from_json(line) for line in lines[:-1] if line]  # the last may be cut off
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} holds no comparison that can be read: {error}") from None
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no comparison: it has no comparison.json") from None
+    return about, {text.key: text for text in texts}
+
+
+def _joined(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return both settings as one; raise ValueError where one text would be two."""
+    for name in ("max_new_tokens", "stop_at_end", "overflow"):
+        if old[name] != new[name]:
+            raise ValueError(
+                f"{folder} holds texts with {name} {old[name]!r}, and this call has "
+                f"{new[name]!r}: choose another folder"
+            )
+    joined = {**old, **new}
+    for name in ("prompts", "samplers", "models"):
+        for key in old[name].keys() & new[name].keys():
+            before, now = old[name][key], new[name][key]
+            if before != now:
+                raise ValueError(
+                    f"{folder} holds texts of {name[:-1]} {key!r} that is {_shown(before)}, and "
+                    f"here it is {_shown(now)}: give it another name, or choose another folder"
+                )
+        joined[name] = {**old[name], **new[name]}
+    joined["seeds"] = [*old["seeds"], *(s for s in new["seeds"] if s not in old["seeds"])]
+    return joined
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) < 200 else f"{text[:200]}…"
+
+
+def call(command: str) -> dict[str, Any]:
+    """Return when, how and with what a comparison was made."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        if name.replace("-", "_") in sys.modules:
+            with contextlib.suppress(PackageNotFoundError):
+                versions[name] = version(name)
+    backend = sys.modules["keras"].backend.backend() if "keras" in sys.modules else None
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "versions": versions,
+        "backend": backend,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file beside its place, and move it there: a reader never sees half of one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
