@@ -175,10 +175,8 @@ def compare(
     check_at_least(1, batch_size=batch_size)
     row_integers(list(seeds), len(seeds))
     for name, own in chosen.items():  # now, not when its turn comes
-        if name == HUMAN and any(prompt.human is not None for prompt in asked):
-            raise ValueError(
-                f"{HUMAN!r} is what the prompts' authors wrote: name that sampler else"
-            )
+        if name == HUMAN:
+            raise ValueError(f"{HUMAN!r} is what authors wrote: give that sampler another name")
         try:
             groups_of(own.sampler, len(asked), 1, 0, frozenset())
         except ValueError as error:

@@ -41,7 +41,7 @@ FRONTIER = Measure(
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What one sampler wrote with one model. A measure is an attribute: `result.seq_rep_4`.
 
@@ -60,9 +60,12 @@ class Result:
     settings: Mapping[str, Any]
     texts: tuple[Text, ...]
     grid: tuple[tuple[Text | None, ...], ...]
-    _values: Callable[["Result", str], tuple[np.ndarray, float]] = field(repr=False)
-    _measure: Callable[[str], Measure] = field(repr=False)
-    _known: dict[str, Any] = field(default_factory=dict, repr=False)
+    _values: Callable[["Result", str], tuple[np.ndarray, float]]
+    _measure: Callable[[str], Measure]
+    _known: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Result {self.name!r}: {self.sampler}, {len(self.texts)} texts>"
 
     def __getattr__(self, name: str) -> Estimate:
         if name.startswith("_"):
@@ -103,7 +106,7 @@ class Result:
         return Estimate(median(times) if times else math.nan, units=len(times), over="texts")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Samplers on the same prompts, seeds and number of tokens.
 

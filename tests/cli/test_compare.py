@@ -1,7 +1,9 @@
 """The command compare: what it prints, writes and refuses."""
 
+import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,13 +40,15 @@ def expected(tiny_gpt2: Any) -> evaluation.Comparison:
     return ls.compare(tiny_gpt2, ["the", "a\nb"], default_samplers(1.5, 7, 0.5), range(2), 20)
 
 
-def without_times(comparison: dict[str, Any]) -> dict[str, Any]:
+def without_times(comparison: dict[str, Any]) -> Any:
     for result in comparison["results"]:
-        assert result.pop("seconds_per_token")["mean"] > 0
+        assert result.pop("seconds_per_token") > 0
+        result.pop("model")
+        result["perplexity"] = round(result["perplexity"]["mean"], 3)
         for text in result["texts"]:
+            text.pop("seconds")
             text["log_prob"] = round(text["log_prob"], 4)
-        result["log_prob"] = {k: round(v, 4) for k, v in result["log_prob"].items()}
-    return comparison
+    return comparison["results"], comparison["prompts"], comparison["seeds"]
 
 
 def test_json_is_the_comparison_and_nothing_else(
@@ -57,10 +61,11 @@ def test_json_is_the_comparison_and_nothing_else(
         return load(name, **options)
 
     monkeypatch.setattr(loading, "load_model", noisy)
-    out, err, status = run(capsys, "the", "a\nb", *model, "--seeds", "2", "--json")
+    out, err, status = run(capsys, "the", "a\nb", *model, "-n", "2", "--json")
     data = json.loads(out)
     assert data.pop("model") == model[1]
     assert without_times(data) == without_times(json.loads(json.dumps(expected.to_dict())))
+    assert data["calls"][0]["command"].startswith("logit-sampling ")
     assert (err, status) == ("a library talks\n", 0)
 
 
@@ -88,18 +93,16 @@ def test_texts_stand_side_by_side_above_the_numbers(
     numbers = lines[next(i for i, line in enumerate(lines) if "seq-rep-4" in line) :]
     for line, result in zip(numbers[1:5], expected.results, strict=True):
         cells = re.split(r"\s{2,}", line.strip())
-        assert cells[:5] == [
+        assert cells[:4] == [
             result.name,
             result.seq_rep_4.format(2),
             result.distinct_1.format(2),
             result.distinct_2.format(2),
-            result.log_prob.format(2),
         ]
-        assert re.fullmatch(
-            r"\d+\.\d" + (r" ± \d+\.\d" if result.name != "greedy" else ""), cells[5]
-        )
-    assert "deviation over 2 seeds; greedy" in " ".join(out.split())
-    assert "20 tokens a text" in " ".join(out.split())
+        assert float(cells[4]) == pytest.approx(result.perplexity.mean, abs=0.02)
+        assert re.fullmatch(r"\d+\.\d", cells[5])
+    told = " ".join(out.split())
+    assert "2 prompts, 2 texts each, one from greedy and searches, 20 tokens a text" in told
 
 
 def test_columns_hold_the_whole_text_of_the_first_seed(
@@ -107,18 +110,14 @@ def test_columns_hold_the_whole_text_of_the_first_seed(
 ) -> None:
     """Markup is text, a line break stays one, and a control character cannot steer the terminal."""
     texts = ["\n[bold]one[/bold] :smile:\nand\tmore", "\x1b[31mtwo\x9b\r", "three " * 30, "four"]
-    one = evaluation.Estimate(0.5, 0.0, 1)
-    results = tuple(
-        evaluation.Result(
-            name,
-            "Sampler()",
-            tuple(evaluation.Text("p", s, t, (1,), -1.0, 0.0) for s, t in enumerate([text, "no"])),
-            *[one] * 5,
-        )
-        for name, text in zip(NAMES, texts, strict=True)
+    comparison = ls.compare(
+        lambda ids: np.zeros((len(ids), 3)), [[0]], default_samplers(1.5, 7, 0.5), (0, 1), 4
     )
-    comparison = evaluation.Comparison(("p",), (0, 1), 1, results)
-    monkeypatch.setattr(evaluation, "compare", lambda *args, **options: comparison)
+    shown = dict(zip(NAMES, texts, strict=True))
+    made = tuple(replace(t, text="no" if t.run else shown[t.sampler]) for t in comparison.texts)
+    monkeypatch.setattr(
+        evaluation, "compare", lambda *args, **options: replace(comparison, texts=made)
+    )
     monkeypatch.setenv("COLUMNS", "80")
     out, _, _ = run(capsys, "p", "--model", str(tiny_preset))
     left, right = zip(
@@ -131,10 +130,69 @@ def test_columns_hold_the_whole_text_of_the_first_seed(
     assert right[4] == "four"
 
 
+def test_prompts_of_a_file_samplers_of_a_file_and_a_folder_to_go_on_with(
+    capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The second command loads no model; each form has the numbers."""
+    prompts = tmp_path / "prompts.jsonl"
+    rows = [{"prompt": "the", "id": i, "human": " cat sat on the mat"} for i in range(20)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    grid = tmp_path / "grid.toml"
+    grid.write_text('samplers = ["greedy"]\nsweep = "temperature=[0.5, 1]"')
+    out = tmp_path / "out"
+    options = [*model[:2], "--max-new-tokens", "4", "--samplers", str(grid), "--out", str(out)]
+    options += ["--sampler", "mine: top_k=3", "-n", "1", "--baseline", "mine"]
+    shown = ["--measure", "distinct-1", "--measure", "log-prob"]
+    text, err, status = run(capsys, "--prompts", str(prompts), *options, *shown)
+    assert (err, status) == ("", 0)
+    assert "and 12 prompts more" in text
+    assert "Differences from mine" in text
+    texts = (out / "texts.jsonl").read_text("utf-8").splitlines()
+    assert len(texts) == 20 * (1 + 1 + 1 + 2)
+
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: pytest.fail("it was loaded"))
+    loaded = evaluation.Comparison.load(out, ["distinct_1", "log_prob"])
+    for form, expected in (
+        ("csv", loaded.to_csv()),
+        ("markdown", loaded.to_markdown()),
+        ("latex", loaded.to_latex()),
+        ("json", json.dumps(loaded.to_dict())),
+    ):
+        told, _, status = run(capsys, "--load", str(out), *shown, "--format", form)
+        assert (told.strip(), status) == (expected.strip(), 0)
+
+
+def test_prompts_of_standard_input(
+    capsys: pytest.CaptureFixture, model: list[str], monkeypatch: Any
+) -> None:
+    class Stdin:
+        buffer = io.BytesIO(b"the\na b\n")
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    options = ["--max-new-tokens", "4", "-n", "1", "--json", "--sampler", "greedy"]
+    out, _, _ = run(capsys, "-", *model[:2], *options)
+    assert json.loads(out)["prompts"] == ["the", "a b"]
+
+
+def test_two_models_and_a_judge(
+    capsys: pytest.CaptureFixture, tiny_preset: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_preset, other)
+    models = ["--model", str(tiny_preset), "--model", str(other), "--judge", str(tiny_preset)]
+    options = ["--max-new-tokens", "4", "-n", "1", "--json", "--sampler", "greedy"]
+    out, _, status = run(capsys, "the", *models, *options)
+    assert status == 0
+    first, second = json.loads(out)["results"]
+    assert first["name"] == f"{tiny_preset}: greedy"
+    assert second["name"] == f"{other}: greedy"
+    assert first["judge_perplexity"]["mean"] == second["judge_perplexity"]["mean"] > 1
+
+
 def test_plot(capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path) -> None:
     target = tmp_path / "next.png"
     out, err, status = run(capsys, "the", *model, "--seeds", "1", "--plot", str(target))
-    assert (err, status) == ("", 0)
+    assert (err, status) == (f"logit-sampling: drawn to {target}\n", 0)
     assert "seq-rep-4" in out
     assert target.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [target]
@@ -162,7 +220,7 @@ def test_ctrl_c_tells_of_the_samplers_that_are_whole(
         return np.zeros((len(ids), 3))
 
     comparison = ls.compare(same, [[0]], {"greedy": ls.Greedy()}, max_new_tokens=4)
-    comparison = replace(comparison, results=comparison.results[:whole])
+    comparison = replace(comparison, texts=comparison.texts[:whole])
 
     def interrupted(*args: Any, **options: Any) -> Any:
         raise ls.Interrupted(comparison)
@@ -185,7 +243,25 @@ def test_ctrl_c_tells_of_the_samplers_that_are_whole(
         (["a", "--top-k", "0"], "TopK needs `k` to be a finite integer in [1, inf)"),
         (["a", "--top-p", "1.2"], "TopP needs `p` to be a finite number in (0, 1]"),
         (["a", "--temperature", "-1"], "Temperature needs `temperature` to be a finite number"),
-        (["a", "--seeds", "0"], "--seeds must be at least 1, got 0"),
+        (["a", "--seeds", "0"], "-n must be at least 1, got 0"),
+        (["a", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+        (["a", "--max-new-tokens", "3"], "--max-new-tokens must be at least 4 for 4-grams, got 3"),
+        (["a", "--measure", "perplexety"], "did you mean 'perplexity'"),
+        (["a", "--baseline", "x"], "--baseline 'x' is none of 'greedy', 'top-k 50'"),
+        (["a", "--format", "html"], "--format must be one of text, json, csv, markdown, latex"),
+        (["a", "--report", "r.txt"], "a page that ends in .html; got 'r.txt'"),
+        (["a", "--report", "nowhere/r.html"], "'nowhere/r.html' does not exist"),
+        (["a", "--sweep", "temperature=1"], "has nothing to sweep"),
+        (["a", "--sampler", "top_k=5", "--top-p", "0.9"], "--top-p is for the samplers that are"),
+        (["a", "--samplers", "x.json"], "ends in .toml, .yaml or .yml"),
+        (["a", "--model", "m", "--model", "m"], "--model is there twice with 'm'"),
+        (["a", "--prompts", "p.txt"], "prompts or --prompts FILE, not both"),
+        (["a", "--load", "f"], "leave out prompts, --prompts and --out"),
+        (["--load", "nowhere"], "nowhere holds no comparison"),
+        (["a", "--frontier"], "needs prompts that say how their authors went on"),
+        (["--prompts", "nowhere.txt"], "nowhere.txt"),
+        ([], "give texts to continue, or --prompts FILE"),
+        (["a", ""], "prompt 1 is empty"),
         (["a", "--plot", "nowhere/p.png"], "'nowhere/p.png' does not exist: create it first"),
         (["a", "--plot", "p.txt"], "a plot ends in .png, .svg, .pdf; got 'p.txt'"),
     ],
@@ -204,9 +280,7 @@ def test_bad_options_are_refused_before_the_model_loads(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a", "", "--model", "shakespeare"], "prompt 1 is empty"),
         (["a" * 40], "ask for at most 7 new tokens or shorten the prompt"),
-        (["a", "--max-new-tokens", "3"], "max_new_tokens must be at least 4 for 4-grams, got 3"),
     ],
 )
 def test_bad_input(

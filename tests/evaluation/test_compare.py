@@ -3,9 +3,9 @@
 import json
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,15 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.distribution.random import row_integers
-from logit_sampling.evaluation import Comparison, default_samplers, distinct_n, seq_rep_n
+from logit_sampling.evaluation import (
+    Comparison,
+    Prompt,
+    Text,
+    default_samplers,
+    distinct_n,
+    seq_rep_n,
+)
+from logit_sampling.evaluation.tables import legend
 from logit_sampling.generation.result import GenerationResult
 
 from .conftest import PROBABILITIES
@@ -31,11 +39,14 @@ def test_greedy_by_hand(toy: Any) -> None:
     greedy = ls.compare(toy, ["a"], {"g": ls.Greedy()}, max_new_tokens=12).results[0]
     assert [(t.prompt, t.seed, t.text) for t in greedy.texts] == [("a", None, "b ab ab ab a")]
     assert greedy.texts[0].token_ids == (1, 2, 0) * 4
-    assert greedy.seq_rep_4.mean == greedy.texts[0].seq_rep_4 == pytest.approx(6 / 9)
+    assert greedy.seq_rep_4.mean == pytest.approx(6 / 9)
     assert greedy.distinct_1.mean == 3 / 12
     assert greedy.distinct_2.mean == 3 / 11
     assert greedy.log_prob.mean == pytest.approx(math.log(1 / 2), abs=1e-6)
-    assert (greedy.log_prob.spread, greedy.log_prob.runs) == (0, 1)
+    assert greedy.perplexity.mean == pytest.approx(2, abs=1e-5)
+    assert greedy.texts[0].sampler_log_probs == (0.0,) * 12
+    with pytest.raises(AttributeError, match="did you mean 'seq_rep_4'"):
+        _ = greedy.seq_rap_4
 
 
 def test_texts_are_those_of_generate_alone_and_whole(toy: Any, comparison: Comparison) -> None:
@@ -65,20 +76,55 @@ def test_texts_are_those_of_generate_alone_and_whole(toy: Any, comparison: Compa
             assert text.log_prob == pytest.approx(fmean(alone.log_probs[0]), abs=1e-6)
 
 
-def test_numbers_are_means_and_deviations_over_seeds(comparison: Comparison) -> None:
-    for result in comparison.results[1:]:
-        of_seed = [result.texts[first : first + 2] for first in (0, 2, 4)]
+def test_numbers_are_means_over_prompts_and_seeds(comparison: Comparison) -> None:
+    for result in comparison.results:
+        seeds = 1 if result.name == "greedy" else 3
+        of_seed = [result.texts[first : first + 2] for first in range(0, 2 * seeds, 2)]
         ids = [[t.token_ids for t in texts] for texts in of_seed]
-        for estimate, values in [
-            (result.seq_rep_4, [fmean(map(seq_rep_n, texts)) for texts in ids]),
-            (result.distinct_1, [distinct_n(texts, 1) for texts in ids]),
-            (result.distinct_2, [distinct_n(texts, 2) for texts in ids]),
-            (result.log_prob, [fmean(t.log_prob for t in texts) for texts in of_seed]),
-        ]:
-            assert estimate.mean == pytest.approx(fmean(values), abs=1e-9)
-            assert estimate.spread == pytest.approx(stdev(values), abs=1e-9)
-            assert estimate.runs == 3
-    assert comparison.results[3].log_prob.spread > 0
+        assert result.seq_rep_4.mean == pytest.approx(
+            fmean(seq_rep_n(own) for texts in ids for own in texts)
+        )
+        assert result.distinct_2.mean == pytest.approx(fmean(distinct_n(t, 2) for t in ids))
+        log_prob = fmean(t.log_prob for texts in of_seed for t in texts)
+        assert result.number("log_prob").mean == pytest.approx(log_prob)
+        assert result.perplexity.mean == pytest.approx(math.exp(-log_prob))
+        assert (result.distinct_2.low, result.distinct_2.high) == (None, None)  # of 6 texts
+
+
+def test_intervals_are_over_prompts_or_else_over_texts(toy: Any) -> None:
+    own: dict[str, Any] = {"samplers": {"pure": ls.Sampler()}, "max_new_tokens": 8}
+    many = ls.compare(toy, ["a"] * 20, seeds=[0], **own).results[0].perplexity
+    few = ls.compare(toy, ["a", "b"], seeds=range(10), **own).results[0].perplexity
+    for estimate, over in ((many, "prompts"), (few, "texts")):
+        assert (estimate.units, estimate.over) == (20, over)
+        assert estimate.low is not None and estimate.high is not None
+        assert estimate.low < estimate.mean < estimate.high
+
+
+def test_differences_are_paired_and_named(toy: Any) -> None:
+    comparison = ls.compare(
+        toy,
+        ["a", "b"] * 12,
+        ["greedy", "all: sample", "same: top_k=99", "cold: temperature=0.3"],
+        range(2),
+        8,
+        baseline="all",
+        measures=["seq_rep_2", "distinct_2", "log_prob"],
+    )
+    found = {(d.name, d.measure): d for d in comparison.differences()}
+    assert len(found) == 3 * 3
+    assert {d.baseline for d in found.values()} == {"all"}
+    same, cold = found["same", "log_prob"], found["cold", "log_prob"]
+    assert (same.estimate.mean, same.p) == (0, 1)  # the same draws
+    result = {own.name: own.log_prob.mean for own in comparison.results}
+    assert cold.estimate.mean == pytest.approx(result["cold"] - result["all"])
+    assert cold.corrected is not None and cold.p is not None
+    assert cold.p < cold.corrected < 0.05
+    assert cold.estimate.low is not None and cold.estimate.low > 0
+    other = comparison.differences("greedy", ["distinct_2"])
+    assert [d.baseline for d in other] == ["greedy"] * 3
+    with pytest.raises(ValueError, match="no result is called 'x'; there are 'greedy', 'all'"):
+        comparison.differences("x")
 
 
 def test_the_default_samplers(toy: Any) -> None:
@@ -127,7 +173,7 @@ def test_samplers_and_searches_are_written(toy: Any) -> None:
     built = ls.compare(toy, PROMPTS, made, SEEDS, max_new_tokens=6)
     for own, other in zip(written.results, built.results, strict=True):
         assert (own.name, own.sampler) == (other.name, other.sampler)
-        assert own.texts == other.texts
+        assert timeless(own.texts) == timeless(other.texts)
     beam = ls.generate(toy, PROMPTS, search=ls.BeamSearch(2), max_new_tokens=6, stop_at_end=False)
     assert [list(t.token_ids) for t in written.results[2].texts] == beam.token_ids
     assert [t.seed for t in written.results[2].texts] == [None, None]
@@ -151,35 +197,186 @@ def test_prompts_draw_numbers_of_their_own(toy: Any) -> None:
     assert [t.token_ids for t in result[0].texts] == [t.token_ids for t in result[1].texts]
 
 
-def test_progress(toy: Any) -> None:
+def test_progress_counts_texts(toy: Any) -> None:
     seen: list[tuple[str, int, int]] = []
     samplers = {"greedy": ls.Greedy(), "pure": ls.Sampler()}
-    ls.compare(toy, ["a"], samplers, (0, 1), 4, on_run=lambda *run: seen.append(run))
-    assert seen == [("greedy", 0, 3), ("pure", 1, 3), ("pure", 2, 3)]
+    show: Any = lambda *run: seen.append(run)  # noqa: E731
+    ls.compare(toy, ["a", "b", "a"], samplers, (0, 1), 4, on_run=show, batch_size=2)
+    names = [name for name, _, _ in seen]
+    assert names == ["greedy", "pure", "pure", "greedy", "pure", "pure"]
+    assert [run[1:] for run in seen] == [(0, 9), (2, 9), (4, 9), (6, 9), (7, 9), (8, 9)]
 
 
 @pytest.mark.parametrize("calls", [1, 36, 37, 84])
 def test_ctrl_c_ends_it_and_what_is_cut_counts_for_nothing(calls: int) -> None:
     """24 calls for a sampler of two seeds and 12 tokens, and before all 12 to warm up."""
+    samplers = {name: ls.Sampler(ls.TopK(k)) for name, k in (("a", 5), ("b", 3), ("c", 2))}
+    arguments: Any = ([[0], [1]], samplers, (3, 1), 12)
+    result = interrupted_at(calls, arguments)
+    complete = max(0, (calls - 1 - 12) // 24)
+    whole = ls.compare(model_that_counts(0)[0], *arguments)
+    assert (result.seeds, result.tokens, len(result.results)) == ((3, 1), 12, complete)
+    for own, expected in zip(result.results, whole.results, strict=False):
+        assert timeless(own.texts) == timeless(expected.texts)
+
+
+def test_ctrl_c_in_a_later_batch_leaves_the_prompts_that_all_samplers_have() -> None:
+    """Two batches of a prompt; a sampler takes 8 calls for it, and 8 before all to warm up."""
+    samplers = {name: ls.Sampler(ls.TopK(k)) for name, k in (("a", 5), ("b", 3))}
+    result = interrupted_at(8 + 16 + 8 + 3, ([[0], [1]], samplers, (3,), 8), batch_size=1)
+    assert [own.name for own in result.results] == ["a", "b"]
+    assert result.prompts == ((0,),)
+    assert len(result.texts) == 3
+    assert "Not all texts are written: 1 of 2 prompts" in legend(result)
+
+
+def model_that_counts(stop: int) -> tuple[Any, list[int]]:
+    """A model that is interrupted in its call number `stop`, and the number of its calls."""
     counted, before = [0], PROBABILITIES.astype(np.float32)
 
     def model(ids: np.ndarray) -> np.ndarray:
         counted[0] += 1
-        if counted[0] == calls:
+        if counted[0] == stop:
             signal.raise_signal(signal.SIGINT)  # in this thread, now
         return np.log(before)[ids[:, -1]]
 
-    samplers = {name: ls.Sampler(ls.TopK(k)) for name, k in (("a", 5), ("b", 3), ("c", 2))}
-    arguments: Any = ([[0], [1]], samplers, (3, 1), 12)
+    return model, counted
+
+
+def interrupted_at(calls: int, arguments: Any, **options: Any) -> Comparison:
+    model, counted = model_that_counts(calls)
     with pytest.raises(ls.Interrupted) as raised:
-        ls.compare(model, *arguments)
+        ls.compare(model, *arguments, **options)
     assert counted[0] == calls
-    result, complete = raised.value.result, max(0, (calls - 1 - 12) // 24)
-    whole = ls.compare(model, *arguments)
-    assert (result.seeds, result.tokens, len(result.results)) == ((3, 1), 12, complete)
-    for own, expected in zip(result.results, whole.results, strict=False):
-        time = own.seconds_per_token
-        assert replace(own, seconds_per_token=time) == replace(expected, seconds_per_token=time)
+    return raised.value.result
+
+
+def timeless(texts: Sequence[Text]) -> list[Text]:
+    return [replace(text, seconds=None) for text in texts]
+
+
+def test_the_size_of_a_batch_changes_no_text(toy: Any) -> None:
+    prompts = ["a", "b", "a ", "$"]
+    found = [
+        ls.compare(toy, prompts, ["sample", "greedy"], (0, 4), 6, batch_size=size).results
+        for size in (1, 3, 32)
+    ]
+    for own, first in zip(found[1] + found[2], found[0] * 2, strict=True):
+        assert timeless(own.texts) == timeless(first.texts)
+
+
+def test_a_text_that_fails_counts_for_nothing(toy: Any) -> None:
+    """Behind token 3 the model tells nothing; the other prompts have their numbers."""
+    table = np.log(PROBABILITIES, dtype=np.float32)
+    table[3] = np.nan
+    prompts = ["a"] * 9 + ["\n"]
+    comparison = ls.compare(
+        lambda ids: table[ids[:, -1]],
+        prompts,
+        ["greedy", "top_k=2"],
+        [0],
+        8,
+        tokenizer=toy.tokenizer,
+    )
+    greedy = comparison.results[0]
+    assert (greedy.failed, greedy.texts[9].finish_reason) == (1, "error")
+    assert "NaN" in (greedy.texts[9].error or "")
+    assert greedy.grid[9] == (None,)
+    assert greedy.log_prob.mean == pytest.approx(math.log(1 / 2), abs=1e-6)
+    assert greedy.distinct_1.mean == pytest.approx(3 / (9 * 8))
+    assert "count for nothing: 1 of greedy, " in legend(comparison)
+
+
+def test_end_tokens_end_texts_if_asked(toy: Any) -> None:
+    comparison = ls.compare(
+        toy, ["a"], ["greedy"], max_new_tokens=8, stop_at_end=True, measures=["length", "ended"]
+    )
+    greedy = comparison.results[0]
+    assert greedy.texts[0].token_ids == (1, 2)
+    assert greedy.texts[0].finish_reason == "end_token"
+    assert (greedy.length.mean, greedy.ended.mean) == (2, 1)
+
+
+def test_several_models_are_rows(toy: Any) -> None:
+    flat = ls.as_model(lambda ids: np.zeros((len(ids), 5), np.float32), tokenizer=toy.tokenizer)
+    prompt = Prompt("p", "a", "b ab")
+    comparison = ls.compare({"toy": toy, "flat": flat}, [prompt], ["greedy"], max_new_tokens=4)
+    assert [own.name for own in comparison.results] == ["toy: greedy", "flat: greedy"]
+    assert [own.model for own in comparison.results] == ["toy", "flat"]
+    assert comparison.results[1].texts[0].token_ids == (0, 0, 0, 0)
+    assert [own.name for own in comparison.humans] == ["toy: human", "flat: human"]
+    assert comparison.humans[1].log_prob.mean == pytest.approx(math.log(1 / 5), abs=1e-6)
+
+
+def test_the_human_line(toy: Any) -> None:
+    """How the author went on, read by the model: a$ b is worth 1/16, 1/8, 1/8, 1/2 behind $."""
+    prompts = [Prompt("x", "b$", "a$ b ab"), Prompt("y", "a", None)]
+    comparison = ls.compare(toy, prompts, ["greedy"], max_new_tokens=4)
+    human = comparison.human
+    assert human is not None
+    (text,) = human.texts
+    assert (text.text, text.token_ids, text.finish_reason) == ("a$ b", (0, 4, 2, 1), "human")
+    chances = [1 / 16, 1 / 16, 1 / 4, 1 / 8]
+    assert text.log_probs == pytest.approx(np.log(chances), abs=1e-5)
+    assert human.seq_rep_1.mean == 0
+    assert comparison.result("human") is human
+    with pytest.raises(ValueError, match="'human' is what authors wrote"):
+        ls.compare(toy, prompts, {"human": ls.Greedy()})
+    assert ls.compare(toy, ["a"], ["greedy"], max_new_tokens=4).human is None
+
+
+def test_steps_are_those_of_the_sampler_that_wrote(toy: Any) -> None:
+    """What is left at each step, against the distribution itself; also with a state."""
+    samplers = [
+        "top_k=3",
+        "heat: temperature=0.5",
+        "m: mirostat=2 mirostat_tau=1",
+        "greedy",
+        "beam",
+    ]
+    comparison = ls.compare(toy, ["a", "b$"], samplers, [3], 6, steps=True)
+    chains = (ls.Sampler(ls.TopK(3)), ls.Sampler(ls.Temperature(0.5)))
+    for result, sampler in zip(comparison.results, chains, strict=False):
+        for text in result.texts:
+            past = toy.encode(text.prompt)
+            for place, token in enumerate(text.token_ids):
+                p = sampler.probabilities(toy.logits([past + list(text.token_ids[:place])])[0, -1])
+                p = p[p > 0].astype(float)
+                assert text.kept is not None and text.entropies is not None
+                assert text.kept[place] == p.size
+                assert text.entropies[place] == pytest.approx(-(p * np.log(p)).sum(), abs=1e-5)
+                assert token < 5
+    assert comparison.results[0].kept.mean == 3
+    assert list(comparison.results[0].steps("kept")) == [3] * 6
+    mirostat = comparison.results[2].texts[0].kept
+    assert mirostat is not None and len(set(mirostat)) > 1
+    assert comparison.results[3].kept.mean == 1
+    assert math.isnan(comparison.results[4].kept.mean)  # a search has no such steps
+
+
+def test_a_judge_reads_the_texts(toy: Any) -> None:
+    """It may have other tokens: half of each character's chance, read two at a time."""
+
+    class Pairs:
+        def encode(self, text: str) -> list[int]:
+            ids = toy.encode(text)
+            return [5 * a + b for a, b in zip(ids[::2], ids[1::2], strict=False)]
+
+        def decode(self, ids: list[int]) -> str:
+            return "".join(toy.decode([i // 5, i % 5]) for i in ids)
+
+    flat = ls.as_model(lambda ids: np.zeros((*ids.shape, 25), np.float32), tokenizer=Pairs())
+    comparison = ls.compare(toy, ["ab"], ["greedy"], max_new_tokens=8, judge=flat)
+    assert comparison.results[0].judge_perplexity.mean == pytest.approx(25, rel=1e-4)
+    own = ls.compare(toy, ["ab"], ["sample"], [0], 8, judge=toy).results[0]
+    assert own.judge_perplexity.mean == pytest.approx(own.perplexity.mean, rel=1e-5)
+
+
+def test_a_measure_of_one_s_own(toy: Any) -> None:
+    metrics = {"spaces": lambda text, ids: text.count(" ")}
+    comparison = ls.compare(toy, ["a"], ["greedy"], max_new_tokens=9, metrics=metrics)
+    assert comparison.results[0].spaces.mean == 3
+    assert "spaces" in str(comparison)
 
 
 def test_what_a_sampler_raises_leaves_the_others_their_results(toy: Any) -> None:
@@ -211,11 +408,8 @@ def test_to_dict_goes_through_json(comparison: Comparison) -> None:
     assert top_k["texts"][5]["prompt"] == "b$"
     assert top_k["texts"][5]["seed"] == row_integers(8, 2)[1]
     assert top_k["texts"][5]["text"] == comparison.results[1].texts[5].text
-    assert top_k["seq_rep_4"] == {
-        "mean": comparison.results[1].seq_rep_4.mean,
-        "spread": comparison.results[1].seq_rep_4.spread,
-        "runs": 3,
-    }
+    assert top_k["seq_rep_4"]["mean"] == comparison.results[1].seq_rep_4.mean
+    assert data["calls"][0]["versions"]["numpy"] == np.__version__
 
 
 @pytest.mark.parametrize(
@@ -231,6 +425,12 @@ def test_to_dict_goes_through_json(comparison: Comparison) -> None:
         ({"max_new_tokens": 3}, "at least 4 for 4-grams, got 3"),
         ({"seeds": (0, 1.5)}, "1.5"),
         ({"samplers": {"g": ls.Greedy(), "k": ls.TopK(3)}}, "sampler 'k': sampler must be a"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
+        ({"measures": ["perplexety"]}, "did you mean 'perplexity'"),
+        ({"baseline": "x"}, r"no sampler is called 'x' \(baseline\)"),
+        ({"model": {}}, "model is empty"),
+        ({"prompts": [Prompt("x", "a"), Prompt("x", "b")]}, "two prompts have the id 'x'"),
+        ({"frontier": True}, "tells no hidden states"),
         (
             {"samplers": {"g": ls.Greedy(), "k": ls.Sampler(ls.TopK([1, 2, 3]))}},
             "sampler 'k': .* 3",
@@ -242,5 +442,5 @@ def test_bad_input(toy: Any, change: dict[str, Any], message: str) -> None:
     run: Callable[..., Comparison] = ls.compare
     runs: list[Any] = []
     with pytest.raises(ValueError, match=message):
-        run(toy, **arguments, on_run=lambda *run: runs.append(run))
+        run(arguments.pop("model", toy), **arguments, on_run=lambda *run: runs.append(run))
     assert len(runs) <= 1  # nothing was written in vain

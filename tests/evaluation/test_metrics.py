@@ -2,9 +2,21 @@
 
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
-from logit_sampling.evaluation import Estimate, distinct_n, seq_rep_n
+from logit_sampling.evaluation import (
+    distinct_n,
+    entropy_of,
+    longest_repeat,
+    loops,
+    rep_w,
+    seq_rep_n,
+    zipf_coefficient,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,13 +70,76 @@ def test_ngram_length_is_checked(n: int) -> None:
         distinct_n([[1, 2, 3]], n)
 
 
-def test_estimate_is_mean_and_sample_deviation() -> None:
-    estimate = Estimate.of([1.0, 3.0, 8.0])  # deviations -3 -1 4: 26 / 2 = 13
-    assert estimate == Estimate(4.0, pytest.approx(math.sqrt(13)), 3)
-    assert estimate.format(2) == "4.00 ± 3.61"
-    assert estimate.format(1, scale=1000) == "4000.0 ± 3605.6"
+@pytest.mark.parametrize(
+    ("token_ids", "w", "expected"),
+    [
+        ([1, 2, 3, 1], 3, 1 / 4),  # the last 1 is three behind the first
+        ([1, 2, 3, 1], 2, 0.0),
+        ([5, 5, 5, 5], 1, 3 / 4),
+        ([], 16, 0.0),
+    ],
+)
+def test_rep_w(token_ids: list[int], w: int, expected: float) -> None:
+    assert rep_w(token_ids, w) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_single_run_has_no_spread_to_show() -> None:
-    assert Estimate.of([0.25]) == Estimate(0.25, 0.0, 1)
-    assert Estimate.of([0.25]).format(2) == "0.25"
+@pytest.mark.parametrize(
+    ("token_ids", "expected"),
+    [
+        ([], 0),
+        ([1], 0),
+        ([1, 2, 3], 0),
+        ([1, 2, 1], 1),
+        ([1, 2, 3, 1, 2, 3, 1, 2], 5),  # 12312 at 0 and at 3
+        ([4, 1, 2, 5, 6, 1, 2, 7], 2),
+    ],
+)
+def test_longest_repeat(token_ids: list[int], expected: int) -> None:
+    assert longest_repeat(token_ids) == expected
+
+
+@given(st.lists(st.integers(0, 3), max_size=30))
+def test_longest_repeat_is_what_a_search_of_all_sequences_finds(ids: list[int]) -> None:
+    found = 0
+    for size in range(1, len(ids)):
+        parts = [tuple(ids[i : i + size]) for i in range(len(ids) - size + 1)]
+        if len(set(parts)) < len(parts):
+            found = size
+    assert longest_repeat(ids) == found
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "expected"),
+    [
+        ([1, 2, 1, 2, 1, 2], True),
+        ([1, 2, 1, 2, 1, 2, 3], False),  # not at the end
+        ([9, 3, 3, 3], False),  # a phrase has two tokens
+        ([3, 3, 3, 3, 3, 3], True),
+        ([1, 2, 3, 1, 2, 3, 1, 2], False),
+        ([], False),
+    ],
+)
+def test_loops(token_ids: list[int], expected: bool) -> None:
+    assert loops(token_ids) is expected
+
+
+def test_entropy_and_zipf_by_hand() -> None:
+    assert entropy_of(np.array([1, 1, 1, 1])) == pytest.approx(math.log(4))
+    assert entropy_of(np.array([8, 0])) == 0
+    assert math.isnan(entropy_of(np.array([0])))
+    falling = np.array([7200 // rank for rank in (1, 2, 3, 4, 5, 6)])
+    assert zipf_coefficient(falling) == pytest.approx(1)
+    assert zipf_coefficient(falling[::-1]) == pytest.approx(1)
+    assert zipf_coefficient(np.array([3, 3, 3])) == pytest.approx(0)
+    assert math.isnan(zipf_coefficient(np.array([3])))
+    steep = stats.linregress(np.log([1, 2, 3]), np.log([90, 40, 7])).slope
+    assert zipf_coefficient(np.array([7, 90, 40])) == pytest.approx(-steep)
+    assert zipf_coefficient(np.array([7, 90, 40]), ranks=2) == pytest.approx(math.log2(9 / 4))
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (3, 0)])
+def test_numbers_of_loops_and_rep_w_are_checked(numbers: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="must be at least"):
+        loops([1, 2, 3], *numbers)
+    with pytest.raises(ValueError, match="w must be at least 1, got 0"):
+        rep_w([1, 2], 0)

@@ -1,0 +1,216 @@
+"""The folder of a comparison: written as texts are, gone on with, loaded, and refused."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import logit_sampling as ls
+from logit_sampling.evaluation import Comparison, Prompt, Text
+from logit_sampling.evaluation.compare import fingerprint
+
+from .conftest import PROBABILITIES
+
+PROMPTS = [Prompt("x", "a", "b ab"), Prompt("y", "b$", "a b ")]
+
+
+def counting() -> tuple[Any, list[int]]:
+    """A model that counts its calls."""
+    calls = [0]
+
+    def model(ids: np.ndarray) -> np.ndarray:
+        calls[0] += 1
+        return np.log(PROBABILITIES, dtype=np.float32)[ids[:, -1]]
+
+    return ls.as_model(model, name="toy"), calls
+
+
+def compared(model: Any, toy: Any, out: Path, **change: Any) -> Comparison:
+    options: dict[str, Any] = {
+        "prompts": PROMPTS,
+        "samplers": ["greedy", "top_k=3"],
+        "seeds": (0, 1),
+        "max_new_tokens": 6,
+        "tokenizer": toy.tokenizer,
+    }
+    return ls.compare(model, out=out, **(options | change))
+
+
+def lines(folder: Path) -> Sequence[str]:
+    return (folder / "texts.jsonl").read_text("utf-8").splitlines()
+
+
+def test_a_second_call_writes_what_is_missing_and_nothing_else(toy: Any, tmp_path: Path) -> None:
+    out = tmp_path / "made" / "here"
+    model, calls = counting()
+    first = compared(model, toy, out)
+    assert len(lines(out)) == 2 + 2 + 2 * 2  # humans, greedy, and two seeds
+    written, before = calls[0], lines(out)
+    again = compared(model, toy, out)
+    assert calls[0] == written
+    assert lines(out) == before
+    assert str(again) == str(first)
+    assert again.results[1].texts == first.results[1].texts
+    more = compared(
+        model, toy, out, samplers=["greedy", "top_k=3", "sample"], seeds=(0, 1, 2), batch_size=1
+    )
+    assert len(lines(out)) == 8 + 2 + 2 * 3
+    assert more.results[1].texts[:4] == first.results[1].texts
+    assert len(again.calls) == 2
+    alone = compared(model, toy, tmp_path / "other", samplers=["sample"], seeds=(2,))
+    assert [t.token_ids for t in alone.results[0].texts] == [
+        t.token_ids for t in more.results[2].texts[4:]
+    ]
+
+
+def test_what_an_interruption_cut_off_is_written_again(toy: Any, tmp_path: Path) -> None:
+    model, _ = counting()
+    first = compared(model, toy, tmp_path)
+    path = tmp_path / "texts.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert len(Comparison.load(tmp_path).texts) == len(first.texts) - 1
+    assert [own.name for own in Comparison.load(tmp_path).results] == ["greedy", "top_k=3"]
+    assert Comparison.load(tmp_path).prompt_ids == ("x",)
+    again = compared(model, toy, tmp_path)
+    key = [own.key for own in first.texts]
+    assert sorted(map(str, key)) == sorted(str(own.key) for own in again.texts)
+    for line in lines(tmp_path):
+        json.loads(line)
+
+
+def test_ctrl_c_keeps_what_is_there_and_the_next_call_goes_on(tmp_path: Path) -> None:
+    """The process is interrupted in its third batch; the second call makes the others."""
+    script = f"""
+import os, signal, numpy as np, logit_sampling as ls
+calls = [0]
+def model(ids):
+    calls[0] += 1
+    if calls[0] == int(os.environ["STOP"]):
+        os.kill(os.getpid(), signal.SIGINT)
+    return np.zeros((len(ids), 9), np.float32)
+model = ls.as_model(model, name="flat")
+try:
+    ls.compare(model, [[0], [1], [2]], ["sample"], [0], 5, batch_size=1, out={str(tmp_path)!r})
+except ls.Interrupted as error:
+    print(len(error.result.prompts), calls[0])
+    raise SystemExit(130)
+print(calls[0])
+"""
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+    def run(stop: int) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            env=environment | {"STOP": str(stop)},
+            check=False,
+        )
+
+    first = run(5 + 10 + 3)  # the warm-up, two texts, and some of the third
+    assert (first.returncode, first.stdout) == (130, "2 18\n"), first.stderr
+    assert len(lines(tmp_path)) == 2
+    second = run(-1)
+    assert (second.returncode, second.stdout) == (0, "10\n"), second.stderr  # warm-up and the third
+    assert len(lines(tmp_path)) == 3
+
+
+def test_what_is_asked_for_later_is_found_out_about_the_texts_there(
+    toy: Any, tmp_path: Path
+) -> None:
+    model, calls = counting()
+    first = compared(model, toy, tmp_path)
+    later = compared(model, toy, tmp_path, judge=toy, steps=True)
+    assert all(own.judge is not None for own in later.texts)
+    assert later.results[1].kept.mean == 3
+    for own, old in zip(later.results[1].texts, first.results[1].texts, strict=True):
+        assert replace(own, judge=None, kept=None, entropies=None) == old
+    written = calls[0]
+    compared(model, toy, tmp_path, judge=toy, steps=True)
+    assert calls[0] == written
+
+
+def test_load_is_what_was_saved(toy: Any, tmp_path: Path) -> None:
+    measures = ["seq_rep_2", "distinct_1", "log_prob", "kept"]
+    model, _ = counting()
+    first = compared(model, toy, tmp_path / "a", steps=True, measures=measures, baseline="greedy")
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        if folder.name == "b":
+            first.save(folder)
+        loaded = Comparison.load(folder, measures, "greedy")
+        assert str(loaded) == str(first)
+        assert loaded.to_json() == first.to_json()
+    with pytest.raises(ValueError, match=r"b is there: choose another folder"):
+        first.save(tmp_path / "b")
+    with pytest.raises(ValueError, match="no result is called 'x'"):
+        Comparison.load(tmp_path / "a", baseline="x")
+    with pytest.raises(ValueError, match="no measure 'x'"):
+        Comparison.load(tmp_path / "a", ["x"])
+
+
+def test_another_comparison_is_refused(toy: Any, tmp_path: Path) -> None:
+    model, calls = counting()
+    compared(model, toy, tmp_path)
+    before, written = lines(tmp_path), calls[0]
+    for change, message in (
+        ({"max_new_tokens": 7}, "with max_new_tokens 6, and this call has 7"),
+        ({"stop_at_end": True}, "with stop_at_end False, and this call has True"),
+        ({"samplers": {"top_k=3": ls.Sampler(ls.TopK(2))}}, r"sampler 'top_k=3' that is"),
+        ({"prompts": [Prompt("x", "b")]}, "prompt 'x' that is"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            compared(model, toy, tmp_path, **change)  # type: ignore[arg-type]
+    assert (lines(tmp_path), calls[0]) == (before, written)
+
+
+def test_a_folder_that_is_no_comparison_is_refused(toy: Any, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(ValueError, match="holds no comparison: choose another"):
+        compared(counting()[0], toy, tmp_path)
+    with pytest.raises(ValueError, match=r"it has no comparison\.json"):
+        Comparison.load(tmp_path)
+    (tmp_path / "comparison.json").write_text('{"format": 9}')
+    with pytest.raises(ValueError, match="its format is 9"):
+        Comparison.load(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["comparison.json", "letter.txt"]
+
+
+def test_a_model_with_other_weights_is_another_model(tmp_path: Path) -> None:
+    import keras
+
+    def made() -> Any:
+        ids = keras.Input((None,), dtype="int32")
+        return keras.Model(ids, keras.layers.Embedding(5, 5)(ids), name="own")
+
+    first, second = made(), made()
+    assert fingerprint(first) == fingerprint(first) != fingerprint(second)
+    assert fingerprint(lambda ids: ids) is None
+    options: Any = ([[0]], ["greedy"], (0,), 4)
+    ls.compare(first, *options, out=tmp_path)
+    ls.compare(first, *options, out=tmp_path)
+    with pytest.raises(ValueError, match="holds texts of model 'own'"):
+        ls.compare(second, *options, out=tmp_path)
+    second.set_weights(first.get_weights())
+    ls.compare(second, *options, out=tmp_path)
+
+
+def test_a_text_as_a_line() -> None:
+    text = Text(
+        "m", "s", "p", (1, 2), 3, 2**63 + 1, "é\u2028\n</", (4, 5), (-0.1234567, -math.inf),
+        (0.0, -1.0), "length", None, 0.25, (3, 1), (1.5, 0.0), -2.5, (0.5, -0.25),
+    )  # fmt: skip
+    line = text.to_json()
+    assert "\n" not in line
+    assert Text.from_json(line) == text
+    assert text.log_probs[0] == -0.123457
+    for wrong in ("[]", "{}", '{"model": "m"}', '{"x": 1}', "nonsense"):
+        with pytest.raises(ValueError, match=r"no text of a comparison|Expecting value"):
+            Text.from_json(wrong)
