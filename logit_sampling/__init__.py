@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from logit_sampling.diagnostics.guard import LogitsGuard as LogitsGuard
     from logit_sampling.distribution.checks import ProbabilitiesWarning as ProbabilitiesWarning
     from logit_sampling.distribution.compiled import engine as engine
-    from logit_sampling.evaluation.compare import compare as compare
+    from logit_sampling.evaluation.run import compare as compare
     from logit_sampling.generation.chat import ChatTemplate as ChatTemplate
     from logit_sampling.generation.chat import chat as chat
     from logit_sampling.generation.engine import Engine as Engine
@@ -65,7 +65,7 @@ _LAZY = {
     "as_model": "logit_sampling.models.as_model",
     "chat": "logit_sampling.generation.chat",
     "check_logits": "logit_sampling.diagnostics",
-    "compare": "logit_sampling.evaluation",
+    "compare": "logit_sampling.evaluation.run",
     "engine": "logit_sampling.distribution.compiled",
     "generate": "logit_sampling.generation.generate",
     "load_model": "logit_sampling.models.loading",

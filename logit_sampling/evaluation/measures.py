@@ -195,11 +195,11 @@ def _mean_of(values: Sequence[float] | None) -> float:
 _OF_N: dict[str, Callable[[int], Measure]] = {
     "seq_rep": lambda n: Measure(
         "", f"share of {n}-grams that repeat an earlier one of the same text",
-        of_text=lambda t: seq_rep_n(t.token_ids, n),
+        of_text=lambda t: seq_rep_n(t.token_ids, n), least=0, most=1,
     ),
     "rep": lambda n: Measure(
         "", f"share of tokens that are among the {n} before them",
-        of_text=lambda t: rep_w(t.token_ids, n),
+        of_text=lambda t: rep_w(t.token_ids, n), least=0, most=1,
     ),
     "distinct": lambda n: Measure(
         "", f"share of {n}-grams that are different, over all texts of a seed",
@@ -216,7 +216,7 @@ _MEASURES = {
     for measure in (
         Measure(
             "longest_repeat", "length in tokens of the longest sequence that comes twice in a text",
-            of_text=lambda t: longest_repeat(t.token_ids), digits=1,
+            of_text=lambda t: longest_repeat(t.token_ids), least=0, digits=1,
         ),
         Measure(
             "looping", "share of texts that end in a phrase said three times or more",
@@ -224,31 +224,32 @@ _MEASURES = {
         ),
         Measure(
             "zipf", "Zipf coefficient of the tokens: how fast their frequency falls with the rank",
-            of_counts=zipf_coefficient,
+            of_counts=zipf_coefficient, least=0,
         ),
         Measure("log_prob", "mean log-probability of a token under the model, in nats",
                 of_text=lambda t: t.log_prob),
         Measure("perplexity", "exp(-log-prob), of texts of equal weight",
-                of_text=lambda t: t.log_prob, after=lambda mean: math.exp(min(-mean, 700))),
+                of_text=lambda t: t.log_prob,
+                after=lambda mean: math.exp(min(-mean, 700)), least=1),
         Measure("judge_log_prob", "mean log-probability of a token under the judge, in nats",
                 of_text=lambda t: math.nan if t.judge is None else t.judge),
         Measure("judge_perplexity", "exp(-judge-log-prob), of texts of equal weight",
                 of_text=lambda t: math.nan if t.judge is None else t.judge,
-                after=lambda mean: math.exp(min(-mean, 700))),
+                after=lambda mean: math.exp(min(-mean, 700)), least=1),
         Measure("kept", "tokens that the sampler leaves, mean over the steps", digits=0,
-                of_text=lambda t: _mean_of(t.kept)),
+                of_text=lambda t: _mean_of(t.kept), least=1),
         Measure("step_entropy", "entropy of what the sampler leaves, mean over the steps, in nats",
-                of_text=lambda t: _mean_of(t.entropies)),
+                of_text=lambda t: _mean_of(t.entropies), least=0),
         Measure("length", "tokens of a text", of_text=lambda t: len(t.token_ids), digits=0),
         Measure("ended", "share of texts that an end token ended",
                 of_text=lambda t: float(t.finish_reason == "end_token"), share=True),
         Measure("self_bleu", f"mean BLEU-4 of a text against others, in groups of {GROUP} prompts",
-                of_group=_self_bleu),
+                of_group=_self_bleu, least=0, most=1),
     )
 }  # fmt: skip
 
 DEFAULT = ("seq_rep_4", "distinct_1", "distinct_2", "perplexity")
-NAMES = (*(f"{name}_N" for name in _OF_N), *_MEASURES, "frontier")
+measure_names = (*(f"{name}_N" for name in _OF_N), *_MEASURES, "frontier")
 Metric = Callable[[str | None, Sequence[int]], float]
 """A measure of one's own: a text (None without a tokenizer) and its token ids to a number."""
 
@@ -283,4 +284,4 @@ def measure(name: str, own: Mapping[str, Metric] | None = None) -> Measure:
 
     guess = closest(plain, [*_MEASURES, *(f"{n}_4" for n in _OF_N)], cutoff=0.6)
     hint = f"; did you mean {guess!r}?" if guess else ""
-    raise ValueError(f"no measure {name!r}{hint}; there are {', '.join(NAMES)}")
+    raise ValueError(f"no measure {name!r}{hint}; there are {', '.join(measure_names)}")

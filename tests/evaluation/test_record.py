@@ -15,7 +15,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.evaluation import Comparison, Prompt, Text
-from logit_sampling.evaluation.compare import fingerprint
+from logit_sampling.evaluation.run import fingerprint
 
 from .conftest import PROBABILITIES
 

@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.decoding.beam import BeamSearch
-from logit_sampling.decoding.contrastive import ContrastiveSearch
-from logit_sampling.decoding.written import Written, read
+from logit_sampling.decoding.written import Written
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.comparison import Comparison
 from logit_sampling.evaluation.grid import Swept
 from logit_sampling.evaluation.measures import DEFAULT, Metric
 from logit_sampling.evaluation.reading import Reader
 from logit_sampling.evaluation.record import Record
+from logit_sampling.evaluation.samplers import Chosen, default_samplers, named
 from logit_sampling.evaluation.texts import HUMAN, Prompt, Text, as_prompts
 from logit_sampling.generation.arguments import check_at_least, groups_of
 from logit_sampling.generation.engine import Engine
@@ -26,56 +25,8 @@ from logit_sampling.generation.generate import generate
 from logit_sampling.generation.result import Interrupted
 from logit_sampling.models.as_model import as_model, given_to
 from logit_sampling.models.model import AnyModel, AnyTokenizer
-from logit_sampling.sampler import Greedy, Sampler
-from logit_sampling.strategies import Temperature, TopK, TopP
+from logit_sampling.sampler import Greedy
 from logit_sampling.types import Overflow
-
-
-def default_samplers(
-    temperature: float = 1.0, top_k: int = 50, top_p: float = 0.9
-) -> dict[str, Sampler]:
-    """Greedy, top-k, top-p and pure sampling, by name; the temperature comes before each cut.
-
-    >>> list(default_samplers(top_k=5))
-    ['greedy', 'top-k 5', 'top-p 0.9', 'pure sampling']
-    """
-    heat = () if temperature == 1 else (Temperature(temperature),)
-    return {
-        "greedy": Greedy(),
-        f"top-k {top_k}": Sampler(*heat, TopK(top_k)),
-        f"top-p {top_p:g}": Sampler(*heat, TopP(top_p)),
-        "pure sampling": Sampler(*heat),
-    }
-
-
-Chosen = Sampler | BeamSearch | ContrastiveSearch | str
-"""What may be compared; a string is one as `Sampler.parse` takes it, or a search."""
-
-
-def named(samplers: Mapping[str, Chosen] | Iterable[str]) -> dict[str, Written]:
-    """Return samplers and searches by name: lines of text have their own.
-
-    Raises:
-        ValueError: a line that cannot be read, two of one name, or none at all.
-    """
-    found: dict[str, Written] = {}
-    pairs = samplers.items() if isinstance(samplers, Mapping) else [(None, s) for s in samplers]
-    for name, sampler in pairs:
-        if isinstance(sampler, str):
-            own = read(sampler)
-        elif isinstance(sampler, BeamSearch | ContrastiveSearch):
-            own = Written(str(name), Sampler(), sampler)
-        elif name is None:
-            raise ValueError(f'a list of samplers holds lines such as "top_k=50"; got {sampler!r}')
-        else:
-            own = Written(name, sampler)
-        name = own.name if name is None else name
-        if name in found:
-            raise ValueError(f"two samplers are called {name!r}; write a name before one: 'a: ...'")
-        found[name] = own
-    if not found:
-        raise ValueError("samplers is empty: give at least one")
-    return found
 
 
 def compare(
@@ -427,7 +378,7 @@ def fingerprint(model: Any) -> str | None:
 
     found = hashlib.blake2b(digest_size=16)
     for weight in weights:
-        array = np.ascontiguousarray(convert_to_numpy(weight))
+        array = np.ascontiguousarray(convert_to_numpy(weight.value))
         found.update(f"{array.dtype}{array.shape}".encode())
         found.update(array.view(np.uint8).data if array.ndim else array.tobytes())
     return found.hexdigest()
