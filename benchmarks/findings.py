@@ -9,10 +9,16 @@ it goes on where it was. `tables` prints what the page shows. The page says whic
 
 import argparse
 import sys
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 import logit_sampling as ls
-from logit_sampling.evaluation import Prompt
+from logit_sampling.evaluation import Comparison, Prompt, Result
+from logit_sampling.evaluation.intervals import corrected, difference, estimate
+from logit_sampling.evaluation.tables import legend
 
 PROMPT, PROMPTS = 120, 200  # characters of a prompt, and how many there are
 
@@ -39,16 +45,108 @@ FAMILIES = {
 }
 
 
-def cut(text: str, count: int, human: int) -> list[Prompt]:
+def cut(text: str, count: int, length: int, human: int) -> list[Prompt]:
     """Return prompts evenly from the last tenth of a text, each cut before a space."""
     rest = text[len(text) * 9 // 10 :]
     stride = len(rest) // count
     found = []
     for i in range(count):
         start = rest.find(" ", i * stride) + 1
-        end = rest.find(" ", start + PROMPT)
+        end = rest.find(" ", start + length)
         found.append(Prompt(str(i), rest[start:end], rest[end : end + human]))
     return found
+
+
+def at_diversity(points: list[Result], level: float, quality: str) -> np.ndarray | None:
+    """Return the values of a quality, one a prompt, where a family has some diversity (distinct-2).
+
+    Between the two of its settings whose diversity lies on both sides, along a straight line. What
+    the diversity of these prompts adds to the uncertainty is in the values: to first order, as the
+    place on the line moves with it.
+    """
+    ranked = sorted(points, key=lambda own: own.distinct_2.mean)
+    for low, high in pairwise(ranked):
+        first, last = low.distinct_2.mean, high.distinct_2.mean
+        if first <= level <= last and last > first:
+            share = (level - first) / (last - first)
+            mixed = {
+                name: (1 - share) * low.values(name) + share * high.values(name)
+                for name in (quality, "distinct_2")
+            }
+            rise = high.number(quality).mean - low.number(quality).mean
+            return mixed[quality] - rise / (last - first) * (mixed["distinct_2"] - level)
+    return None
+
+
+def table_1(comparison: Comparison) -> None:
+    """Print the rows of Holtzman's table 1, and how far each is from the human line."""
+    names = [line.split(":")[0] for line in TABLE_1]
+    shown = replace_samplers(comparison, names)
+    print(shown.to_markdown())
+    assert shown.human is not None
+    print("\nDifferences from the human line, corrected for all of them:\n")
+    print("| | " + " | ".join(shown.measure(name).title for name in shown.measures) + " |")
+    print("| --- |" + " ---: |" * len(shown.measures))
+    found = {(d.name, d.measure): d for d in shown.differences("human")}
+    for own in shown.results:
+        cells = []
+        for name in shown.measures:
+            d, digits = found[own.name, name], shown.measure(name).digits
+            clear = d.corrected is not None and d.corrected < 0.05
+            cells.append(f"{d.estimate.mean:+.{digits}f}{'' if clear else ' (not clear)'}")
+        print(f"| {own.name} | " + " | ".join(cells) + " |")
+
+
+def replace_samplers(comparison: Comparison, names: list[str]) -> Comparison:
+    """Return the comparison of some of its samplers."""
+    kept = {name: comparison.setting["samplers"][name] for name in names}
+    return replace(comparison, setting=comparison.setting | {"samplers": kept})
+
+
+def frontiers(comparison: Comparison, quality: str) -> None:
+    """Print the quality of each family where all have the same diversity, beside temperature's."""
+    by_name = {own.name: own for own in comparison.results}
+    lines = {line.split(":")[0]: line for own in FAMILIES.values() for line in own}
+    families = {
+        family: [by_name[n.split(":")[0]] for n in own if n.split(":")[0] in by_name]
+        + [by_name["pure sampling"]]
+        for family, own in FAMILIES.items()
+    }
+    more = {"temperature": ["t 0.9"], "top-k": ["top-k 40", "top-k 640"], "top-p": ["top-p 0.95"]}
+    for family, names in more.items():
+        families[family] += [by_name[name] for name in names if name in by_name]
+    families.pop("p-less")
+    assert comparison.human is not None and lines
+    human = comparison.human.distinct_2.mean
+    levels = {"p-less": by_name["p-less"].distinct_2.mean, "human": human}
+    levels |= {f"{share:g} of human": share * human for share in (0.8, 0.9)}
+    print("| distinct-2 | " + " | ".join(families) + " | p-less |")
+    print("| --- |" + " ---: |" * (len(families) + 1))
+    differences = []
+    for name, level in sorted(levels.items(), key=lambda own: own[1]):
+        cells = []
+        base = at_diversity(families["temperature"], level, quality)
+        for family, points in families.items():
+            values = at_diversity(points, level, quality)
+            if values is None:
+                cells.append("–")  # noqa: RUF001
+                continue
+            cells.append(estimate(values).format(2))
+            if base is not None and family != "temperature":
+                told = f"{name} ({level:.3f})"
+                differences.append(difference(family, "temperature", told, values, base))
+        own = by_name["p-less"].number(quality).format(2) if name == "p-less" else ""
+        if name == "p-less" and base is not None:
+            values = by_name["p-less"].values(quality)
+            differences.append(
+                difference("p-less", "temperature", f"{name} ({level:.3f})", values, base)
+            )
+        print(f"| {name} ({level:.3f}) | " + " | ".join([*cells, own]) + " |")
+    print(f"\nDifferences of {quality} from temperature alone at that diversity:\n")
+    print("| distinct-2 | family | difference | p, corrected |\n| --- | --- | ---: | ---: |")
+    for d in corrected(differences):
+        p = "–" if d.corrected is None else f"{d.corrected:.3f}"  # noqa: RUF001
+        print(f"| {d.measure} | {d.name} | {d.estimate.format(2)} | {p} |")
 
 
 def main() -> None:
@@ -60,12 +158,29 @@ def main() -> None:
     parser.add_argument("--model", default="shakespeare")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--prompts", type=int, default=PROMPTS)
+    parser.add_argument("--characters", type=int, default=PROMPT, help="of a prompt")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--frontier", action="store_true")
     parser.add_argument("--judge")
     given = parser.parse_args()
-    prompts = cut(Path(given.text).read_text("utf-8"), given.prompts, 8 * given.tokens)
+    if given.task == "tables":
+        about = Comparison.load(given.folder).human
+        told = (name for name in ("judge", "embedding") if about and getattr(about.texts[0], name))
+        extra = {"judge": "judge_perplexity", "embedding": "frontier"}
+        measures = ["perplexity", *(extra[name] for name in told)]
+        rest = ["distinct_2", "self_bleu", "zipf", "looping", "seq_rep_4"]
+        comparison = Comparison.load(given.folder, [*measures, *rest])
+        print(legend(comparison), "\n")
+        table_1(comparison)
+        for quality in measures:
+            print(f"\n## {quality} at equal diversity\n")
+            frontiers(comparison, quality)
+        print("\n## All\n")
+        print(comparison.to_markdown())
+        return
+    text = Path(given.text).read_text("utf-8")
+    prompts = cut(text, given.prompts, given.characters, 8 * given.tokens)
     ls.compare(
         {given.model.rsplit("/")[-1]: ls.load_model(given.model)},
         prompts,

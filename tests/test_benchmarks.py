@@ -372,3 +372,24 @@ def test_rows_of_a_language_model(run):
     assert 10 < np.median(nucleus) < 40  # 15 tokens
     fall = np.median(np.log(p[:, :1] / p[:, [10, 100, 1000]]), axis=0)
     np.testing.assert_allclose(fall, [4.4, 7.9, 11.6], rtol=0.15)
+
+
+def test_findings(run, tmp_path, tiny_preset):
+    """Texts of a tiny model are written once, and the tables tell of all of them."""
+    text = tmp_path / "text.txt"
+    rng = np.random.default_rng(0)
+    words = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "it"]
+    text.write_text(" ".join(rng.choice(words, 30_000)), "utf-8")
+    chosen = ("--text", str(text), "--model", str(tiny_preset), "--tokens", "6", "--prompts", "20")
+    chosen += ("--characters", "12")
+    run("findings.py", "texts", str(tmp_path / "out"), *chosen, "--frontier")
+    texts = (tmp_path / "out" / "texts.jsonl").read_text("utf-8").splitlines()
+    names = {json.loads(line)["sampler"] for line in texts}
+    assert len(texts) == 20 * len(names)
+    assert {"human", "greedy", "beam 4", "p-less", "typical 0.2"} < names
+    lines = run("findings.py", "tables", str(tmp_path / "out")).splitlines()
+    assert lines[0].startswith("20 prompts, 1 text each, 6 tokens a text")
+    for title in ("## perplexity at equal diversity", "## frontier at equal diversity", "## All"):
+        assert title in lines
+    rows = [line.split("|")[1].strip() for line in lines[lines.index("## All") :] if "|" in line]
+    assert set(rows[2:]) == names

@@ -21,6 +21,7 @@ from logit_sampling.evaluation import (
     distinct_n,
     seq_rep_n,
 )
+from logit_sampling.evaluation.frontier import divergence_area
 from logit_sampling.evaluation.tables import legend
 from logit_sampling.generation.result import GenerationResult
 
@@ -370,6 +371,31 @@ def test_a_judge_reads_the_texts(toy: Any) -> None:
     assert comparison.results[0].judge_perplexity.mean == pytest.approx(25, rel=1e-4)
     own = ls.compare(toy, ["ab"], ["sample"], [0], 8, judge=toy).results[0]
     assert own.judge_perplexity.mean == pytest.approx(own.perplexity.mean, rel=1e-5)
+
+
+def test_the_frontier_is_1_for_the_human_texts_themselves(tiny_gpt2: Any) -> None:
+    """And each sampler's is that of its own clusters, learnt from the texts of all."""
+    words = ["the cat sat on", "a mat and the", "cat on the mat", "sat and sat on"]
+    prompts = [Prompt(str(i), words[i % 4][: 3 + i % 5], words[i % 3]) for i in range(24)]
+    comparison = ls.compare(
+        tiny_gpt2, prompts, ["greedy", "sample"], [0, 1], 6, frontier=True, measures=["frontier"]
+    )
+    assert comparison.human is not None
+    assert comparison.human.frontier.mean == pytest.approx(1)
+    places = comparison._clusters
+    human = [places[row[0].key] for row in comparison.human.grid if row[0]]
+    kinds = 1 + max(places.values())
+    for result in comparison.results:
+        each = []
+        for j in range(len(result.grid[0])):
+            own = [places[row[j].key] for row in result.grid]  # type: ignore[union-attr]
+            counts = (np.bincount(ids, minlength=kinds) for ids in (own, human))
+            each.append(divergence_area(*counts))
+        assert result.frontier.mean == pytest.approx(np.mean(each))
+        assert result.frontier.low is not None and result.frontier.high is not None
+        assert 0 <= result.frontier.low <= result.frontier.mean <= result.frontier.high <= 1
+    with pytest.raises(ValueError, match="needs embeddings of texts and of human ones"):
+        ls.compare(tiny_gpt2, ["the"], ["greedy"], max_new_tokens=4).results[0].number("frontier")
 
 
 def test_a_measure_of_one_s_own(toy: Any) -> None:
