@@ -1,12 +1,15 @@
 """The Python of the README runs as it stands there."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 import logit_sampling as ls
+from logit_sampling.evaluation import named, read_samplers
+from logit_sampling.evaluation.measures import measure
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,6 +59,22 @@ def test_the_code_of_the_page_on_backends():
         expected = names["sampler"](logits, seed=seed)
         np.testing.assert_array_equal(names["draw"](tf.constant(logits), seed), expected)
         np.testing.assert_array_equal(names["draw_in_jax"](logits, seed), expected)
+
+
+def test_the_code_of_the_page_on_comparing(tmp_path):
+    page = (ROOT / "docs/compare.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    assert names["comparison"].results[0].lines.mean > 0
+    (grid,) = re.findall(r"  ```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "grid.toml").write_text(textwrap.dedent(grid))
+    assert len(named(read_samplers(tmp_path / "grid.toml"))) == 2 + 3 * 2
+    for line in page.splitlines():  # every measure of the table is there
+        if line.startswith("| `"):
+            for name in re.findall(r"`([\w-]+)`", line.split("|")[1]):
+                if name != "frontier":
+                    assert measure(name.replace("-N", "-4")).meaning
 
 
 def test_the_code_of_the_page_on_the_engine(capsys):

@@ -374,11 +374,9 @@ def fingerprint(model: Any) -> str | None:
     weights = getattr(inner, "weights", None)
     if not isinstance(weights, list):
         return None
-    from keras.ops import convert_to_numpy
-
     found = hashlib.blake2b(digest_size=16)
     for weight in weights:
-        array = np.ascontiguousarray(convert_to_numpy(weight.value))
+        array = np.ascontiguousarray(weight.numpy())
         found.update(f"{array.dtype}{array.shape}".encode())
         found.update(array.view(np.uint8).data if array.ndim else array.tobytes())
     return found.hexdigest()
