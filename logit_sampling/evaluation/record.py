@@ -120,6 +120,13 @@ def _joined(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> dict[str,
                 f"{new[name]!r}: choose another folder"
             )
     joined = {**old, **new}
+    for name in ("judge", "embedder"):
+        if old[name] and new[name] and old[name] != new[name]:
+            raise ValueError(
+                f"{folder} holds what {_shown(old[name])} read ({name}), and here it is "
+                f"{_shown(new[name])}: choose another folder"
+            )
+        joined[name] = new[name] or old[name]
     for name in ("prompts", "samplers", "models"):
         for key in old[name].keys() & new[name].keys():
             before, now = old[name][key], new[name][key]

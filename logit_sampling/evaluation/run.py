@@ -4,8 +4,6 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -14,18 +12,17 @@ from logit_sampling.decoding.written import Written
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.comparison import Comparison
 from logit_sampling.evaluation.grid import Swept
+from logit_sampling.evaluation.jobs import Notes, draws, jobs_of, writer
 from logit_sampling.evaluation.measures import DEFAULT, Metric
 from logit_sampling.evaluation.reading import Reader
 from logit_sampling.evaluation.record import Record
 from logit_sampling.evaluation.samplers import Chosen, default_samplers, named
-from logit_sampling.evaluation.texts import HUMAN, Prompt, Text, as_prompts
+from logit_sampling.evaluation.texts import HUMAN, Prompt, as_prompts
 from logit_sampling.generation.arguments import check_at_least, groups_of
 from logit_sampling.generation.engine import Engine
-from logit_sampling.generation.generate import generate
 from logit_sampling.generation.result import Interrupted
 from logit_sampling.models.as_model import as_model, given_to
 from logit_sampling.models.model import AnyModel, AnyTokenizer
-from logit_sampling.sampler import Greedy
 from logit_sampling.types import Overflow
 
 
@@ -141,11 +138,12 @@ def compare(
         "prompts": {p.id: {"text": p.text, "human": p.human} for p in _listed(asked)},
         "samplers": {name: _about(own, samplers) for name, own in chosen.items()},
         "models": {name: {"weights": fingerprint(own)} for name, own in models.items()},
+        "judge": None if judge is None else _reader(judge),
+        "embedder": _reader(judge or next(iter(models.values()))) if frontier else None,
         "seeds": [int(seed) for seed in seeds],
         "max_new_tokens": int(max_new_tokens),
         "stop_at_end": stop_at_end,
         "overflow": overflow,
-        "judge": None if judge is None else as_model(judge).name,
     }
     record = Record(setting, out, command)
     shown = (*measures, *(metrics or {}))
@@ -164,7 +162,7 @@ def compare(
     readers = {name: Reader(name, own, tokenizer, slide) for name, own in models.items()}
     judging = None if judge is None else Reader(as_model(judge).name, judge, None, slide)
     notes = Notes(judging, (judging or next(iter(readers.values()))) if frontier else None, steps)
-    jobs = list(_jobs(asked, models, chosen, seeds, batch_size, record, notes))
+    jobs = list(jobs_of(asked, models, chosen, seeds, batch_size, record, notes))
     total = sum(len(job.prompts) for job in jobs)
     done, warm = 0, False
     try:
@@ -177,7 +175,7 @@ def compare(
             elif job.sampler is None:
                 texts = [readers[job.model].human(asked[i], max_new_tokens) for i in job.prompts]
             else:
-                write = _writer(models[job.model], asked, job, setting, tokenizer)
+                write = writer(models[job.model], asked, job, setting, tokenizer)
                 if not warm:  # a cache of another length is compiled for again
                     write()
                     warm = True
@@ -193,161 +191,6 @@ def compare(
     return comparison()
 
 
-@dataclass(frozen=True)
-class Notes:
-    """What is found out about each text by reading it.
-
-    Attributes:
-        judge: reads how likely it is, or None.
-        embedder: reads where it is, or None.
-        steps: whether to find what the sampler left at each step.
-    """
-
-    judge: Reader | None
-    embedder: Reader | None
-    steps: bool
-
-    def missing(self, text: Text, sampler: Written | None) -> bool:
-        """Whether there is something to find out about a text."""
-        return not text.failed and (
-            (self.judge is not None and text.judge is None)
-            or (self.embedder is not None and text.embedding is None)
-            or (self._stepped(sampler) and text.kept is None)
-        )
-
-    def _stepped(self, sampler: Written | None) -> bool:
-        return self.steps and sampler is not None and sampler.search is None
-
-    def added(self, texts: Sequence[Text], reader: Reader, sampler: Written | None) -> list[Text]:
-        """Return texts with what was missing."""
-        found = list(texts)
-        for i, text in enumerate(found):
-            if text.failed:
-                continue
-            if self.judge is not None and text.judge is None:
-                text = replace(text, judge=round(self.judge.judged(text), 6))
-            if self.embedder is not None and text.embedding is None:
-                text = replace(text, embedding=self.embedder.embeddings([text])[0])
-            if self._stepped(sampler) and text.kept is None:
-                assert sampler is not None
-                text = reader.stepped(text, sampler.sampler)
-            found[i] = text
-        return found
-
-
-@dataclass(frozen=True)
-class Job:
-    """A batch of texts.
-
-    Attributes:
-        name: of the sampler.
-        sampler: None for what the authors of the prompts wrote.
-        model: the name of the model.
-        run: the seed, None where none changes anything.
-        prompts: their places.
-        seeds: theirs, None likewise.
-    """
-
-    name: str
-    sampler: Written | None
-    model: str
-    run: int | None
-    prompts: list[int]
-    seeds: dict[int, int | None]
-
-    def key(self, prompts: Sequence[Prompt], place: int) -> tuple[Any, ...]:
-        """Return the key of one of its texts."""
-        return self.model, self.name, prompts[place].id, self.seeds[place]
-
-
-def _jobs(
-    prompts: Sequence[Prompt],
-    models: Iterable[str],
-    samplers: Mapping[str, Written],
-    seeds: Sequence[int],
-    batch_size: int,
-    record: Record,
-    notes: Notes,
-) -> Iterator[Job]:
-    """Yield what is missing in a record, all of some prompts first, so that they compare."""
-    for first in range(0, len(prompts), batch_size):
-        chunk = range(first, min(first + batch_size, len(prompts)))
-        for model in models:
-            authors = [i for i in chunk if prompts[i].human is not None]
-            job = Job(HUMAN, None, model, None, authors, dict.fromkeys(authors))
-            yield from _missing(job, prompts, record, notes)
-            for name, own in samplers.items():
-                for run in seeds if _draws(own) else [None]:
-                    each = row_integers(run or 0, len(prompts))
-                    numbers = {i: None if run is None else int(each[i]) for i in chunk}
-                    job = Job(name, own, model, run, list(chunk), numbers)
-                    yield from _missing(job, prompts, record, notes)
-
-
-def _missing(job: Job, prompts: Sequence[Prompt], record: Record, notes: Notes) -> Iterator[Job]:
-    """Yield the texts of a job that are not there, and those about which something is not known."""
-    old = {i: record.texts.get(job.key(prompts, i)) for i in job.prompts}
-    for wanted in (
-        [i for i, text in old.items() if text is None],
-        [i for i, text in old.items() if text is not None and notes.missing(text, job.sampler)],
-    ):
-        if wanted:
-            yield replace(job, prompts=wanted)
-
-
-def _draws(own: Written) -> bool:
-    """Whether a seed changes its texts."""
-    return own.search is None and not isinstance(own.sampler, Greedy)
-
-
-def _writer(
-    model: Any, prompts: Sequence[Prompt], job: Job, setting: Mapping[str, Any], tokenizer: Any
-) -> Callable[[], list[Text]]:
-    """Return what writes the texts of a job."""
-    own = job.sampler
-    assert own is not None
-    given = [prompts[i].text for i in job.prompts]
-
-    def write() -> list[Text]:
-        result = generate(
-            model,
-            [text if isinstance(text, str) else list(text) for text in given],
-            sampler=own.sampler,
-            search=own.search,
-            max_new_tokens=setting["max_new_tokens"],
-            seed=[job.seeds[i] or 0 for i in job.prompts],
-            stop_at_end=setting["stop_at_end"],
-            overflow=setting["overflow"],
-            tokenizer=tokenizer,
-            max_rows=len(given),
-            # So it goes a token a step: a chain that is compiled halfway would spoil the times.
-            should_stop=None if own.search else lambda row, ids: False,
-            on_error="return",
-        )
-        seconds = result.seconds / max(1, sum(map(len, result.token_ids)))
-        texts = result.texts or repeat(None)
-        return [
-            Text(
-                model=job.model,
-                sampler=job.name,
-                prompt_id=prompts[place].id,
-                prompt=prompts[place].text,
-                run=job.run,
-                seed=job.seeds[place],
-                text=text,
-                token_ids=tuple(result.token_ids[i]),
-                log_probs=tuple(result.log_probs[i]),
-                sampler_log_probs=tuple(result.sampler_log_probs[i]),
-                finish_reason=result.finish_reasons[i],
-                error=result.errors[i] if result.errors else None,
-                seconds=round(seconds, 9),
-            )
-            for i, (place, text) in enumerate(zip(job.prompts, texts, strict=False))
-        ]
-
-    return write
-
-
 def _listed(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
     """Yield prompts as JSON has them."""
     for prompt in prompts:
@@ -357,13 +200,17 @@ def _listed(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
         yield Prompt(prompt.id, text, human)  # type: ignore[arg-type]
 
 
+def _reader(model: Any) -> dict[str, Any]:
+    return {"name": as_model(model).name, "weights": fingerprint(model)}
+
+
 def _about(own: Written, samplers: Any) -> dict[str, Any]:
     settings = {}
     if isinstance(samplers, Swept):
         settings = samplers.settings.get(own.name, {})
     return {
         "chain": repr(own.search or own.sampler),
-        "draws": _draws(own),
+        "draws": draws(own),
         "settings": settings,
     }
 

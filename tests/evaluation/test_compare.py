@@ -156,7 +156,7 @@ def test_the_first_call_of_a_cache_length_is_not_timed(toy: Any, monkeypatch: An
 
     import sys
 
-    monkeypatch.setattr(sys.modules["logit_sampling.evaluation.run"], "generate", timed)
+    monkeypatch.setattr(sys.modules["logit_sampling.evaluation.jobs"], "generate", timed)
     samplers = {"greedy": ls.Greedy(), "top-k": ls.Sampler(ls.TopK(2))}
     results = ls.compare(toy, PROMPTS, samplers, SEEDS, max_new_tokens=12).results
     assert [r.seconds_per_token.mean for r in results] == [6.0 / 24, 6.0 / 24]

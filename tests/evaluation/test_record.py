@@ -135,7 +135,10 @@ def test_what_is_asked_for_later_is_found_out_about_the_texts_there(
         assert replace(own, judge=None, kept=None, entropies=None) == old
     written = calls[0]
     compared(model, toy, tmp_path, judge=toy, steps=True)
+    compared(model, toy, tmp_path)
     assert calls[0] == written
+    with pytest.raises(ValueError, match=r"holds what .*toy.* read \(judge\), and here it is"):
+        compared(model, toy, tmp_path, judge=ls.as_model(toy, name="other"))
 
 
 def test_load_is_what_was_saved(toy: Any, tmp_path: Path) -> None:
