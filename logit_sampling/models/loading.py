@@ -1,5 +1,6 @@
 """Finding a model by name, and saying what is wrong with it."""
 
+import os
 from pathlib import Path
 
 from logit_sampling.models.files import ModelFiles
@@ -35,9 +36,15 @@ def load_model(
         a `LanguageModel`; its `causal_lm` is the KerasHub model.
 
     Raises:
-        ValueError: there is no such model or dtype, `jit_compile` is none of these, a file that the
-            model needs is missing or damaged, or the weights are not those of its configuration.
+        ValueError: `name` is no name, there is no such model or dtype, `jit_compile` is none of
+            these, a file that the model needs is missing or damaged, or the weights are not those
+            of its configuration.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ValueError(
+            f"load_model takes a name or a folder, got {name!r}: a model that is there goes to "
+            "generate as it is, or through as_model, which takes what it does not tell"
+        )
     if dtype not in (None, *_DTYPES):
         raise ValueError(f"dtype must be {', '.join(_DTYPES)} or None, got {dtype!r}")
     jit_compile = checked_jit_compile(jit_compile)
