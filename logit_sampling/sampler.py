@@ -232,9 +232,10 @@ class Sampler:
 
     def __init__(self, *transforms: Transform, **params: Never) -> None:
         if params:
+            written = ", ".join(f"{name}={params[name]!r}" for name in params)
             raise ValueError(
                 f"a sampler takes transforms such as TopK(50), got {', '.join(params)} by name; "
-                "Sampler.from_params(...) takes settings by their names"
+                f"settings by their names are taken by Sampler.from_params({written})"
             )
         for transform in transforms:
             if not isinstance(transform, Transform):

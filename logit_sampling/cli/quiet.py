@@ -1,23 +1,3 @@
-"""Importing TensorFlow without its messages."""
+"""Importing TensorFlow without its messages, before a command needs it."""
 
-import os
-
-
-def import_tensorflow() -> None:
-    """Import TensorFlow; its start-up messages appear only if TF_CPP_MIN_LOG_LEVEL is below 3.
-
-    The variable alone does not silence them: the C++ library writes some to file descriptor 2
-    before it reads its log level.
-    """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") < "3":
-        import tensorflow
-
-        return
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+from logit_sampling.models.quiet import import_tensorflow as import_tensorflow

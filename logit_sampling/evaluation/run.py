@@ -18,7 +18,7 @@ from logit_sampling.evaluation.reading import Reader
 from logit_sampling.evaluation.record import Record
 from logit_sampling.evaluation.samplers import Chosen, default_samplers, named
 from logit_sampling.evaluation.texts import HUMAN, Prompt, as_prompts
-from logit_sampling.generation.arguments import check_at_least, groups_of
+from logit_sampling.generation.arguments import check_at_least, groups_of, tells_names
 from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.result import Interrupted
 from logit_sampling.models.as_model import as_model, given_to
@@ -26,6 +26,7 @@ from logit_sampling.models.model import AnyModel, AnyTokenizer
 from logit_sampling.types import Overflow
 
 
+@tells_names
 def compare(
     model: AnyModel | Engine | Mapping[str, AnyModel | Engine],
     prompts: str | Prompt | Sequence[str | Sequence[int] | Prompt],
@@ -109,7 +110,7 @@ def compare(
 
     >>> import numpy as np
     >>> comparison = compare(lambda ids: 9.0 * np.eye(3)[(ids[:, -1] + 1) % 3], [[0]],
-    ...                      {"greedy": Greedy()}, max_new_tokens=8)
+    ...                      ["greedy"], max_new_tokens=8)
     >>> greedy = comparison.results[0]
     >>> greedy.texts[0].token_ids, greedy.seq_rep_4.mean     # 1201 2012 0120 1201 2012
     ((1, 2, 0, 1, 2, 0, 1, 2), 0.4)

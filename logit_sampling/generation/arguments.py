@@ -1,8 +1,9 @@
 """Arguments of `generate`, checked."""
 
+import functools
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
@@ -11,7 +12,10 @@ from logit_sampling.decoding.plan import MAX_ROWS, Group, Search
 from logit_sampling.generation.stop_patterns import StopPattern, Stops
 from logit_sampling.generation.stopping import StopStrings
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
+from logit_sampling.plotting.visible import brief
 from logit_sampling.sampler import Sampler
+from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, IN_GENERATE, NEAREST, closest
+from logit_sampling.settings.names import NAMES
 from logit_sampling.strategies import MinNewTokens
 from logit_sampling.types import OnError, Overflow
 
@@ -93,8 +97,63 @@ def with_defaults(options: Options) -> Options:
     """Return all options; raise TypeError for one that there is not."""
     for name in options:
         if name not in DEFAULTS:
-            raise TypeError(f"generate() got an unexpected keyword argument {name!r}")
+            raise unexpected(name, options, DEFAULTS)
     return DEFAULTS | options
+
+
+def unexpected(name: str, given: Mapping[str, Any], known: Collection[str]) -> TypeError:
+    """Return what to raise for an argument that a function does not have, with what it is here.
+
+    Args:
+        name: of the argument.
+        given: all that were given by name.
+        known: the arguments that the function has.
+
+    >>> unexpected("max_tokens", {"max_tokens": 5}, DEFAULTS)
+    TypeError("got an unexpected keyword argument 'max_tokens': did you mean `max_new_tokens`?")
+    """
+    return TypeError(f"got an unexpected keyword argument {name!r}: {_hint(name, given, known)}")
+
+
+def tells_names(code: _Code) -> _Code:
+    """Let a function tell of an argument that it does not have what it is here."""
+    known = inspect.signature(code).parameters
+
+    @functools.wraps(code)
+    def told(*args: Any, **given: Any) -> Any:
+        for name in given:
+            if name not in known:
+                raise unexpected(name, given, known)
+        return code(*args, **given)
+
+    return told  # type: ignore[return-value]
+
+
+def _hint(name: str, given: Mapping[str, Any], known: Collection[str]) -> str:
+    alike = IN_GENERATE.get(name) or closest(name, known, cutoff=0.85)
+    if alike in known:
+        return f"did you mean `{alike}`?"
+    settings = {
+        CALLED_HERE.get(own, own): value
+        for own, value in given.items()
+        if own not in known and own not in IN_GENERATE and (own in NAMES or own in CALLED_HERE)
+    }
+    if CALLED_HERE.get(name, name) in settings:
+        written = ", ".join(f"{own}={brief(value)}" for own, value in settings.items())
+        sampler = f"Sampler.from_params({written})"
+        where = f"sampler={sampler}" if "sampler" in known else f"samplers={{'mine': {sampler}}}"
+        return f"it is a setting of a sampler: pass {where}"
+    if name in ELSEWHERE:
+        return ELSEWHERE[name]
+    if name in NEAREST:
+        return f"nothing here does that; nearest come {NEAREST[name]}"
+    names = [*known, *IN_GENERATE, *NAMES, *CALLED_HERE, *ELSEWHERE, *NEAREST]
+    guess = closest(name, names, cutoff=0.75)
+    if guess is None:
+        return f"known are {', '.join(sorted(known))}"
+    return (
+        f"did you mean `{guess}`?" if guess in known else _hint(guess, {guess: given[name]}, known)
+    )
 
 
 def check_at_least(least: int, **numbers: Any) -> None:

@@ -14,9 +14,10 @@ from logit_sampling.generation.call import Call
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.scheduler import Scheduler, Task
-from logit_sampling.generation.writing import TextEvent, Writing
+from logit_sampling.generation.writing import TextEvent, Writing, progress
 from logit_sampling.models.as_model import as_model, model_and_tokenizer
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
+from logit_sampling.plotting.visible import brief, counted
 
 
 class EngineClosedError(RuntimeError):
@@ -45,6 +46,10 @@ class Request:
         self._ended = False
         self._error: BaseException | None = None
         self._wakers: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        prompt = brief(self._writing.call.given[0])
+        return f"<Request {prompt}: {progress(self.rows)}>"
 
     @property
     def done(self) -> bool:
@@ -283,6 +288,9 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
+    def __repr__(self) -> str:
+        return f"<Engine of model {self.model.name!r}: {self._work}>"
+
     def __exit__(self, *error: object) -> None:
         self.close()
 
@@ -299,6 +307,11 @@ class _Work:
         self._closed = False
         self._died: BaseException | None = None
         self._thread: threading.Thread | None = None
+
+    def __str__(self) -> str:
+        state = "closed, " if self._closed else ""
+        waiting = sum(not request.done for request in list(self._tasks))
+        return f"{state}{counted(waiting, 'request')} to end"
 
     def add(self, request: Request, task: Task) -> None:
         """Let the thread have a task; it begins with the first one."""

@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from logit_sampling.generation.call import Call
 from logit_sampling.generation.engine import Engine, Request
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
-from logit_sampling.generation.writing import TextEvent
+from logit_sampling.generation.writing import TextEvent, progress
 
 
 class Requests(Iterator[TextEvent]):
@@ -34,6 +34,10 @@ class Requests(Iterator[TextEvent]):
 
     def __next__(self) -> TextEvent:
         return next(self._run)
+
+    def __repr__(self) -> str:
+        rows = [row for request in self._requests for row in request.rows]
+        return f"<Requests to model {self._call.plan.model.name!r}: {progress(rows)}>"
 
     @property
     def _left(self) -> bool:

@@ -5,12 +5,15 @@ from typing import Any
 
 from logit_sampling.decoding.row import Alternatives
 from logit_sampling.plain import strict_json
+from logit_sampling.plotting import html
+from logit_sampling.plotting.visible import brief, counted, listing, visible
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GenerationResult:
     """Generated texts and their numbers, one entry for each row.
 
+    `print` shows the texts behind their prompts, `repr` a line for each, and a notebook a table.
     With `n` samples a prompt, sample `j` of prompt `i` is row `i * n + j`.
 
     Attributes:
@@ -64,6 +67,52 @@ class GenerationResult:
         """Return what there is as lists, strings and numbers, as JSON has them: null is -inf."""
         fields = {name: value for name, value in asdict(self).items() if value is not None}
         return strict_json(fields)
+
+    def __str__(self) -> str:
+        rows = range(len(self.prompts))
+        return "\n".join(
+            (f"--- row {i}, seed {self.seeds[i]}, {self.finish_reasons[i]} ---\n" * (len(rows) > 1))
+            + visible(self._whole(i), keep="\n\t")
+            for i in rows
+        )
+
+    def __repr__(self) -> str:
+        rows, tokens = len(self.prompts), sum(map(len, self.token_ids))
+        head = f"GenerationResult: {counted(rows, 'text')}, {counted(tokens, 'token')}"
+
+        def line(i: int) -> str:
+            size = counted(len(self.token_ids[i]), "token")
+            shown = f"{brief(self.prompts[i], 24)} -> {brief(self._made(i))}"
+            return f"{shown} ({size}, {self.finish_reasons[i]})"
+
+        return listing(f"{head}, {self.seconds:.2f} seconds", rows, line)
+
+    def _repr_html_(self) -> str:
+        columns = ["row", "prompt", "text", "tokens", "ended by", "seed"]
+        rows = [
+            [i, _text(prompt), _text(self._made(i)), len(self.token_ids[i]), why, self.seeds[i]]
+            for i, (prompt, why) in enumerate(zip(self.prompts, self._ends(), strict=True))
+        ]
+        return html.table(f"{self.seconds:.2f} seconds", columns, rows)
+
+    def _ends(self) -> list[str]:
+        """Why each row ended, in full."""
+        errors = self.errors or [None] * len(self.prompts)
+        return [error or why for error, why in zip(errors, self.finish_reasons, strict=True)]
+
+    def _made(self, row: int) -> str | list[int]:
+        """The text of a row, or its ids if there was no tokenizer."""
+        return self.texts[row] if self.texts else self.token_ids[row]
+
+    def _whole(self, row: int) -> str:
+        """A prompt and what follows it, as far as there is text of them."""
+        prompt = self.prompts[row]
+        before = prompt if isinstance(prompt, str) and self.prompt_ids is None else ""
+        return before + _text(self._made(row))
+
+
+def _text(value: str | list[int]) -> str:
+    return value if isinstance(value, str) else brief(value, 200)
 
 
 class RowError(ValueError):

@@ -16,6 +16,8 @@ from logit_sampling.generation.result import RowError
 from logit_sampling.models.as_model import model_and_tokenizer
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
 from logit_sampling.plain import strict_json
+from logit_sampling.plotting import html
+from logit_sampling.plotting.visible import brief, counted, listing
 from logit_sampling.types import OnError, Overflow
 
 if TYPE_CHECKING:
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
 _COLUMNS = 128  # tokens read at a time, so that their logits take little memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreResult:
     """Log-probabilities (natural logarithms) of texts under a model, one entry for each text.
 
+    `repr` shows a line for each, and a notebook a table.
+
     Attributes:
+        texts: as they were given: strings, or lists of ids.
         token_ids: the ids of each text, with the start token if the model has one.
         log_probs: for each of them its log-probability given those before; None for the first.
         totals: the sum of a text's log-probabilities.
@@ -39,6 +44,7 @@ class ScoreResult:
             None for one that has; None if all have.
     """
 
+    texts: list[str | list[int]]
     token_ids: list[list[int]]
     log_probs: list[list[float | None]]
     totals: list[float]
@@ -49,6 +55,37 @@ class ScoreResult:
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as lists, strings and numbers, as JSON has them: null is -inf."""
         return strict_json({k: value for k, value in asdict(self).items() if value is not None})
+
+    def __repr__(self) -> str:
+        texts, tokens = counted(len(self.texts), "text"), counted(sum(self.counts), "token")
+
+        def line(i: int) -> str:
+            size = counted(self.counts[i], "token")
+            return f"{brief(self.texts[i])}: {self.totals[i]:.2f} nats in {size}"
+
+        head = f"ScoreResult: {texts}, {tokens}, {self._perplexity()}"
+        return listing(head, len(self.texts), line)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                brief(text, 200) if error is None else f"{brief(text, 200)} {error}",
+                count,
+                f"{total:.2f}",
+                f"{total / count:.3f}" if count else "",
+            ]
+            for text, count, total, error in zip(
+                self.texts,
+                self.counts,
+                self.totals,
+                self.errors or [None] * len(self.texts),
+                strict=True,
+            )
+        ]
+        return html.table(self._perplexity(), ["text", "tokens", "nats", "nats a token"], rows)
+
+    def _perplexity(self) -> str:
+        return f"perplexity {self.perplexity:.2f}"
 
 
 def score(
@@ -93,7 +130,8 @@ def score(
     check_on_error(on_error)
     runner, encoder = model_and_tokenizer(model, tokenizer)
     context = runner.context_length
-    ids = [token_ids(i, t, runner, encoder, "text") for i, t in enumerate(listed(texts, "text"))]
+    given = listed(texts, "text")
+    ids = [token_ids(i, text, runner, encoder, "text") for i, text in enumerate(given)]
     for i, own in enumerate(ids):
         if overflow == "error" and context is not None and len(own) > context:
             raise ValueError(
@@ -112,6 +150,9 @@ def score(
     counts = [len(own) - 1 if error is None else 0 for own, error in zip(ids, errors, strict=True)]
     known = math.fsum(total for total in totals if not math.isnan(total))
     result = ScoreResult(
+        texts=[
+            text if isinstance(text, str) else own for text, own in zip(given, ids, strict=True)
+        ],
         token_ids=ids,
         log_probs=log_probs,
         totals=totals,

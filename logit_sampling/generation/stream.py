@@ -11,7 +11,7 @@ from logit_sampling.generation.engine import Engine, check_options
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.requests import Requests
 from logit_sampling.generation.result import GenerationResult
-from logit_sampling.generation.writing import TextEvent, Writing
+from logit_sampling.generation.writing import TextEvent, Writing, progress
 from logit_sampling.models.model import AnyModel
 
 _KEPT = 4096  # tokens of beginnings that prompts of a call have in common
@@ -40,6 +40,10 @@ class Stream(Iterator[TextEvent]):
 
     def __next__(self) -> TextEvent:
         return next(self._events)
+
+    def __repr__(self) -> str:
+        model = self._writing.call.plan.model.name
+        return f"<Stream of model {model!r}: {progress(self._writing.rows)}>"
 
     @property
     def result(self) -> GenerationResult:

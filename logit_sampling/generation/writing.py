@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from logit_sampling.decoding.ahead import decode
@@ -14,6 +14,7 @@ from logit_sampling.generation.result import GenerationResult, Interrupted, RowE
 from logit_sampling.generation.stopping import StopStrings
 from logit_sampling.generation.text import GrowingText
 from logit_sampling.models.model import Output, needed_tokenizer
+from logit_sampling.plotting.visible import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,12 @@ class TextEvent:
 
     def __str__(self) -> str:
         return self.text
+
+
+def progress(rows: Sequence[Row]) -> str:
+    """Tell how far texts are."""
+    ended, tokens = sum(bool(row.finish_reason) for row in rows), sum(len(row.ids) for row in rows)
+    return f"{ended} of {counted(len(rows), 'text')} ended, {counted(tokens, 'token')} so far"
 
 
 class Writing:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -155,6 +156,8 @@ def _base(model: Any) -> Any:
         return KerasModel(model)
     if callable(model):
         return CallableModel(model)
+    if isinstance(model, str | os.PathLike):
+        raise ValueError(f"{str(model)!r} is the name of a model: pass load_model({str(model)!r})")
     raise ValueError(
         "a model is what load_model returns, a KerasHub CausalLM, a Keras model, or a function "
         f"from token ids to logits; got {model!r}"

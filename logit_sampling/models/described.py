@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.models.model import Cache, Model, Output, Tokenizer
+from logit_sampling.models.model import Cache, Model, Output, Tokenizer, in_a_line
 from logit_sampling.models.steps import Writer
 
 
@@ -32,6 +32,9 @@ class Described:
         self.model: Model = model
         self.known: int | None = known
         self.given: Mapping[str, Any] = given
+
+    def __repr__(self) -> str:
+        return in_a_line(self, f"Described {type(self.model).__name__}")
 
     def _told(self, attribute: str) -> Any:
         if attribute in self.given:

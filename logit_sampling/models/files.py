@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from logit_sampling.models.quiet import import_tensorflow
+
 # What KerasHub reads of a preset, and of a Hugging Face checkpoint, if it is there.
 _DESCRIPTIONS = (
     "task.json",
@@ -152,11 +154,13 @@ class ModelFiles:
 
     def _assets(self) -> list[Path]:
         """The files that the class of the tokenizer asks for."""
+        description = self._object("tokenizer.json")
+        import_tensorflow()
         import keras
         import keras_hub  # noqa: F401  its classes are registered with Keras
 
         try:
-            tokenizer = keras.saving.deserialize_keras_object(self._object("tokenizer.json"))
+            tokenizer = keras.saving.deserialize_keras_object(description)
             return [self.folder / "assets" / "tokenizer" / n for n in tokenizer.file_assets or ()]
         except ValueError:
             raise

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.arrays import logits_of, to_numpy
-from logit_sampling.models.model import Cache, Output, Tokenizer
+from logit_sampling.models.model import Cache, Output, Tokenizer, in_a_line
 
 
 class CallableModel:
@@ -32,6 +32,9 @@ class CallableModel:
 
     def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
         self.function = function
+
+    def __repr__(self) -> str:
+        return in_a_line(self, "CallableModel")
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Output, Cache]:
         """Read prompts; return what follows the last token of each, and the cache."""

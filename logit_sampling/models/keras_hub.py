@@ -11,8 +11,8 @@ from logit_sampling.distribution.arrays import to_numpy
 from logit_sampling.distribution.checks import level_outside
 from logit_sampling.models.backends import backend, known
 from logit_sampling.models.function import CallableModel
-from logit_sampling.models.keras_hub_bridge import hands_on, own_cache, trouble
-from logit_sampling.models.model import Cache, Output, needed_tokenizer
+from logit_sampling.models.keras_hub_bridge import hands_on, own_cache, parameter_count, trouble
+from logit_sampling.models.model import Cache, Output, in_a_line, needed_tokenizer
 from logit_sampling.models.remembered import remembered
 from logit_sampling.models.row_caches import RowSteps
 from logit_sampling.models.steps import Steps, Writer
@@ -33,6 +33,9 @@ class KerasHubTokenizer:
         self.tokenizer: Any = preprocessor.tokenizer
         start = getattr(self.tokenizer, "start_token_id", None)
         self._start = [start] if preprocessor.add_start_token and start is not None else []
+
+    def __repr__(self) -> str:
+        return f"<KerasHubTokenizer {type(self.tokenizer).__name__}>"
 
     @property
     def end_ids(self) -> tuple[int, ...]:
@@ -83,6 +86,10 @@ class LanguageModel:
         self.name: str = name or causal_lm.name
         self.jit_compile = jit_compile
         self._context_length = context_length
+
+    def __repr__(self) -> str:
+        kind = type(self.causal_lm).__name__
+        return in_a_line(self, f"LanguageModel {kind}", parameter_count(self.causal_lm))
 
     @property
     def context_length(self) -> int | None:

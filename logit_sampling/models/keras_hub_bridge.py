@@ -55,6 +55,11 @@ def layers_of(model: Any) -> list[Any]:
     return list(model._flatten_layers())
 
 
+def parameter_count(model: Any) -> int | None:
+    """Return how many numbers a model has learned, None if it has no weights yet."""
+    return model.count_params() if getattr(model, "built", False) else None
+
+
 def without_attention_dropout(block: Any) -> None:
     """Turn off the dropout of the attention weights in a block of KerasHub's GPT-2."""
     block._self_attention_layer._dropout_layer.rate = 0.0

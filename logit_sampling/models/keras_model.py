@@ -17,14 +17,14 @@ import numpy as np
 from logit_sampling.distribution.arrays import logits_of, to_numpy
 from logit_sampling.models.causality import SEEN, dependence, difference, random_weights
 from logit_sampling.models.function import CallableModel, Texts, check_shape, hidden_of
-from logit_sampling.models.keras_hub_bridge import layers_of
-from logit_sampling.models.model import Cache, Output, Tokenizer
+from logit_sampling.models.keras_hub_bridge import layers_of, parameter_count
+from logit_sampling.models.model import Cache, Output, Tokenizer, in_a_line
 from logit_sampling.models.remembered import remembered
 
 _LEAST = 32  # tokens to which texts are padded at least, then to powers of two
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class KerasModel:
     """A Keras model from token ids to logits, as a model.
 
@@ -53,6 +53,10 @@ class KerasModel:
 
     def __post_init__(self) -> None:
         input_shape(self.keras_model)
+
+    def __repr__(self) -> str:
+        kind = type(self.keras_model).__name__
+        return in_a_line(self, f"KerasModel {kind}", parameter_count(self.keras_model))
 
     @property
     def name(self) -> str:

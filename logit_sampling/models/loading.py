@@ -1,10 +1,12 @@
 """Finding a model by name, and saying what is wrong with it."""
 
+import os
 from pathlib import Path
 
 from logit_sampling.models.files import ModelFiles
 from logit_sampling.models.keras_hub import LanguageModel, checked_jit_compile
 from logit_sampling.models.keras_hub_bridge import strict_loading
+from logit_sampling.models.quiet import import_tensorflow
 
 _PACKAGE = Path(__file__).parents[1]
 _SCHEMES = ("kaggle://", "hf://", "modelscope://", "gs://")
@@ -17,6 +19,9 @@ def load_model(
     name: str | Path, *, dtype: str | None = None, jit_compile: bool | None = None
 ) -> LanguageModel:
     """Load a language model.
+
+    TensorFlow's messages about the machine are not shown, unless it is imported already or the
+    environment variable TF_CPP_MIN_LOG_LEVEL says so.
 
     Args:
         name: a shipped model (`"shakespeare"`), a folder that holds a KerasHub preset or a
@@ -35,9 +40,15 @@ def load_model(
         a `LanguageModel`; its `causal_lm` is the KerasHub model.
 
     Raises:
-        ValueError: there is no such model or dtype, `jit_compile` is none of these, a file that the
-            model needs is missing or damaged, or the weights are not those of its configuration.
+        ValueError: `name` is no name, there is no such model or dtype, `jit_compile` is none of
+            these, a file that the model needs is missing or damaged, or the weights are not those
+            of its configuration.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise ValueError(
+            f"load_model takes a name or a folder, got {name!r}: a model that is there goes to "
+            "generate as it is, or through as_model, which takes what it does not tell"
+        )
     if dtype not in (None, *_DTYPES):
         raise ValueError(f"dtype must be {', '.join(_DTYPES)} or None, got {dtype!r}")
     jit_compile = checked_jit_compile(jit_compile)
@@ -52,6 +63,7 @@ def _loaded(name: str | Path, dtype: str | None) -> LanguageModel:
         return _load_folder(shipped[str(name)], str(name), dtype)
     if Path(name).is_dir():
         return _load_folder(Path(name), str(name), dtype)
+    import_tensorflow()
     from keras_hub.models import CausalLM
 
     if not (str(name).startswith(_SCHEMES) or str(name) in CausalLM.presets):
@@ -82,6 +94,7 @@ def _given(dtype: str | None) -> dict[str, str]:
 
 def _load_folder(folder: Path, name: str, dtype: str | None) -> LanguageModel:
     files = ModelFiles(folder)
+    import_tensorflow()
     from keras_hub.models import CausalLM, CausalLMPreprocessor
 
     # The tokenizer is read first, on its own, so that an error can say which files to look at.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from logit_sampling.plotting.visible import counted
 from logit_sampling.types import ArrayLike
 
 
@@ -107,6 +108,22 @@ AnyModel: TypeAlias = Model | Callable[..., ArrayLike]
 
 AnyTokenizer: TypeAlias = object
 """What has encode(text) and decode(ids), of whatever library; it is looked at when it is used."""
+
+
+def in_a_line(model: Model, kind: str, parameters: int | None = None) -> str:
+    """Return the repr of a model.
+
+    Args:
+        model: which.
+        kind: its class, or what it was made of.
+        parameters: how many it has, if that is known.
+    """
+    facts = [] if parameters is None else [counted(parameters, "parameter")]
+    for name, value in (("vocabulary", model.vocab_size), ("context", model.context_length)):
+        facts += [] if value is None else [f"{name} {value:,}"]
+    facts += [f"ends at {', '.join(map(str, model.end_ids))}"] if model.end_ids else []
+    facts += [] if model.tokenizer is not None else ["no tokenizer"]
+    return f"<{kind} {model.name!r}: {', '.join(facts)}>"
 
 
 def needed_tokenizer(tokenizer: Tokenizer | None, name: str) -> Tokenizer:

@@ -47,6 +47,9 @@ class AnyTokenizer:
         self.tokenizer = tokenizer
         self._encode, self._decode = getattr(tokenizer, encode), getattr(tokenizer, decode)
 
+    def __repr__(self) -> str:
+        return f"<AnyTokenizer {type(self.tokenizer).__name__}>"
+
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text; raise ValueError if they are none."""
         given = self._encode(text)

@@ -1,1 +1,1 @@
-"""What the pictures of this library share."""
+"""What the pictures, tables and texts of this library share."""

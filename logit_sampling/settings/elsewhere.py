@@ -48,10 +48,7 @@ NEAREST: dict[str, str] = {
 }
 """Name of what no strategy does -> what comes nearest to it."""
 
-_LENGTH = "give `max_new_tokens` to `generate`"
-_SAMPLES = "give it to `generate`, as `n`"
 _BEAMS = "beams are no sampling; use generate(..., search=BeamSearch(num_beams))"
-_ENDS = "it ends a text and changes no distribution; give it to `generate`"
 _NO_END = "ban the token with `suppress_tokens`, or give `generate` no token to end at"
 _ORDER = "write the chain in the order that you want: ls.Sampler(ls.TopK(50), ls.TopP(0.9))"
 _TEMPERATURES = (
@@ -59,16 +56,39 @@ _TEMPERATURES = (
     "and the highest, and what is halfway as temperature"
 )
 
+_GENERATE = {  # argument -> its names in other systems, and why it is no parameter of a sampler
+    "max_new_tokens": (
+        "max_tokens max_completion_tokens max_output_tokens n_predict num_predict max_gen_len "
+        "max_gen_toks",
+        "give `max_new_tokens` to `generate`",
+    ),
+    "n": (
+        "num_return_sequences num_generations num_samples candidate_count",
+        "give it to `generate`, as `n`",
+    ),
+    "stop": (
+        "stop_strings stop_sequence stop_sequences stopping_strings custom_stopping_strings",
+        "it ends a text and changes no distribution; give it to `generate`",
+    ),
+    "seed": ("random_seed rng_seed", "give it to the call, or to `init` or `generate`, as `seed`"),
+    "top_log_probs": (
+        "logprobs top_logprobs n_probs",
+        "`log_prob` and the result of `generate` hold them",
+    ),
+}
+
+IN_GENERATE: dict[str, str] = {
+    name: argument for argument, (names, _) in _GENERATE.items() for name in names.split()
+} | {"max_length": "max_new_tokens", "eos_token_id": "stop_token_ids"}
+"""Name -> the argument of `generate` that it is. (Of the last two a sampler knows something too.)
+"""
+
 ELSEWHERE: dict[str, str] = {
+    **{name: why for names, why in _GENERATE.values() for name in names.split()},
     "seed": "give it to the call, or to `init` or `generate`",
     "n": "give it to `generate`",
-    **_each("num_return_sequences num_generations num_samples candidate_count", _SAMPLES),
-    **_each("max_tokens max_completion_tokens max_output_tokens", _LENGTH),
-    **_each("n_predict num_predict max_gen_len max_gen_toks", _LENGTH),
-    **_each("stop stop_strings stop_sequence stop_sequences", _ENDS),
-    **_each("stopping_strings custom_stopping_strings", _ENDS),
+    "stop": _GENERATE["stop"][1],
     **_each("ignore_eos ban_eos_token bypass_eos", _NO_END),
-    **_each("logprobs top_logprobs n_probs", "`log_prob` and the result of `generate` hold them"),
     "stream": "use ls.stream",
     **_each(
         "num_ctx n_ctx max_context_length truncation_length",

@@ -439,6 +439,20 @@ def test_to_dict_goes_through_json(comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"max_tokens": 5}, "did you mean `max_new_tokens`"),
+        ({"temperature": 0.5}, r"pass samplers=\{'mine': Sampler.from_params\(temperature=0.5\)\}"),
+        ({"seed": 3}, "'seed': did you mean `seeds`"),
+        ({"num_return_sequences": 3}, "num_return_sequences"),
+    ],
+)
+def test_arguments_by_the_names_of_others(toy: Any, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        ls.compare(toy, "a", **given)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"prompts": []}, "prompts is empty"),

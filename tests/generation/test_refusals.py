@@ -11,7 +11,8 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.cli import main
-from logit_sampling.generation.arguments import DEFAULTS, Options
+from logit_sampling.generation.arguments import DEFAULTS, Options, unexpected
+from logit_sampling.settings.elsewhere import IN_GENERATE
 
 
 def counter(ids: np.ndarray) -> np.ndarray:
@@ -122,8 +123,69 @@ def test_every_option_is_listed_with_its_default_and_explained():
     assert set(Options.__annotations__) == set(DEFAULTS)
 
 
-@pytest.mark.parametrize("function", [ls.generate, ls.stream])
-def test_an_option_that_there_is_not(function: Any):
-    message = r"generate\(\) got an unexpected keyword argument 'temperature'"
-    with pytest.raises(TypeError, match=message):
-        function(counter, [[0]], temperature=0.5)
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        *(
+            ({name: 5}, "did you mean `max_new_tokens`?")
+            for name in ("max_tokens", "num_predict", "n_predict", "max_length", "max_token")
+        ),
+        ({"num_return_sequences": 2}, "did you mean `n`?"),
+        ({"stop_sequences": ["a"]}, "did you mean `stop`?"),
+        ({"stop_strings": "a"}, "did you mean `stop`?"),
+        ({"random_seed": 1}, "did you mean `seed`?"),
+        ({"logprobs": 1}, "did you mean `top_log_probs`?"),
+        ({"top_logprobs": 1}, "did you mean `top_log_probs`?"),
+        ({"eos_token_id": 3}, "did you mean `stop_token_ids`?"),
+        ({"on_eror": "raise"}, "did you mean `on_error`?"),
+        (
+            {"num_beams": 4},
+            "beams are no sampling; use generate(..., search=BeamSearch(num_beams))",
+        ),
+        ({"do_sample": False}, "pass sampler=Sampler.from_params(do_sample=False)"),
+        (
+            {"temperature": 0.5, "seed": 1, "top_k": 3},
+            "setting of a sampler: pass sampler=Sampler.from_params(temperature=0.5, top_k=3)",
+        ),
+        ({"rep_pen": 1.2}, "pass sampler=Sampler.from_params(repetition_penalty=1.2)"),
+        ({"temprature": 0.5}, "pass sampler=Sampler.from_params(temperature=0.5)"),
+        ({"tfs": 0.5}, "nearest come min_p and top_n_sigma"),
+        ({"xyzzy": 0.5}, "known are deadline, draft, echo, "),
+    ],
+    ids=str,
+)
+def test_an_option_that_there_is_not_tells_what_it_is_here(options: dict[str, Any], hint: str):
+    name = next(iter(options))
+    for function in (ls.generate, ls.stream):
+        with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}': ") as raised:
+            function(counter, [[0]], **options)
+        assert hint in str(raised.value)
+
+
+def test_what_the_hints_name_is_taken():
+    """And a function with samplers by name tells of those."""
+    assert set(IN_GENERATE.values()) < set(DEFAULTS)
+    error = unexpected("top_k", {"top_k": 3}, ["samplers"])
+    assert "pass samplers={'mine': Sampler.from_params(top_k=3)}" in str(error)
+    assert not set(DEFAULTS) & set(IN_GENERATE)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ls.generate("shakespeare", "a"), r"pass load_model\('shakespeare'\)"),
+        (lambda: ls.generate(3, "a"), "a KerasHub CausalLM, a Keras model, or a function"),
+        (lambda: ls.load_model(counter), "goes to generate as it is, or through as_model"),  # type: ignore[arg-type]
+        (lambda: ls.generate(counter, "a", tokenizer=5), "a tokenizer needs encode"),
+        (
+            lambda: ls.Sampler(temperature=0.7, top_k=3),  # type: ignore[arg-type]
+            r"Sampler.from_params\(temperature=0.7, top_k=3\)",
+        ),
+        (lambda: ls.Sampler.from_params(order=["top_k"]), "`order` is one of 'default', 'hf', "),  # type: ignore[arg-type]
+        (lambda: ls.Sampler.from_params(num_predict=3), "give `max_new_tokens` to `generate`"),
+        (lambda: ls.Sampler.from_params(random_seed=3), "`init` or `generate`, as `seed`"),
+    ],
+)
+def test_what_belongs_elsewhere_is_told_where(call: Any, message: str):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -85,6 +85,7 @@ def test_one_number_to_json() -> None:
     half = -np.log(4)
     loaded = json.loads(json.dumps(result.to_dict()))
     assert loaded == {
+        "texts": [[0, 1, 2]],
         "token_ids": [[0, 1, 2]],
         "log_probs": [[None, pytest.approx(half), pytest.approx(half)]],
         "totals": [pytest.approx(2 * half)],
