@@ -14,6 +14,7 @@ from logit_sampling.evaluation.metrics import (
     seq_rep_n,
     zipf_coefficient,
 )
+from logit_sampling.evaluation.next_token import next_tokens
 from logit_sampling.evaluation.plots import plot_next_token
 from logit_sampling.evaluation.texts import Prompt, Text, read_prompts
 from logit_sampling.plotting.figures import check_plot_path
@@ -35,6 +36,7 @@ __all__ = [
     "loops",
     "measure_names",
     "named",
+    "next_tokens",
     "plot_next_token",
     "read_prompts",
     "read_samplers",
