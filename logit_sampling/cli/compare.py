@@ -4,6 +4,7 @@ import contextlib
 import json
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MIN_COLUMN = 24  # characters of a text; below that, lines of verse fall apart
 GAP = 3  # " │ "
 SHOWN = 8  # prompts whose texts are printed
+DRAWN = 3  # prompts after which a report shows the distribution of the next token
 FORMATS = ("text", "json", "csv", "markdown", "latex")
 
 
@@ -221,10 +223,18 @@ def compare(
             )
         except Interrupted as error:
             comparison, interrupted = error.result, True
+        following: list[dict[str, Any]] = []
+        if report is not None and chains and not interrupted:
+            first = [prompt.text for prompt in asked[:DRAWN]]
+            try:
+                following = evaluation.next_tokens(loaded[names[0]], first, chains)
+            except ValueError as error:  # what was written counts for more than this picture
+                say(f"logit-sampling: the report has no distribution of the next token: {error}")
     if interrupted:
         say(f"logit-sampling: interrupted; {_whole(comparison, len(chosen) * len(names))}")
-    about = {"model": names[0] if len(names) == 1 else names}
-    _show(comparison, form, report, about | ({"interrupted": True} if interrupted else {}))
+    about: dict[str, Any] = {"model": names[0] if len(names) == 1 else names}
+    about |= {"interrupted": True} if interrupted else {}
+    _show(comparison, form, report, about, following)
     if interrupted:
         raise typer.Exit(130)
     if plot is not None:
@@ -276,7 +286,13 @@ def _whole(comparison: "Comparison", samplers: int) -> str:
     return f"whole are the texts of {len(comparison.prompt_ids)} of {asked} prompts"
 
 
-def _show(comparison: "Comparison", form: str, report: Path | None, about: dict[str, Any]) -> None:
+def _show(
+    comparison: "Comparison",
+    form: str,
+    report: Path | None,
+    about: dict[str, Any],
+    next_tokens: Sequence[Mapping[str, Any]] = (),
+) -> None:
     if form == "json":
         print(json.dumps(about | comparison.to_dict()))
     elif comparison.results and form == "text":
@@ -285,7 +301,7 @@ def _show(comparison: "Comparison", form: str, report: Path | None, about: dict[
         forms = {"csv": comparison.to_csv, "markdown": comparison.to_markdown}
         print(forms.get(form, comparison.to_latex)(), end="")
     if report is not None and comparison.results:
-        comparison.to_html(report)
+        comparison.to_html(report, next_tokens=next_tokens)
         say(f"logit-sampling: the report is {report}")
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from logit_sampling.evaluation.metrics import rep_w as rep_w
     from logit_sampling.evaluation.metrics import seq_rep_n as seq_rep_n
     from logit_sampling.evaluation.metrics import zipf_coefficient as zipf_coefficient
+    from logit_sampling.evaluation.next_token import next_tokens as next_tokens
     from logit_sampling.evaluation.plots import plot_next_token as plot_next_token
     from logit_sampling.evaluation.run import compare as compare
     from logit_sampling.evaluation.samplers import default_samplers as default_samplers
@@ -47,6 +48,7 @@ _LAZY = {
     "loops": "evaluation.metrics",
     "measure_names": "evaluation.measures",
     "named": "evaluation.samplers",
+    "next_tokens": "evaluation.next_token",
     "plot_next_token": "evaluation.plots",
     "read_prompts": "evaluation.texts",
     "read_samplers": "evaluation.grid",

@@ -21,6 +21,7 @@ from logit_sampling.evaluation.intervals import (
 )
 from logit_sampling.evaluation.measures import DEFAULT, Measure, Metric, measure
 from logit_sampling.evaluation.record import FORMAT, read, write_whole
+from logit_sampling.evaluation.report.page import page_of
 from logit_sampling.evaluation.tables import (
     csv_of,
     html_of,
@@ -369,6 +370,25 @@ class Comparison:
     def to_latex(self, path: str | Path | None = None) -> str:
         """Return the table in LaTeX (for booktabs), and write it to a file if one is named."""
         return written(latex_of(self), path)
+
+    def to_html(
+        self,
+        path: str | Path | None = None,
+        *,
+        title: str | None = None,
+        next_tokens: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
+        """Return all of it as one page for a browser, and write it to a file if one is named.
+
+        The page loads nothing: tables, charts, the texts side by side, and a way to judge them
+        without knowing whose they are.
+
+        Args:
+            path: the file to write, whole or not at all.
+            title: of the page; by default how many samplers are on which models.
+            next_tokens: what `next_tokens` of `logit_sampling.evaluation` tells, to show too.
+        """
+        return written(page_of(self, title, next_tokens), path)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as dicts, lists, strings and numbers, as JSON has them: null is -inf."""

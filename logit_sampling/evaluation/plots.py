@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from logit_sampling.evaluation.next_token import NextToken, next_token
 from logit_sampling.evaluation.samplers import default_samplers
-from logit_sampling.generation.text import continuation
 from logit_sampling.plotting.figures import (
     COLOURS,
     GREY,
@@ -64,46 +64,28 @@ def plot_next_token(
         shown = prompt if len(prompt) <= 60 else f"…{prompt[-59:]}"
         title = f"Next token after “{drawable(shown)}”"
         part.suptitle(title, fontsize=13, color=INK, parse_math=False)
-        if not prompt:
-            raise ValueError("a prompt of the plot is empty: give at least one token")
-        past = model.encode(prompt)
-        logits = model.logits([past])[0, -1]
-        after = {
-            name: sampler.probabilities(logits, history=past, prompt_length=len(past))
-            for name, sampler in samplers.items()
-        }
-        before = Sampler().probabilities(logits)
-        ids = np.argsort(-before, kind="stable")[:top]
-        labels = [token_label(continuation(model.decode, past, [int(token)])) for token in ids]
-        _draw_row(part, before, after, ids, labels)
+        _draw_row(part, next_token(model, prompt, samplers, top))
     write_whole(figure, target)
 
 
-def _draw_row(
-    part: "SubFigure",
-    before: np.ndarray,
-    after: Mapping[str, np.ndarray],
-    ids: np.ndarray,
-    labels: list[str],
-) -> None:
+def _draw_row(part: "SubFigure", shown: NextToken) -> None:
     """One panel per sampler, on the same axes."""
     from matplotlib.patches import Patch
 
-    panels = part.subplots(1, len(after), sharex=True, sharey=True, squeeze=False)[0]
-    for index, (axes, (name, probabilities)) in enumerate(zip(panels, after.items(), strict=True)):
-        _draw_panel(axes, name, COLOURS[index % len(COLOURS)], before, probabilities, ids)
+    panels = part.subplots(1, len(shown.after), sharex=True, sharey=True, squeeze=False)[0]
+    for index, (axes, name) in enumerate(zip(panels, shown.after, strict=True)):
+        _draw_panel(axes, name, COLOURS[index % len(COLOURS)], shown)
     # Roots of probabilities: one bar of 1 leaves bars of 0.01 visible, and 0 stays the baseline.
-    limit = 1.03 * max(_bars(p, ids).max() for p in (before, *after.values()))
+    limit = 1.03 * max(shown.bars(p).max() for p in (shown.before, *shown.after.values()))
     ticks = [t for t in (0, 0.01, 0.1, 0.3, 0.6, 1) if t <= limit]
     for axes in panels:
         axes.set_xscale("function", functions=(np.sqrt, np.square))
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    places = _places(before.size, ids)
+    places = _places(shown)
+    labels = [*map(token_label, shown.texts), f"{shown.others:,} others"]
     panels[0].set_xlim(0, limit)
     panels[0].set_ylim(places[-1] + 0.6, -0.6)
-    panels[0].set_yticks(
-        places, [*labels, f"{before.size - ids.size:,} others"][: len(places)], parse_math=False
-    )
+    panels[0].set_yticks(places, labels[: len(places)], parse_math=False)
     part.legend(
         [Patch(color=PALE), Patch(color=INK)],
         ["model", "sampler"],
@@ -115,24 +97,16 @@ def _draw_row(
     )
 
 
-def _draw_panel(
-    axes: "Axes",
-    name: str,
-    colour: str,
-    before: np.ndarray,
-    after: np.ndarray,
-    ids: np.ndarray,
-) -> None:
-    places = _places(before.size, ids)
-    axes.barh(places, _bars(before, ids), height=0.84, color=PALE)
-    axes.barh(places, _bars(after, ids), height=0.46, color=colour)
-    kept = after > 0
+def _draw_panel(axes: "Axes", name: str, colour: str, shown: NextToken) -> None:
+    after = shown.after[name]
+    count, mass = shown.kept(name)
+    axes.barh(_places(shown), shown.bars(shown.before), height=0.84, color=PALE)
+    axes.barh(_places(shown), shown.bars(after), height=0.46, color=colour)
     axes.set_title(name, fontsize=12, color=colour, loc="left", pad=30, parse_math=False)
     axes.text(
         0,
         1.02,
-        f"keeps {kept.sum():,} of {kept.size:,} tokens,\n"
-        f"{before[kept].sum():.1%} of the model's mass",
+        f"keeps {count:,} of {after.size:,} tokens,\n{mass:.1%} of the model's mass",
         transform=axes.transAxes,
         fontsize=8.5,
         color=GREY,
@@ -143,12 +117,7 @@ def _draw_panel(
     axes.grid(axis="x", color="#E9EDF1", linewidth=0.8)
 
 
-def _places(vocabulary: int, ids: np.ndarray) -> list[float]:
+def _places(shown: NextToken) -> list[float]:
     """Where the bars stand: the tokens, then a gap and the others, if there are any."""
-    return [*range(ids.size), *([ids.size + 0.7] if vocabulary > ids.size else [])]
-
-
-def _bars(probabilities: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """The probabilities of the tokens, and of all others together, if there are any."""
-    others = np.delete(probabilities, ids)
-    return np.append(probabilities[ids], [others.sum()] if others.size else [])
+    count = shown.ids.size
+    return [*range(count), *([count + 0.7] if shown.others else [])]

@@ -1,0 +1,268 @@
+"""The page in a browser: charts, menus, search and judging. Skipped where there is no Chromium."""
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from logit_sampling.evaluation import Comparison, swept
+from tests.evaluation.made import compared
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+
+NEXT = {
+    "prompt": "prompt 0",
+    "tokens": ["a", "b"],
+    "model": [0.5, 0.25],
+    "samplers": {"greedy": [1.0, 0.0], "top": [2 / 3, 1 / 3]},
+    "others": {"tokens": 3, "model": 0.25, "samplers": {"greedy": 0.0, "top": 0.0}},
+    "kept": {"greedy": [1, 0.5], "top": [2, 0.75]},
+}
+ERRORS = "<script>var errors=[];addEventListener('error',e=>errors.push(e.message));</script>"
+DRIVER = """<script>
+const wait = ms => new Promise(done => setTimeout(done, ms));
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const texts = (selector, root) => all(selector, root).map(own => own.textContent);
+const press = key =>
+  document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+const button = name => all("button").find(own => own.textContent === name);
+const choose = (menu, value) => { menu.value = value; menu.dispatchEvent(new Event("change")); };
+const type = (field, value) => { field.value = value; field.dispatchEvent(new Event("input")); };
+(async () => {
+  await wait(100);
+  let found;
+  try { found = await (async () => { %s })(); } catch (error) { errors.push(String(error)); }
+  document.body.append(Object.assign(document.createElement("pre"),
+    {id: "found", textContent: JSON.stringify({found, errors})}));
+})();
+</script></body>"""
+
+
+def in_browser(page: str, folder: Path, code: str, width: int = 1000) -> Any:
+    """Return what a script on the page returns, which may wait; nothing on it may fail."""
+    file = folder / "page.html"
+    page = page.replace("<head>", f"<head>{ERRORS}").replace("</body>", DRIVER % code)
+    file.write_text(page, "utf-8")
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--hide-scrollbars",
+        f"--user-data-dir={folder}/profile",
+    ]
+    options += ["--virtual-time-budget=4000", f"--window-size={width},900", "--dump-dom"]
+    done = subprocess.run(
+        [str(BROWSER), *options, file.as_uri()], capture_output=True, timeout=120, check=True
+    )
+    told = re.search(r'<pre id="found">(.*?)</pre>', done.stdout.decode(), re.DOTALL)
+    assert told, done.stderr.decode()[-2000:]
+    answer = json.loads(unescape(told[1]))
+    assert answer["errors"] == []
+    return answer["found"]
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    lines = swept("temperature=[0.5,1,2] top_k=[5,50]")
+    return compared(
+        {name: (lambda i, k=k: -1 - k / 4 - i / 50) for k, name in enumerate(["greedy", *lines])},
+        human=lambda i: -2 - i / 40,
+        settings=lines.settings,
+        seeds=(3, 4),
+        steps=True,
+        measures=("distinct_1", "perplexity"),
+    )
+
+
+def test_every_part_is_there_and_drawn(comparison: Comparison, tmp_path: Path) -> None:
+    page = comparison.to_html(next_tokens=[NEXT])
+    found = in_browser(
+        page,
+        tmp_path,
+        """return {
+        nav: texts("nav a"),
+        rows: all("#numbers tbody tr").length,
+        points: all("#plane svg path > title").length,
+        labels: texts("#plane svg text.halo").sort(),
+        curves: all("#sweeps .panels svg").length,
+        cells: texts("#sweeps table.heat td").length,
+        steps: texts("#steps svg text").filter(text => text.includes("=") || text === "greedy"),
+        bars: all("#next svg rect").map(own => Number(own.getAttribute("width"))),
+        wide: document.documentElement.scrollWidth};""",
+    )
+    assert found["nav"] == [
+        "Numbers", "Differences", "Quality against diversity", "Sweeps", "Step by step",
+        "Next token", "Texts", "Judge blindly", "How it was made",
+    ]  # fmt: skip
+    assert (found["rows"], found["points"]) == (8, 8)
+    # Lines of three points are called by their last one, the others by what was swept.
+    assert found["labels"] == sorted(
+        ["human", "greedy", *["0.5", "1"] * 2, "temperature=2 top_k=5", "temperature=2 top_k=50"]
+    )
+    assert (found["curves"], found["cells"]) == (2, 6)
+    assert sorted(found["steps"]) == sorted(r.name for r in comparison.results)
+    # Roots of probabilities, pale and solid for each of two tokens and the others.
+    pale, solid = found["bars"][0:6:2], found["bars"][1:6:2]
+    assert [p / solid[0] for p in pale] == pytest.approx([0.5**0.5, 0.5, 0.5])
+    assert [p / solid[0] for p in solid] == pytest.approx([1, 0, 0])
+    assert found["wide"] == 1000
+
+
+def test_a_narrow_window_needs_no_scrolling_sideways(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    page = comparison.to_html(next_tokens=[NEXT]).replace(
+        "<body>", '<body style="width:360px;margin:0">'
+    )
+    code = """return all("body *").filter(own => !own.closest(".scroll") && !own.closest("svg")
+      && own.getBoundingClientRect().right > 361).map(own => own.outerHTML.slice(0, 80));"""
+    assert in_browser(page, tmp_path, code) == []
+
+
+def test_menus_sort_and_theme(comparison: Comparison, tmp_path: Path) -> None:
+    found = in_browser(
+        comparison.to_html(),
+        tmp_path,
+        """
+        const [across, up] = all("#plane select"), title = () => texts("#plane svg text.title");
+        const before = title();
+        choose(across, 1); choose(up, 0);
+        const names = () => texts("#numbers tbody th");
+        const head = all("#numbers thead button")[2];
+        head.click(); const rising = names(); head.click(); const falling = names();
+        const sorted = head.closest("th").getAttribute("aria-sort");
+        const ground = () => getComputedStyle(document.body).backgroundColor;
+        const themes = [];
+        for (let i = 0; i < 3; i++) { button(section("theme").textContent).click();
+          themes.push([section("theme").textContent, ground()]); }
+        choose(all("#sweeps select")[0], 1);
+        return {before, after: title(), rising, falling, sorted, themes,
+          cells: texts("#sweeps table.heat td")};""",
+    )
+    assert found["before"] == ["↑ perplexity", "distinct-1 →"]
+    assert found["after"] == ["↑ distinct-1", "perplexity →"]
+    order = sorted(
+        [comparison.humans[0], *comparison.results], key=lambda r: r.number("perplexity").mean
+    )
+    assert found["rising"] == [r.name for r in order] == found["falling"][::-1]
+    assert found["sorted"] == "descending"
+    assert found["themes"][:2] == [
+        ["Theme: light", "rgb(255, 255, 255)"],
+        ["Theme: dark", "rgb(20, 24, 29)"],
+    ]
+    assert found["themes"][2][0] == "Theme: auto"
+    number = comparison.result("temperature=0.5 top_k=5").number("perplexity")
+    assert found["cells"][0] == f"{number.mean:.2f}{number.low:.2f}, {number.high:.2f}"
+
+
+def test_texts_are_searched_and_added_as_they_are_needed(tmp_path: Path) -> None:
+    comparison = compared(
+        {"a": lambda i: -1.0, "b": lambda i: -1.0},
+        200,
+        lambda i: -1.0,
+        text="<i>W</i>",
+        seeds=(3, 4),
+    )
+    found = in_browser(
+        comparison.to_html(),
+        tmp_path,
+        """
+        const list = () => texts("#texts article").length, first = list();
+        const field = document.querySelector("#texts input[type=search]");
+        const columns = texts("#texts article:first-child .columns p");
+        type(field, "OF A P77"); const one = texts("#texts article .columns p");
+        const marks = texts("#texts mark"), count = texts("#texts [role=status]");
+        type(field, "("); const none = list();
+        type(field, ""); choose(all("#texts select")[0], 1);
+        const other = texts("#texts article:first-child .columns p");
+        all("#texts input[type=checkbox]")[0].click();
+        const fewer = texts("#texts article:first-child h4");
+        button("more").click();
+        return {first, columns, one, marks, count, none, other, fewer, more: list(),
+          italics: all("#texts i").length};""",
+    )
+    assert 0 < found["first"] < 200
+    assert found["columns"] == [
+        "<i>W</i> of human p0 0",
+        "<i>W</i> of a p0 3",
+        "<i>W</i> of b p0 3",
+    ]
+    assert found["one"] == [
+        "<i>W</i> of human p77 0", "<i>W</i> of a p77 3", "<i>W</i> of b p77 3"
+    ]  # fmt: skip
+    assert found["marks"] == ["of a p77"]
+    assert found["count"] == ["1 prompt, 200 in all"]
+    assert found["none"] == 0 and found["italics"] == 0
+    assert found["other"][1] == "<i>W</i> of a p0 4"
+    assert found["fewer"] == ["human", "b"]
+    assert found["more"] == found["first"] + 15
+
+
+def test_pairs_are_judged_blindly(comparison: Comparison, tmp_path: Path) -> None:
+    found = in_browser(
+        compared({"a": lambda i: -1.0, "b": lambda i: -2.0}, 5).to_html(),
+        tmp_path,
+        """
+        const saved = [];
+        URL.createObjectURL = blob => { saved.push(blob); return "#"; };
+        HTMLAnchorElement.prototype.click = () => {};
+        const start = () => button("start").click();
+        const shown = () => texts("#judge .pair > div").map(text => text.match(/of (\\w)/)[1]);
+        const sides = [], again = [];
+        start();
+        const named = texts("#judge h4, #judge b").length;
+        for (let i = 0; i < 3; i++) { sides.push(shown()); press(shown()[0] === "a" ? "1" : "2"); }
+        button("back").click(); press(shown()[0] === "a" ? "1" : "2");
+        const kept = Object.keys(localStorage).length;
+        sides.push(shown()); press("0");
+        const place = document.querySelector("#judge progress").value;
+        sides.push(shown()); press(shown()[0] === "a" ? "2" : "1"); press("1");
+        const table = texts("#judge tbody tr > *"), left = Object.keys(localStorage).length;
+        button("save as CSV").click(); button("save as JSON").click();
+        const [csv, json] = await Promise.all(saved.map(blob => blob.text()));
+        button("judge again").click(); start();
+        for (let i = 0; i < 5; i++) { again.push(shown()); press("1"); }
+        return {sides, again, named, kept, place, left, table, csv, json: JSON.parse(json),
+          random: [1, 2, 3].map(random).map(next => next())};""",
+    )
+    assert found["sides"] == found["again"]  # the seed decides
+    assert all(sorted(pair) == ["a", "b"] for pair in found["sides"])
+    assert found["named"] == 0
+    assert (found["kept"], found["place"], found["left"]) == (1, 4, 0)
+    # Wilson's interval of 3 in 4.
+    assert found["table"] == ["a / b", "3", "1", "1", "75% [30%, 95%]"]
+    better = ["a", "a", "a", "equal", "b"]
+    judged = found["json"]["judgements"]
+    assert [own["better"] for own in judged] == better
+    assert [[own["left"], own["right"]] for own in judged] == found["sides"]
+    lines = found["csv"].splitlines()
+    assert lines[0] == '"prompt","seed","left","right","better"'
+    assert [line.split(",")[-1].strip('"') for line in lines[1:]] == better
+    assert len(set(found["random"])) == 3
+
+
+def test_judgements_that_were_not_finished_go_on(tmp_path: Path) -> None:
+    page = compared({"a": lambda i: -1.0, "b": lambda i: -2.0}, 5).to_html()
+    code = """button("start").click(); press("1"); press("2");
+      const next = texts("#judge .pair > div"); return next;"""
+    first = in_browser(page, tmp_path, code)
+    found = in_browser(
+        page,
+        tmp_path,
+        """button("go on after 2").click();
+        return [document.querySelector("#judge progress").value, texts("#judge .pair > div")];""",
+    )
+    assert found == [2, first]
+
+
+def test_without_what_a_part_shows_it_is_left_out(tmp_path: Path) -> None:
+    found = in_browser(
+        compared({"a": lambda i: -1.0}, 1).to_html(), tmp_path, 'return texts("nav a");'
+    )
+    assert found == ["Numbers", "Texts", "How it was made"]
