@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from logit_sampling.cli.process import say
+from logit_sampling.plotting.visible import counted
 from logit_sampling.types import Overflow
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ def fitting(
     if not 0 < room < default:  # a prompt that leaves no room is told by what reads it
         return default
     say(
-        f"logit-sampling: writing {room} tokens and not {default}: more do not fit the context of "
-        f"model {model.name!r}, {context}"
+        f"logit-sampling: writing {counted(room, 'token')}, not {default}: more do not fit the "
+        f"context of model {model.name!r}, {context}"
     )
     return room
 

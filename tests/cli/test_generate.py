@@ -381,7 +381,7 @@ def test_as_many_tokens_as_fit_unless_somebody_says_how_many(
     assert status == 0
     assert f"{prompt}{text}\n" in out
     assert err == (
-        "logit-sampling: writing 17 tokens and not 100: more do not fit the context of model "
+        "logit-sampling: writing 17 tokens, not 100: more do not fit the context of model "
         f"'{tiny_preset}', 48\n"
     )
     slid = ls.generate(
@@ -389,6 +389,7 @@ def test_as_many_tokens_as_fit_unless_somebody_says_how_many(
     ).texts[0]
     out, err, _ = run(capsys, prompt, *options, "--overflow", "slide")
     assert (out, err) == (f"{prompt}{slid}\n", "")
+    assert "writing 1 token, not" in run(capsys, "a" * 46, *options)[1]
     _, err, status = run(capsys, "a" * 47, *options)  # no room, which is no matter of the default
     assert status == 2
     assert "prompt 0 has 48 tokens, but the context of model" in err

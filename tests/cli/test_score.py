@@ -65,12 +65,12 @@ def test_texts_from_standard_input(
 
 
 def test_control_characters_of_a_text_are_shown(
-    capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path
+    capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "a\x07b"
-    file.write_text("abc")
-    out, _, _ = run(capsys, "a\x1b[2Jb", "--file", str(file), *model)
-    assert "\x1b" not in out and "\x07" not in out and "'a\\x1b[2Jb'" in out
+    monkeypatch.chdir(tmp_path)
+    Path("a\x07b").write_text("abc")
+    out, _, _ = run(capsys, "a\x1b[2Jb", "--file", "a\x07b", *model)
+    assert "\x1b" not in out and "'a\\x1b[2Jb'" in out and r"a\x07b" in out
 
 
 @pytest.mark.parametrize(
