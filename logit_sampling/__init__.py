@@ -1,5 +1,12 @@
 """Turn raw vocabulary logits into tokens.
 
+>>> import numpy as np, logit_sampling as ls
+>>> sampler = ls.Sampler(ls.Temperature(0.8), ls.TopK(50), ls.TopP(0.95))
+>>> sampler(np.log([[0.1, 0.6, 0.3], [0.8, 0.1, 0.1]]), seed=7)
+array([2, 0], dtype=int32)
+
+With a model, `print(ls.generate(ls.load_model("shakespeare"), "ROMEO:", sampler=sampler))`.
+
 The samplers need NumPy alone. What runs a model (`load_model`, `generate`, `compare`,
 `train`) imports Keras and TensorFlow when it is first used. Every name here is imported by then,
 with its module: the import of the package takes no time, and the command line is ready for Ctrl-C.
@@ -87,4 +94,4 @@ if not TYPE_CHECKING:  # a type checker knows the names above, and that there ar
 
 
 def __dir__() -> list[str]:
-    return sorted(globals()["__all__"])
+    return sorted([*globals()["__all__"], "__version__"])

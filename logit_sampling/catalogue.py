@@ -28,6 +28,7 @@ _ORDER = (
     "watermark",
     "grammar",
 )
+_GROUPS = {"Greedy": "choice"} | {row.name: row.group for row in TABLE}
 _UNBOUNDED = 2**30  # a bound that only keeps a count in its integer type
 
 
@@ -83,8 +84,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Return every public strategy, by group."""
-    found = [_entry(Greedy, "choice")]
-    found += [_entry(getattr(strategies, row.name), row.group) for row in TABLE]
+    found = [_entry(name) for name in _GROUPS]
     groups = [*_ORDER, *sorted({entry.group for entry in found} - {*_ORDER})]
     return sorted(found, key=lambda entry: (groups.index(entry.group), entry.name))
 
@@ -99,11 +99,11 @@ def find(name: str) -> Entry:
         >>> find("top_p").name
         'TopP'
     """
-    known = {_folded(entry.name): entry for entry in entries()}
+    known = {_folded(own): own for own in _GROUPS}
     if _folded(name) in known:
-        return known[_folded(name)]
+        return _entry(known[_folded(name)])
     near = difflib.get_close_matches(_folded(name), known, n=3, cutoff=0.5)
-    hint = f"near it: {', '.join(known[key].name for key in near)}" if near else "none is near"
+    hint = f"near it: {', '.join(known[key] for key in near)}" if near else "none is near"
     raise ValueError(f"no strategy is called {name!r}; {hint} (`samplers` alone lists all)")
 
 
@@ -111,15 +111,16 @@ def _folded(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
 
 
-def _entry(cls: type, group: str) -> Entry:
+def _entry(name: str) -> Entry:
+    cls = Greedy if name == "Greedy" else getattr(strategies, name)
     sections = _sections(inspect.getdoc(cls) or "")
     summary, _, details = sections[""].partition("\n\n")
     texts = _arguments(sections.get("Args", ""))
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-    takes = [strategy for strategy in SETTINGS if strategy.transform == cls.__name__]
+    takes = [strategy for strategy in SETTINGS if strategy.transform == name]
     return Entry(
-        name=cls.__name__,
-        group=group,
+        name=name,
+        group=_GROUPS[name],
         summary=_joined(summary),
         details=details,
         parameters=tuple(

@@ -237,6 +237,48 @@ def test_the_table(monkeypatch):
     assert "\\x1b[31m" in escaped and "\x1b" not in escaped
 
 
+NARROW = """\
+stage            tokens  removed   nats
+  the logits          4           1.142
+1 Temperature(…       4        0  0.810
+2 TopK(k=2)           2     6.8%  0.578
+
+token          id      p      p
+a               0  50.0%  73.5%  drawn
+␣b⏎             1  30.0%  26.5%  stays
+a␣long␣token…   2  15.0%      0  2 TopK
+1 others            5.0%      0"""
+
+
+def test_in_a_narrow_terminal_numbers_stay_whole(monkeypatch):
+    sampler = ls.Sampler(ls.Temperature(0.5), ls.TopK(2))
+    texts = ["a", " b\n", "a long token of the model", ""]
+    explanation = sampler.explain(X, seed=1, top=3, decode=texts)
+    monkeypatch.setenv("COLUMNS", "39")
+    assert str(explanation) == NARROW
+    for columns in (45, 60, 79):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        cells = [line.split() for line in str(explanation).splitlines()]
+        assert all({"2", "15.0%", "0"} & {*row} for row in cells if "TopK" in row[-1:])
+        assert not any("…" in cell for row in cells[:4] for cell in row[-3:])
+        assert [row[-2:] for row in cells[6:8]] == [["73.5%", "drawn"], ["26.5%", "stays"]]
+
+
+def test_where_nothing_was_done_there_are_no_columns_for_it(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    explanation = ls.Sampler().explain(X, top=1, decode=list("abcd"))
+    assert str(explanation) == (
+        "stage         tokens   nats\n"
+        "  the logits       4  1.142\n\n"
+        "token     id  raw ln p      p\n"
+        "a          0    -0.693  50.0%\n"
+        "3 others                50.0%"
+    )
+    words = drawn_figure(monkeypatch, explanation, title="a title").subfigs[0].axes[0]
+    assert [text.get_text() for text in words.texts] == ["a title"]
+    drawn_figure(monkeypatch, explanation)  # without any words
+
+
 def test_without_texts_there_are_ids_alone(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = str(ls.Sampler(ls.TopK(2)).explain(X, top=1)).splitlines()

@@ -247,5 +247,6 @@ def test_public_names_are_there():
         assert getattr(strategies, name).__name__ == name
     for module in (ls, strategies):
         assert set(module.__all__) <= set(dir(module))
+        assert ("__version__" in dir(module)) == (module is ls)
         with pytest.raises(AttributeError, match="no attribute 'TopQ'"):
             _ = module.TopQ

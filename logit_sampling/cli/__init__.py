@@ -15,15 +15,16 @@ def main(arguments: list[str] | None = None) -> None:
         process.settle()
         process.keep_compilations()
     try:
-        from logit_sampling.cli.app import app
+        from logit_sampling.cli.app import run
 
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # an ASCII terminal shows ? for what it lacks
                 stream.reconfigure(errors="replace")
         try:
-            app(arguments)
+            status = run(sys.argv[1:] if arguments is None else arguments)
         finally:
             sys.stdout.flush()  # now, while an error of it can be told
+        raise SystemExit(status)
     except BrokenPipeError:  # as of `logit-sampling ... | head -1`
         process.drop(sys.stdout)
         process.drop(sys.stderr)
@@ -38,8 +39,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _message(error: Exception) -> str:
-    """One line for an error: of the system's, which file it is about and what happened."""
+    """One line for an error: of the system's, which file it is about and what happened.
+
+    What Python passes by name, the command line does by an option.
+    """
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return f"{' to '.join(names)}: {error.strerror}"
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    return text.replace('overflow="slide"', "--overflow slide").replace(
+        "max_new_tokens is", "--max-new-tokens is"
+    )

@@ -1,26 +1,40 @@
 """The commands of `logit-sampling` together."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from logit_sampling import __version__
-from logit_sampling.cli.check import check
-from logit_sampling.cli.compare import compare
-from logit_sampling.cli.explain import explain
-from logit_sampling.cli.generate import generate
-from logit_sampling.cli.samplers import samplers
-from logit_sampling.cli.score import score
-from logit_sampling.cli.train import train
 
-app = typer.Typer(
-    name="logit-sampling",
-    help="Turn raw vocabulary logits into tokens: generate, score, explain, compare, train, check.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-for command in (generate, score, explain, samplers, compare, train, check):
-    app.command()(command)
+COMMANDS = ("generate", "score", "explain", "samplers", "compare", "train", "check")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit status; raise ValueError for arguments that it lacks."""
+    app = typer.Typer(
+        help="Turn raw vocabulary logits into tokens: generate, score, explain, samplers, compare, "
+        "train, check.",
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    # The modules of the others take a while, and are needed for the list of commands alone.
+    for name in [name for name in COMMANDS if name in arguments[:1]] or COMMANDS:
+        app.command()(getattr(import_module(f"logit_sampling.cli.{name}"), name))
+    try:
+        status = app(arguments or ["--help"], prog_name="logit-sampling", standalone_mode=False)
+    except typer.TyperException as error:
+        raise ValueError(_explained(error)) from None
+    return status or 0
+
+
+def _explained(error: Any) -> str:
+    """What is wrong with arguments, and where to look."""
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
+    if message.startswith("No such option"):
+        message += "; a text that begins with a dash goes behind -- and all options"
+    return f"{message} (`{error.ctx.command_path} --help` tells more)"
 
 
 def _print_version(wanted: bool) -> None:
@@ -29,7 +43,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool,

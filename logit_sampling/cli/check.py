@@ -17,8 +17,9 @@ def check(
     model: Annotated[
         str,
         typer.Argument(
+            metavar="MODEL",
             help="A shipped model, a folder of KerasHub or TensorFlow (SavedModel), a preset of "
-            "KerasHub, or a file of Keras (.keras, .h5)."
+            "KerasHub, or a file of Keras (.keras, .h5).",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -27,7 +28,6 @@ def check(
 
     The exit status is 1 if they do not agree.
     """
-    import_tensorflow()
     with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no result
         report = _report(model)
     print(json.dumps(report.to_dict()) if as_json else report)
@@ -36,12 +36,14 @@ def check(
 
 
 def _report(name: str) -> Any:
+    path = Path(name)
+    is_file = path.suffix in (".keras", ".h5")
+    if is_file and not path.is_file():
+        raise ValueError(f"there is no file {name}")
+    import_tensorflow()
     from logit_sampling.diagnostics import check_logits
 
-    path = Path(name)
-    if path.suffix in (".keras", ".h5"):
-        if not path.is_file():
-            raise ValueError(f"there is no file {name}")
+    if is_file:
         return _of_file(name)
     if (path / "saved_model.pb").is_file():
         from logit_sampling.diagnostics.saved_model import check_saved_model

@@ -19,12 +19,11 @@ from logit_sampling.cli.options import (
     TopPOption,
     chosen,
 )
-from logit_sampling.cli.process import catch_interrupts
-from logit_sampling.cli.quiet import import_tensorflow
+from logit_sampling.cli.process import catch_interrupts, say
 
 
 def explain(
-    prompt: Annotated[str, typer.Argument(help="The text before the token.")],
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="The text before the token.")],
     model: ModelOption = "shakespeare",
     dtype: DtypeOption = None,
     sampler: SamplerOption = None,
@@ -37,20 +36,23 @@ def explain(
         int | None, typer.Option(help="Also show the token that `generate` draws with this seed.")
     ] = None,
     top: Annotated[
-        int, typer.Option(help="Show so many of the likeliest tokens before and after.")
+        int, typer.Option(min=1, help="Show so many of the likeliest tokens before and after.")
     ] = 10,
     plot: Annotated[Path | None, typer.Option(help="Draw it into this file too.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead; its stages count from 0.")
+    ] = False,
 ) -> None:
     """Show what each stage of a sampler does to a model's distribution of the next token."""
     from logit_sampling.plotting.figures import check_plot_path
 
-    _, chain, search = chosen(sampler, temperature, top_k, top_p, min_p, greedy)
+    _, chain, search = chosen(
+        sampler, greedy, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p
+    )
     if search is not None:
         raise ValueError(f"explain shows what a chain does to one distribution, and no {search!r}")
     if plot is not None:
         check_plot_path(plot)
-    import_tensorflow()
     from logit_sampling.generation.prompts import encode_prompt
     from logit_sampling.generation.text import continuation
     from logit_sampling.models.loading import load_model
@@ -79,3 +81,4 @@ def explain(
         shown = prompt if len(prompt) <= 60 else f"…{prompt[-59:]}"
         catch_interrupts()  # and leave no half of a file
         explanation.plot(plot, f"Next token after “{shown}”")
+        say(f"logit-sampling: the picture is {plot}")

@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import os
 import re
 import secrets
 import sys
 from functools import partial
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -22,19 +23,22 @@ from logit_sampling.cli.options import (
     TopPOption,
     chosen,
     end_with_errors,
+    fitting,
+    from_stdin,
     unescaped,
 )
 from logit_sampling.cli.process import catch_interrupts, say
-from logit_sampling.cli.quiet import import_tensorflow
-from logit_sampling.distribution.random import row_integers
 from logit_sampling.plotting.visible import visible
-from logit_sampling.sampler import Greedy
-from logit_sampling.types import Overflow
+
+LENGTH = 100  # tokens, where nobody says how many
 
 
 def generate(
     prompts: Annotated[
-        list[str], typer.Argument(help="The texts to continue; - is what stands in standard input.")
+        list[str],
+        typer.Argument(
+            metavar="PROMPT", help="The texts to continue; - is what stands in standard input."
+        ),
     ],
     model: ModelOption = "shakespeare",
     dtype: DtypeOption = None,
@@ -44,9 +48,16 @@ def generate(
     top_p: TopPOption = None,
     min_p: MinPOption = None,
     greedy: GreedyOption = False,
-    max_new_tokens: Annotated[int, typer.Option(help="Tokens that a text gets at most.")] = 100,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"Tokens that a text gets at most; by default {LENGTH}, or as many as fit the "
+            "model's context.",
+        ),
+    ] = None,
     min_new_tokens: Annotated[
-        int, typer.Option(help="Tokens before an end token or a stop string may end a text.")
+        int, typer.Option(min=0, help="Tokens before an end token or --stop may end a text.")
     ] = 0,
     stop: Annotated[
         list[str] | None,
@@ -66,7 +77,7 @@ def generate(
         float | None, typer.Option(help="End all texts after so many seconds.")
     ] = None,
     overflow: OverflowOption = "error",
-    n: Annotated[int, typer.Option("--n", "-n", help="Texts for each prompt.")] = 1,
+    n: Annotated[int, typer.Option("--n", "-n", min=1, help="Texts for each prompt.")] = 1,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -77,7 +88,7 @@ def generate(
         bool, typer.Option("--json", help="Print one JSON object instead, with log-probabilities.")
     ] = False,
     top_log_probs: Annotated[
-        int, typer.Option(help="With --json: so many of the likeliest tokens at each place.")
+        int, typer.Option(min=0, help="With --json: so many of the likeliest tokens at each place.")
     ] = 0,
     echo: Annotated[
         bool, typer.Option("--echo", help="With --json: the prompts' log-probabilities too.")
@@ -85,19 +96,30 @@ def generate(
 ) -> None:
     """Continue prompts with a language model, and print the text as it is made.
 
+    On a terminal the prompt is bold, and control characters read as \\x1b.
+    A pipe or a file gets the text as it is.
     Ctrl-C prints what there is and ends with status 130.
     """
     if (top_log_probs or echo) and not as_json:
         raise ValueError("--top-log-probs and --echo add to what --json prints: add --json")
-    try:
-        patterns = [re.compile(pattern) for pattern in stop_regex or ()]
-    except re.error as error:
-        raise ValueError(f"--stop-regex {error.pattern!r}: {error}") from None
-    _, chain, search = chosen(sampler, temperature, top_k, top_p, min_p, greedy)
-    prompts = [sys.stdin.read().removesuffix("\n") if p == "-" else p for p in prompts]
+    if deadline is not None and not deadline > 0:
+        raise ValueError(f"--deadline must be seconds above 0, got {deadline}")
+    if max_new_tokens is not None and min_new_tokens > max_new_tokens:
+        raise ValueError(
+            f"--min-new-tokens is {min_new_tokens}, more than --max-new-tokens, {max_new_tokens}"
+        )
+    if "" in (stop or ()):
+        raise ValueError("--stop is an empty string, which would end a text before its beginning")
+    patterns = [_compiled(pattern) for pattern in stop_regex or ()]
+    _, chain, search = chosen(
+        sampler, greedy, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p
+    )
+    prompts = [from_stdin(prompt) for prompt in prompts]
+    from logit_sampling.sampler import Greedy
+
     chosen_here = seed is None and not (search or isinstance(chain, Greedy))
     seed = secrets.randbits(32) if seed is None else seed
-    import_tensorflow()
+    from logit_sampling.distribution.random import row_integers
     from logit_sampling.generation.generate import generate
     from logit_sampling.generation.result import Interrupted
     from logit_sampling.models.loading import load_model
@@ -107,14 +129,18 @@ def generate(
         loaded = load_model(model, dtype=dtype)
     catch_interrupts()
     seeds = row_integers(seed, n * len(prompts))
+    length = fitting(loaded, prompts, max_new_tokens, LENGTH, overflow == "slide")
+    terminal = sys.stdout.isatty()
     # A terminal would obey the control characters that a model writes.
-    shown = partial(visible, keep="\n\t") if sys.stdout.isatty() else str
+    shown = partial(visible, keep="\n\t") if terminal else str
+    bold = terminal and os.environ.get("TERM") != "dumb"
     begun = False
 
     def begin(row: int) -> None:
         if n * len(prompts) > 1:
             print(f"--- prompt {row // n}, sample {row % n}, seed {seeds[row]} ---")
-        print(shown(prompts[row // n]), end="")
+        prompt = shown(prompts[row // n])
+        print(typer.style(prompt, bold=True) if bold else prompt, end="")
 
     def show(row: int, piece: str) -> None:
         """Show the first text while it grows; the others grow beside it and follow whole."""
@@ -132,12 +158,12 @@ def generate(
             prompts,
             sampler=chain,
             search=search,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=length,
             min_new_tokens=min_new_tokens,
             stop=[*map(unescaped, stop or ()), *patterns],
             draft="lookup" if lookup else None,
             deadline=deadline,
-            overflow=cast(Overflow, overflow),
+            overflow=overflow,
             seed=seed,
             n=n,
             top_log_probs=top_log_probs,
@@ -148,9 +174,9 @@ def generate(
     except Interrupted as error:
         result, interrupted = error.result, True
     if as_json:
-        print(
-            json.dumps({"model": loaded.name, "sampler": repr(search or chain), **result.to_dict()})
-        )
+        about = {"model": loaded.name, "sampler": repr(search or chain)}
+        tokens = [[loaded.decode([i]) for i in ids] for ids in result.token_ids]
+        print(json.dumps(about | result.to_dict() | {"tokens": tokens}))
     else:
         for row, text in enumerate(result.texts):
             if row or not begun:
@@ -162,3 +188,14 @@ def generate(
     if interrupted:
         raise typer.Exit(130)
     end_with_errors(result.errors)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Return a regular expression; raise ValueError for one that cannot end a text."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"--stop-regex {pattern!r}: {error}") from None
+    if compiled.search(""):
+        raise ValueError(f"--stop-regex {pattern!r} matches an empty text, so it would end any")
+    return compiled

@@ -1,15 +1,21 @@
-"""The sampling options that commands share."""
+"""The options that commands share. What takes long to import is imported once they are right."""
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Annotated
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from logit_sampling.decoding.written import Written, read
-from logit_sampling.sampler import Greedy, Sampler
-from logit_sampling.strategies import MinP, Temperature, TopK, TopP
+from logit_sampling.cli.process import say
+from logit_sampling.plotting.visible import counted
+from logit_sampling.types import Overflow
+
+if TYPE_CHECKING:
+    from logit_sampling.decoding.written import Written
+    from logit_sampling.models.model import Model
+
+_Made = TypeVar("_Made")
 
 
 def complete(written: str) -> Iterator[str]:
@@ -63,61 +69,108 @@ DtypeOption = Annotated[
     typer.Option(help="Of the weights: float32, float16 or bfloat16; by default the model's own."),
 ]
 OverflowOption = Annotated[
-    str,
+    Overflow,
     typer.Option(
-        help="What to do with texts longer than the model's context: error, or slide on with the "
-        "latest part."
+        help="What to do with texts longer than the model's context: refuse them, or go on with "
+        "their latest part."
     ),
 ]
 GreedyOption = Annotated[bool, typer.Option("--greedy", help="Always take the likeliest token.")]
 
 
-def chosen(
-    sampler: str | None,
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    greedy: bool = False,
-) -> Written:
+_SHORT = {"temperature": "Temperature", "top_k": "TopK", "top_p": "TopP", "min_p": "MinP"}
+
+
+def chosen(sampler: str | None, greedy: bool = False, **short: float | None) -> "Written":
     """Return the sampler that is written, or the one that the short options ask for.
 
-    Raises:
-        ValueError: as `read` or `build_sampler`, or there are both.
-    """
-    if sampler is None:
-        return Written("", build_sampler(temperature, top_k, top_p, min_p, greedy))
-    short = {"--temperature": temperature, "--top-k": top_k, "--top-p": top_p, "--min-p": min_p}
-    given = [
-        name for name, value in (short | {"--greedy": greedy or None}).items() if value is not None
-    ]
-    if given:
-        raise ValueError(f"--sampler says all of the chain: write what {given[0]} says into it")
-    return read(sampler)
-
-
-def build_sampler(
-    temperature: float | None = None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    greedy: bool = False,
-) -> Sampler:
-    """Return the sampler that the options ask for, in the order of the arguments.
-
-    An option that is None is left out: no other value turns it off.
+    Args:
+        sampler: a line of text, or None.
+        greedy: whether to take the likeliest token.
+        **short: `temperature`, `top_k`, `top_p` and `min_p`, which act in this order. One that is
+            None is left out: no other value turns it off.
 
     Raises:
-        ValueError: a value out of range, or `greedy` together with another option.
+        ValueError: a value out of range, a line that cannot be read, or options that do not go
+            together.
     """
-    options = ((Temperature, temperature), (TopK, top_k), (TopP, top_p), (MinP, min_p))
-    transforms = [transform(value) for transform, value in options if value is not None]
-    if greedy and transforms:
+    from logit_sampling import strategies
+
+    given = {
+        f"--{name.replace('_', '-')}": as_option(name, getattr(strategies, _SHORT[name]), value)
+        for name, value in short.items()
+        if value is not None
+    }
+    if sampler is not None:
+        if given or greedy:
+            first = next(iter(given), "--greedy")
+            raise ValueError(f"--sampler says all of the chain: write what {first} says into it")
+        from logit_sampling.decoding.written import read
+
+        return read(sampler)
+    from logit_sampling.decoding.written import Written
+    from logit_sampling.sampler import Greedy, Sampler
+
+    if greedy and given:
         raise ValueError(
-            f"--greedy takes the likeliest token, so {transforms[0]!r} would change nothing: "
+            f"--greedy takes the likeliest token, so {next(iter(given))} would change nothing: "
             "leave one of them out"
         )
-    return Greedy() if greedy else Sampler(*transforms)
+    return Written("", Greedy() if greedy else Sampler(*given.values()))
+
+
+def as_option(name: str, made: Callable[[Any], _Made], value: Any) -> _Made:
+    """Return what is made of an option's value; raise ValueError that names the option.
+
+    >>> from logit_sampling import TopK
+    >>> as_option("top_k", TopK, 0)
+    Traceback (most recent call last):
+    ValueError: --top-k needs to be a finite integer in [1, inf); got 0
+    """
+    try:
+        return made(value)
+    except ValueError as error:
+        option = f"--{name.replace('_', '-')}"
+        raise ValueError(_SUBJECT.sub(f"{option} needs", str(error))) from None
+
+
+_SUBJECT = re.compile(r"^\w+ needs `\w+`")  # of an error about the parameter of a class
+
+
+def fitting(
+    model: "Model", prompts: Sequence[str], wanted: int | None, default: int, slide: bool = False
+) -> int:
+    """Return how many tokens to write: where nobody said how many, as many as fit, and say so.
+
+    Args:
+        model: what writes.
+        prompts: what it continues.
+        wanted: what was said; None for nothing.
+        default: how many there are where the context is long enough, or none.
+        slide: whether texts may outgrow the context.
+
+    Raises:
+        ValueError: a prompt that is none of the model's.
+    """
+    context = model.context_length
+    if wanted is not None or context is None or slide:
+        return default if wanted is None else wanted
+    from logit_sampling.generation.prompts import token_ids
+
+    lengths = [len(token_ids(i, own, model, model.tokenizer)) for i, own in enumerate(prompts)]
+    room = context - max(lengths)
+    if not 0 < room < default:  # a prompt that leaves no room is told by what reads it
+        return default
+    say(
+        f"logit-sampling: writing {counted(room, 'token')}, not {default}: more do not fit the "
+        f"context of model {model.name!r}, {context}"
+    )
+    return room
+
+
+def from_stdin(text: str) -> str:
+    """Return a text as it is, or for - what stands in standard input."""
+    return sys.stdin.read().removesuffix("\n") if text == "-" else text
 
 
 def unescaped(text: str) -> str:

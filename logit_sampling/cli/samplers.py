@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 _CODE = re.compile(r"`(.+?)`")
+_STATE = re.compile(r"The state is .*", re.DOTALL)  # for whoever carries it from step to step
+_RANGE = re.compile(  # in words, which stands before them in numbers
+    r"(an? (finite )?(number|integer)|at least|above)\b((?!None|;).)*, or one for each row\W*"
+)
 
 
 def samplers(
     name: Annotated[
-        str | None, typer.Argument(help="Explain this one, with a worked example.")
+        str | None, typer.Argument(metavar="NAME", help="Explain this one, with a worked example.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
@@ -48,7 +52,8 @@ def _list(entries: list["Entry"]) -> "RenderableType":
     for group, members in itertools.groupby(entries, key=lambda entry: entry.group):
         parts.append(Text(group.upper(), "bold"))
         for entry in members:
-            facts: list[RenderableType] = [_prose(entry.summary), _parameters(entry.parameters)]
+            facts: list[RenderableType] = [_prose(entry.summary)]
+            facts += [_parameters(entry.parameters)] if entry.parameters else []
             facts += [_prose(entry.source, "dim")] if entry.source else []
             parts.append(Text(f"  {entry.name}", "bold cyan"))
             parts.append(Padding(Group(*facts), (0, 0, 0, 6)))
@@ -85,16 +90,17 @@ def _page(entry: "Entry") -> "RenderableType":
         Text.assemble((entry.name, "bold cyan"), f"({written})", (f"  {entry.group}", "dim")),
         _prose(entry.summary),
     ]
-    for paragraph in entry.details.split("\n\n") if entry.details else ():
-        parts += [Text(), _prose(" ".join(paragraph.split()))]
+    for paragraph in entry.details.split("\n\n"):
+        if shown := " ".join(_STATE.sub("", paragraph).split()):
+            parts += [Text(), _prose(shown)]
     facts = Table.grid(padding=(0, 2))
     for p in entry.parameters:
-        told = [p.range] if p.range else []
-        told += [p.text.rstrip(".")] if p.text else []
-        told += [f"elsewhere {', '.join(p.known_as)}"] if p.known_as else []
+        text = _RANGE.sub("", p.text) if p.range else p.text
+        elsewhere = f"elsewhere {', '.join(p.known_as)}" if p.known_as else ""
+        told = [part for part in (p.range, text.rstrip("."), elsewhere) if part]
         facts.add_row(Text(p.name, "bold"), _prose("; ".join(told)))
-    shown = {name for p in entry.parameters for name in p.known_as}
-    switches = [name for name in entry.known_as if name not in shown]
+    named = {name for p in entry.parameters for name in p.known_as}
+    switches = [name for name in entry.known_as if name not in named]
     rows = [("raises", entry.raises), ("source", entry.source)]
     rows += [("elsewhere", ", ".join(switches)), ("also in", ", ".join(entry.systems))]
     for title, text in rows:

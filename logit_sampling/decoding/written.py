@@ -1,15 +1,15 @@
 """A sampler or a search that is written as one line of text."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-from logit_sampling.decoding.beam import BeamSearch
-from logit_sampling.decoding.contrastive import ContrastiveSearch
-from logit_sampling.sampler import Sampler
 from logit_sampling.settings.elsewhere import closest
 from logit_sampling.settings.written import parse
 
-_SEARCHES: dict[str, Any] = {"beam": BeamSearch, "contrastive": ContrastiveSearch}
+if TYPE_CHECKING:  # what is imported once a line has been read
+    from logit_sampling.decoding.beam import BeamSearch
+    from logit_sampling.decoding.contrastive import ContrastiveSearch
+    from logit_sampling.sampler import Sampler
 
 
 class Written(NamedTuple):
@@ -22,8 +22,8 @@ class Written(NamedTuple):
     """
 
     name: str
-    sampler: Sampler
-    search: BeamSearch | ContrastiveSearch | None = None
+    sampler: "Sampler"
+    search: Union["BeamSearch", "ContrastiveSearch", None] = None
 
 
 def read(text: str) -> Written:
@@ -41,9 +41,14 @@ def read(text: str) -> Written:
         3
     """
     line = parse(text)
-    if line.kind not in _SEARCHES:
+    from logit_sampling.decoding.beam import BeamSearch
+    from logit_sampling.decoding.contrastive import ContrastiveSearch
+    from logit_sampling.sampler import Sampler
+
+    searches: dict[str, Any] = {"beam": BeamSearch, "contrastive": ContrastiveSearch}
+    if line.kind not in searches:
         return Written(line.name, Sampler.parse(text))
-    chosen = _SEARCHES[line.kind]
+    chosen = searches[line.kind]
     known = [field.name for field in dataclasses.fields(chosen)]
     try:
         for name in line.fields:

@@ -35,7 +35,7 @@ def draw(explanation: Explanation, path: str | os.PathLike[str], title: str = ""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    lines = len(explanation.stages) + 1 + bool(title)
+    lines = len(explanation.stages) + bool(explanation.stages) + bool(title) or 1
     words, panels = 0.26 * lines + 0.15, max(3.6, 0.3 * len(explanation.tokens) + 1.0)
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08)
     figure = Figure(figsize=(10, words + panels), layout=layout, dpi=160)
@@ -63,6 +63,8 @@ def _write_stages(axes: "Axes", explanation: Explanation, title: str, lines: int
 
     if title:
         write(0, [drawable(title)], INK, fontsize=14)
+    if not explanation.stages:
+        return
     head = ["stage", "tokens left", "removed", "of the mass", "entropy, nats"]
     write(bool(title), head, GREY, fontsize=10)
     for place, stage in enumerate(explanation.stages):

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,12 @@ from logit_sampling.explain.trace import Explanation, Token, entropy
 from logit_sampling.plotting.visible import visible
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 _NAME = 30  # characters of a stage's name, so that all columns fit into 80
+_ANY = 10_000  # columns of a terminal, in which every table fits
 
 
 def as_text(explanation: Explanation) -> str:
@@ -31,7 +34,8 @@ def tables(explanation: Explanation) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [_stages(explanation), Text(), _tokens(explanation)]
+    made = [(table(explanation), table(explanation, narrow=True)) for table in (_stages, _tokens)]
+    parts: list[RenderableType] = [_Fitting(*made[0]), Text(), _Fitting(*made[1])]
     for number, stage in enumerate(explanation.stages, 1):
         if stage.tokens_before > 0 == stage.tokens_after:
             problem = "leaves nothing to draw from: a draw raises ValueError"
@@ -81,53 +85,89 @@ def percent(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else f"{100 * share:.2g}%"
 
 
+class _Fitting:
+    """A table as wide as there is room: a number is shown whole, or its column left out.
+
+    Args:
+        wide: the table with all columns.
+        narrow: the one where that does not fit; its texts are cut, and its numbers are not.
+    """
+
+    def __init__(self, wide: "Table", narrow: "Table") -> None:
+        self._tables = wide, narrow
+
+    def __rich_console__(
+        self, console: "Console", options: "ConsoleOptions"
+    ) -> "Iterator[RenderableType]":
+        from rich.measure import Measurement
+
+        wide, narrow = self._tables
+        needed = Measurement.get(console, options.update_width(_ANY), wide).maximum
+        yield wide if needed <= options.max_width else narrow
+
+
 def _table(*columns: str) -> "Table":
+    """Return a table without rows; behind > is a column of numbers."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
-        name, _, justify = column.partition(">")
-        table.add_column(name, justify="right" if justify else "left", no_wrap=True)
+        name, _, number = column.partition(">")
+        table.add_column(name, justify="right" if number else "left", no_wrap=bool(number))
     return table
 
 
-def _stages(explanation: Explanation) -> "Table":
+def _cell(text: str, style: str = "") -> "Text":
+    """Return a text that is cut where its column has to be."""
     from rich.text import Text
 
-    table = _table("stage", "tokens>r", "removed>r", "mass removed>r", "entropy, nats>r")
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
+
+
+def _stages(explanation: Explanation, narrow: bool = False) -> "Table":
     raw = explanation.raw_log_probs
-    there = int((raw > -np.inf).sum())
-    table.add_row("  the logits", f"{there:,}", "", "", f"{entropy(raw):.3f}")
+    if narrow or not explanation.stages:
+        table = _table("stage", "tokens>r", *["removed>r"] * bool(explanation.stages), "nats>r")
+    else:
+        table = _table("stage", "tokens>r", "removed>r", "mass removed>r", "entropy, nats>r")
+    there = f"{int((raw > -np.inf).sum()):,}"
+    empty = [""] * (len(table.columns) - 3)
+    table.add_row("  the logits", there, *empty, f"{entropy(raw):.3f}")
     for number, stage in enumerate(explanation.stages, 1):
-        table.add_row(
-            Text(f"{number} {short(stage.name)}"),
-            f"{stage.tokens_after:,}",
-            f"{stage.removed:,}",
-            percent(stage.removed_mass),
-            f"{stage.entropy_after:.3f}",
-        )
+        cells = [f"{stage.tokens_after:,}", f"{stage.removed:,}", percent(stage.removed_mass)]
+        if narrow:
+            del cells[1]
+        name = _cell(f"{number} {short(stage.name)}")
+        table.add_row(name, *cells, f"{stage.entropy_after:.3f}")
     return table
 
 
-def _tokens(explanation: Explanation) -> "Table":
-    from rich.text import Text
+def _tokens(explanation: Explanation, narrow: bool = False) -> "Table":
+    named = any(token.text is not None for token in explanation.tokens)
 
-    texts = [] if all(token.text is None for token in explanation.tokens) else ["token"]
-    table = _table(*texts, "id>r", "raw ln p>r", "p>r", "final ln p>r", "p>r", "")
+    def row(text: str, number: str, before: Sequence[str], after: Sequence[str], end: str) -> list:
+        """The cells of a row; what nothing was done to has no second half."""
+        skip = 1 if narrow else 0
+        half = [*after[skip:], end] if explanation.stages else []
+        return [*[text] * named, number, *before[skip:], *half]
+
+    table = _table(*row("token", "id>r", ["raw ln p>r", "p>r"], ["final ln p>r", "p>r"], ""))
     for token in explanation.tokens:
-        raw, final = token.raw_log_prob, token.final_log_prob
-        style = "bold" if token.id == explanation.drawn else "dim" if final == -math.inf else ""
-        cells = [_quoted(token.text or "")] if texts else []
-        cells += [str(token.id), f"{raw:.3f}", percent(math.exp(raw))]
-        cells += [f"{final:.3f}", percent(math.exp(final)), fate(token, explanation)]
-        table.add_row(*(Text(cell, style) for cell in cells))
-    others = explanation.raw_log_probs.size - len(explanation.tokens)
-    if others:
+        raw, final = (
+            [f"{p:.3f}", percent(math.exp(p))] for p in (token.raw_log_prob, token.final_log_prob)
+        )
+        gone = token.final_log_prob == -math.inf
+        style = "bold" if token.id == explanation.drawn else "dim" if gone else ""
+        end = fate(token, explanation)
+        end = end.removesuffix(" removed it") if narrow else end
+        cells = row(_quoted(token.text or ""), str(token.id), raw, final, end)
+        table.add_row(*(_cell(cell, style) for cell in cells))
+    if others := explanation.raw_log_probs.size - len(explanation.tokens):
         ids = [token.id for token in explanation.tokens]
         arrays = (explanation.raw_log_probs, explanation.final_log_probs)
-        raw, final = (float(np.exp(np.delete(p, ids)).sum()) for p in arrays)
-        name = [f"{others:,} others", ""] if texts else [f"{others:,} others"]
-        table.add_row(*name, "", percent(raw), "", percent(final), "")
+        before, after = (["", percent(float(np.exp(np.delete(p, ids)).sum()))] for p in arrays)
+        name = f"{others:,} others"
+        table.add_row(*row(name, "" if named else name, before, after, ""))
     return table
 
 

@@ -55,7 +55,7 @@ def test_the_table_has_the_texts_and_the_picture_is_made(
     monkeypatch.setenv("COLUMNS", "100")
     picture = tmp_path / "next.png"
     out, err, status = run(capsys, "the", *model, "--greedy", "--plot", str(picture))
-    assert (err, status) == ("", 0)
+    assert (err, status) == (f"logit-sampling: the picture is {picture}\n", 0)
     lines = out.splitlines()
     assert lines[2].split() == ["1", "Greedy()", "1", "260", *lines[2].split()[4:]]
     assert lines[4].split()[:2] == ["token", "id"]
@@ -68,8 +68,8 @@ def test_the_table_has_the_texts_and_the_picture_is_made(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a", "--top-k", "0"], "TopK needs `k` to be a finite integer in [1, inf)"),
-        (["a", "--top", "0"], "top must be an integer of at least 1, got 0"),
+        (["a", "--top-k", "0"], "--top-k needs to be a finite integer in [1, inf)"),
+        (["a", "--top", "0"], "Invalid value for '--top': Input should be greater"),
         (["a", "--plot", "next.gif"], "a plot ends in .png, .svg, .pdf; got 'next.gif'"),
         (["", "--model", "shakespeare"], "prompt 0 is empty, and model 'shakespeare' has no"),
         (["a" * 99], "prompt 0 has 100 tokens, but the context of model"),

@@ -13,7 +13,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.cli import main
-from logit_sampling.cli.options import build_sampler, complete, unescaped
+from logit_sampling.cli.options import chosen, complete, unescaped
 
 
 def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[str, str, int]:
@@ -77,6 +77,8 @@ def test_json_has_the_result_and_what_made_it(
     for name in ("log_probs", "sampler_log_probs"):
         assert data.pop(name)[0] == pytest.approx(wanted.pop(name)[0], abs=1e-5)
     del wanted["seconds"]
+    decode = ls.as_model(tiny_gpt2).tokenizer.decode  # type: ignore[union-attr]
+    assert data.pop("tokens") == [[decode([i]) for i in expected.token_ids[0]]]
     assert data == wanted
     assert (err, status) == ("", 0)
 
@@ -121,7 +123,7 @@ def test_json_tells_of_prompts_and_alternatives(
     options = ["--seed", "1", "--json", "--echo", "--top-log-probs", "2", "--stop", "zz"]
     data = json.loads(run(capsys, "the", *model, *options)[0])
     wanted = json.loads(json.dumps(expected.to_dict()))
-    assert set(wanted) == set(data) - {"model", "sampler"}
+    assert set(wanted) == set(data) - {"model", "sampler", "tokens"}
     assert data["prompt_log_probs"][0][0] is None
     assert data["prompt_log_probs"][0][1:] == pytest.approx(wanted["prompt_log_probs"][0][1:])
     assert data["stop_strings"] == [None]
@@ -179,10 +181,19 @@ def test_a_terminal_does_not_obey_what_a_model_writes(
 
     monkeypatch.setattr(import_module("logit_sampling.generation.generate"), "generate", generate)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
-    out, _, _ = run(capsys, "x\x07", "y", *model, "--seed", "1")
-    first, second = [line for line in out.splitlines() if not line.startswith("---")][::2]
+    monkeypatch.setenv("TERM", "xterm")
+
+    def written() -> tuple[str, str]:
+        out, _, _ = run(capsys, "x\x07", "y", *model, "--seed", "1")
+        first, second = [line for line in out.splitlines() if not line.startswith("---")][::2]
+        return first, second
+
+    first, second = written()
     if terminal:
-        assert (first, second) == (r"x\x07a\x1b[2J", r"y\x9bc")
+        bold = "\x1b[1m{}\x1b[0m".format
+        assert (first, second) == (bold(r"x\x07") + r"a\x1b[2J", bold("y") + r"\x9bc")
+        monkeypatch.setenv("TERM", "dumb")
+        assert written() == (r"x\x07a\x1b[2J", r"y\x9bc")
     else:
         assert (first, second) == ("x\x07a\x1b[2J", "y\x9bc")
 
@@ -190,20 +201,14 @@ def test_a_terminal_does_not_obey_what_a_model_writes(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a", "--echo"], "--top-log-probs and --echo add to what --json prints: add --json"),
-        (["a", "--stop", ""], "stop must be a string, a regular expression"),
-        (["a", "--overflow", "cut"], 'overflow must be "error" or "slide", got \'cut\''),
-        (["a", "--deadline", "-1"], "deadline must be seconds above 0"),
-        (["a", "--top-k", "0"], "TopK needs `k` to be a finite integer in [1, inf)"),
-        (["a", "--top-p", "1.2"], "TopP needs `p` to be a finite number in (0, 1]"),
-        (["a", "--temperature", "-1"], "Temperature needs `temperature` to be a finite number"),
-        (["a", "--min-p", "2"], "MinP needs `p` to be a finite number in [0, 1]"),
-        (["a", "--greedy", "--top-k", "5"], "--greedy takes the likeliest token, so TopK(k=5)"),
         (["", "--model", "shakespeare"], "prompt 0 is empty, and model 'shakespeare' has no"),
         (["a" * 99], "prompt 0 has 100 tokens, but the context of model"),
-        (["a" * 30], "ask for at most 17 new tokens"),
-        (["a", "--max-new-tokens", "0"], "max_new_tokens must be an integer of at least 1, got 0"),
-        (["a", "--n", "0"], "n must be an integer of at least 1, got 0"),
+        (["a" * 30], "prompt 0 has 31 tokens and --max-new-tokens is 20, together more than"),
+        (
+            ["a" * 30],
+            "ask for at most 17 new tokens or shorten the prompt; generate goes on beyond",
+        ),
+        (["a" * 30], "beyond the context with --overflow slide"),
         (["a", "--model", "no-such-model"], "unknown model 'no-such-model': give a shipped model"),
     ],
 )
@@ -228,9 +233,9 @@ def test_damaged_folder_is_one_line_and_status_2(
 
 
 def test_options_left_out_are_off() -> None:
-    assert build_sampler() == ls.Sampler()
-    assert build_sampler(greedy=True) == ls.Greedy()
-    assert build_sampler(temperature=1.0, top_p=1.0) == ls.Sampler(
+    assert chosen(None, temperature=None).sampler == ls.Sampler()
+    assert chosen(None, True, top_k=None).sampler == ls.Greedy()
+    assert chosen(None, temperature=1.0, top_p=1.0).sampler == ls.Sampler(
         ls.Temperature(1.0), ls.TopP(1.0)
     )
 
@@ -311,14 +316,83 @@ def test_a_search_is_written_in_one_line(
         (["--sampler", "greedy", "--greedy"], "write what --greedy says into it"),
         (["--sampler", "top_q=5"], "sampler 'top_q=5': unknown parameter `top_q`"),
         (["--sampler", "top_p=3"], "in (0, 1]; got 3"),
+        (["--top-k", "0"], "--top-k needs to be a finite integer in [1, inf); got 0"),
+        (["--top-p", "1.2"], "--top-p needs to be a finite number in (0, 1]; got 1.2"),
+        (["--temperature", "-1"], "--temperature needs to be a finite number in [0, inf); got -1"),
+        (["--min-p", "2"], "--min-p needs to be a finite number in [0, 1]; got 2"),
+        (["--greedy", "--top-k", "5"], "--greedy takes the likeliest token, so --top-k would"),
+        (["--echo"], "--top-log-probs and --echo add to what --json prints: add --json"),
+        (["--stop", ""], "--stop is an empty string"),
+        (["--stop-regex", "a*"], "--stop-regex 'a*' matches an empty text"),
+        (["--stop-regex", "("], "--stop-regex '(': missing )"),
+        (["--overflow", "cut"], "Invalid value for '--overflow': 'cut' is not one of 'error', "),
+        (["--deadline", "0"], "--deadline must be seconds above 0, got 0.0"),
+        (["--max-new-tokens", "0"], "Invalid value for '--max-new-tokens': Input should be"),
+        (["--max-new-tokens", "3", "--min-new-tokens", "4"], "--min-new-tokens is 4, more than --"),
+        (["--n", "0"], "Invalid value for '--n' / '-n': Input should be greater"),
+        (["--top-kk", "0"], "No such option: --top-kk"),
+        (["- item"], "a text that begins with a dash goes behind -- and all options (`logit-samp"),
     ],
 )
-def test_a_line_that_cannot_be_read_ends_before_anything_is_loaded(
+def test_what_is_wrong_with_options_is_told_before_anything_is_loaded(
     capsys: pytest.CaptureFixture, options: list[str], message: str
 ) -> None:
     out, err, status = run(capsys, "the", "--model", "/nowhere", *options)
-    assert (out, status) == ("", 2)
+    assert (out, status, err.count("\n")) == ("", 2, 1)
+    assert err.startswith("logit-sampling: ")
     assert message in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    [
+        (["generate", "a", "--n", "0"], set()),
+        (["generate", "a", "--deadline", "0"], set()),
+        (["generate", "a", "--stop", ""], set()),
+        (["score", "a", "--overflow", "x"], set()),
+        (["explain", "a", "--top", "0"], set()),
+        (["generate", "a", "--top-k", "0"], {"numpy"}),
+        (["generate", "a", "--sampler", "top_q=2"], {"numpy"}),
+        (["samplers", "TopQ"], {"numpy"}),
+    ],
+)
+def test_little_is_imported_to_tell_what_is_wrong(arguments: list[str], imported: set[str]) -> None:
+    code = (
+        "import sys\n"
+        "from logit_sampling.cli import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as stop:\n    assert stop.code == 2\n"
+        "heavy = {'numpy', 'rich', 'tensorflow', 'keras', 'logit_sampling.generation.call',"
+        " 'logit_sampling.training', 'logit_sampling.decoding.beam'}\n"
+        "print(*heavy & sys.modules.keys())"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout.split()) == (0, sorted(imported)), result.stderr
+
+
+def test_as_many_tokens_as_fit_unless_somebody_says_how_many(
+    capsys: pytest.CaptureFixture, tiny_preset: Path, tiny_gpt2: Any
+) -> None:
+    options = ["--model", str(tiny_preset), "--greedy"]
+    prompt, sampler = "a" * 30, ls.Greedy()
+    text = ls.generate(tiny_gpt2, prompt, sampler=sampler, max_new_tokens=17).texts[0]
+    out, err, status = run(capsys, prompt, "b", *options)
+    assert status == 0
+    assert f"{prompt}{text}\n" in out
+    assert err == (
+        "logit-sampling: writing 17 tokens, not 100: more do not fit the context of model "
+        f"'{tiny_preset}', 48\n"
+    )
+    slid = ls.generate(
+        tiny_gpt2, prompt, sampler=sampler, max_new_tokens=100, overflow="slide"
+    ).texts[0]
+    out, err, _ = run(capsys, prompt, *options, "--overflow", "slide")
+    assert (out, err) == (f"{prompt}{slid}\n", "")
+    assert "writing 1 token, not" in run(capsys, "a" * 46, *options)[1]
+    _, err, status = run(capsys, "a" * 47, *options)  # no room, which is no matter of the default
+    assert status == 2
+    assert "prompt 0 has 48 tokens, but the context of model" in err
 
 
 def test_completion_of_what_is_written() -> None:

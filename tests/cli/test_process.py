@@ -124,7 +124,7 @@ def test_an_interruption_that_a_library_made_another_error_of(monkeypatch, capsy
         except KeyboardInterrupt:
             raise RuntimeError("a callback failed") from None
 
-    monkeypatch.setattr("logit_sampling.cli.app.app", interrupted_and_wrapped)
+    monkeypatch.setattr("logit_sampling.cli.app.run", interrupted_and_wrapped)
     monkeypatch.setattr(process, "_seen", type(process._seen)())
     with pytest.raises(SystemExit) as stop:
         main([])

@@ -1,3 +1,4 @@
+import itertools
 import json
 import math
 import subprocess
@@ -157,6 +158,25 @@ def test_the_page_of_one(capsys: pytest.CaptureFixture, monkeypatch: pytest.Monk
     assert [row[2] for row in rows] == ["50.0%", "30.0%", "15.0%", "5.0%"]
     assert [row[4] for row in rows] == ["58.8%", "35.3%", "0", "5.9%"]
     assert rows[2][5:] == ["1", "NoRepeatNGram", "removed", "it"]
+
+
+def test_a_page_tells_a_range_once_and_no_states(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    lines = {" ".join(line.split()) for line in run(capsys, "TopP")[0].splitlines()}
+    assert "p number in (0, 1]; 1 keeps all; elsewhere top_p" in lines
+    assert "None for always, or one for each row" in run(capsys, "SuppressTokens")[0]
+    told = " ".join(run(capsys, name)[0] for name in ("DRY", "Guidance", "Watermark"))
+    assert "The state is" not in told and "finds the mark" in told
+
+
+def test_the_list_has_no_lines_for_parameters_that_there_are_not(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    lines = [line.strip() for line in run(capsys)[0].splitlines()]
+    behind = [after for line, after in itertools.pairwise(lines) if not line]
+    assert len(behind) == 9 and all(after.isupper() for after in behind[:-1])
 
 
 def test_json(capsys: pytest.CaptureFixture) -> None:

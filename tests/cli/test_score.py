@@ -1,3 +1,4 @@
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,29 @@ def test_json_has_each_token(
     data = json.loads(out)
     assert (data["model"], status) == (model[1], 0)
     assert data["token_ids"] == expected.token_ids
+    assert data["texts"] == [text]
     assert data["log_probs"][0][0] is None
     assert data["log_probs"][0][1:] == pytest.approx(expected.log_probs[0][1:], abs=1e-4)
     assert data["perplexity"] == pytest.approx(expected.perplexity, rel=1e-5)
+
+
+def test_texts_from_standard_input(
+    capsys: pytest.CaptureFixture, model: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An argument is a line, whose end a shell adds; a file is what it is."""
+    for arguments, text in ((["-"], "the\ncat"), (["--file", "-"], "the\ncat\n")):
+        monkeypatch.setattr("sys.stdin", io.StringIO("the\ncat\n"))
+        out, _, status = run(capsys, *arguments, *model, "--json")
+        assert (json.loads(out)["texts"], status) == ([text], 0)
+
+
+def test_control_characters_of_a_text_are_shown(
+    capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a\x07b").write_text("abc")
+    out, _, _ = run(capsys, "a\x1b[2Jb", "--file", "a\x07b", *model)
+    assert "\x1b" not in out and "'a\\x1b[2Jb'" in out and r"a\x07b" in out
 
 
 @pytest.mark.parametrize(
@@ -58,7 +79,8 @@ def test_json_has_each_token(
         ([], "nothing to score: give texts, or --file with a path"),
         (["a" * 99], "text 0 has 100 tokens, but the context of model"),
         (["--file", "no-such-file"], "no-such-file: No such file or directory"),
-        (["a", "--overflow", "cut"], 'overflow must be "error" or "slide"'),
+        (["a" * 99], "shorten it, or pass --overflow slide"),
+        (["a", "--overflow", "cut"], "Invalid value for '--overflow': 'cut' is not one of"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
