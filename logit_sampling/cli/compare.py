@@ -1,28 +1,33 @@
 """`logit-sampling compare`: samplers side by side, in texts, numbers and pictures."""
 
 import contextlib
-import json
+import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from logit_sampling.cli.options import DtypeOption, SamplersOption
+from logit_sampling.cli.compared import show
+from logit_sampling.cli.options import (
+    DtypeOption,
+    OverflowOption,
+    SamplersOption,
+    as_option,
+    fitting,
+)
 from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.cli.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    from logit_sampling.evaluation import Comparison, Result
+    from logit_sampling.evaluation import Comparison
     from logit_sampling.evaluation.texts import Prompt
 
-MIN_COLUMN = 24  # characters of a text; below that, lines of verse fall apart
-GAP = 3  # " │ "
-SHOWN = 8  # prompts whose texts are printed
+LENGTH = 120  # tokens of a text, if nobody says how many
 DRAWN = 3  # prompts after which a report shows the distribution of the next token
-FORMATS = ("text", "json", "csv", "markdown", "latex")
+Format = Literal["text", "json", "csv", "markdown", "latex"]
 
 
 def compare(
@@ -57,8 +62,14 @@ def compare(
             "top_k=[10,50]; of several the product."
         ),
     ] = None,
-    n: Annotated[int, typer.Option("-n", "--n", "--seeds", help="Texts a prompt and sampler.")] = 3,
-    max_new_tokens: Annotated[int, typer.Option(help="Tokens of every text.")] = 120,
+    n: Annotated[
+        int, typer.Option("-n", "--n", "--seeds", min=1, help="Texts a prompt and sampler.")
+    ] = 3,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(min=4, help=f"Tokens of every text, {LENGTH} or as many as the context has."),
+    ] = None,
+    overflow: OverflowOption = "error",
     temperature: Annotated[
         float | None, typer.Option(help="For all samplers but greedy; by default 1.")
     ] = None,
@@ -87,7 +98,7 @@ def compare(
     stop_at_end: Annotated[
         bool, typer.Option("--stop-at-end", help="Let end tokens end texts.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(help="Prompts that are written at once.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts that are written at once.")] = 32,
     out: Annotated[
         Path | None,
         typer.Option(help="A folder for the texts; a second call goes on where the first stopped."),
@@ -102,9 +113,7 @@ def compare(
         Path | None,
         typer.Option(help="Draw the next-token distribution after each prompt into this file."),
     ] = None,
-    form: Annotated[
-        str, typer.Option("--format", help=f"What to print: {', '.join(FORMATS)}.")
-    ] = "text",
+    form: Annotated[Format, typer.Option("--format", help="What to print.")] = "text",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print all texts and numbers as JSON, and nothing else.")
     ] = False,
@@ -120,8 +129,6 @@ def compare(
     from logit_sampling.evaluation import measures as known
 
     form = "json" if as_json else form
-    if form not in FORMATS:
-        raise ValueError(f"--format must be one of {', '.join(FORMATS)}; got {form!r}")
     shown = list(measure or known.DEFAULT)
     for name in shown:
         if name != "frontier":
@@ -134,7 +141,7 @@ def compare(
         if prompts or prompts_file or out:
             raise ValueError("--load shows what is there: leave out prompts, --prompts and --out")
         comparison = evaluation.Comparison.load(load, shown, baseline)
-        _show(comparison, form, report, {})
+        show(comparison, form, report, {})
         return
     asked = _prompts(prompts, prompts_file)
     short = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -143,6 +150,8 @@ def compare(
     if lines and given:
         name = next(iter(given)).replace("_", "-")
         raise ValueError(f"--{name} is for the samplers that are compared without --sampler")
+    for option, value in given.items():
+        as_option(option, partial(_default, option), value)
     chosen = evaluation.named(lines or evaluation.default_samplers(**given))
     compared: Any = lines or {name: own.search or own.sampler for name, own in chosen.items()}
     chains = {name: own.sampler for name, own in chosen.items() if own.search is None}
@@ -150,11 +159,6 @@ def compare(
         raise ValueError(
             "--plot draws what chains do to a distribution, and there are searches alone"
         )
-    for option, number in (("-n", n), ("--batch-size", batch_size)):
-        if number < 1:
-            raise ValueError(f"{option} must be at least 1, got {number}")
-    if max_new_tokens < 4:
-        raise ValueError(f"--max-new-tokens must be at least 4 for 4-grams, got {max_new_tokens}")
     names = model or ["shakespeare"]
     if len(set(names)) < len(names):
         raise ValueError(f"--model is there twice with {max(names, key=names.count)!r}")
@@ -197,10 +201,14 @@ def compare(
     ):
         task = progress.add_task(f"loading {', '.join(names)}", total=None)
 
-        def show(name: str, done: int, total: int) -> None:
+        def told(name: str, done: int, total: int) -> None:
             progress.update(task, description=name, completed=done, total=total)
 
         loaded = {name: load_model(name, dtype=dtype) for name in names}
+        # Where the default is more than the least of the contexts has room for, it shrinks.
+        least = min(loaded.values(), key=lambda own: own.context_length or math.inf)
+        texts = [prompt.text for prompt in asked]
+        length = fitting(least, texts, max_new_tokens, LENGTH, overflow == "slide")  # type: ignore[arg-type]
         judging = None if judge is None else loaded.get(judge) or load_model(judge)
         interrupted = False
         try:
@@ -209,8 +217,9 @@ def compare(
                 asked,
                 compared,
                 range(n),
-                max_new_tokens,
-                on_run=show,
+                length,
+                on_run=told,
+                overflow=overflow,
                 stop_at_end=stop_at_end,
                 batch_size=batch_size,
                 measures=shown,
@@ -234,13 +243,19 @@ def compare(
         say(f"logit-sampling: interrupted; {_whole(comparison, len(chosen) * len(names))}")
     about: dict[str, Any] = {"model": names[0] if len(names) == 1 else names}
     about |= {"interrupted": True} if interrupted else {}
-    _show(comparison, form, report, about, following)
+    show(comparison, form, report, about, following)
     if interrupted:
         raise typer.Exit(130)
     if plot is not None:
-        texts = [prompt.text for prompt in asked]
         evaluation.plot_next_token(loaded[names[0]], texts, plot, chains)  # type: ignore[arg-type]
         say(f"logit-sampling: drawn to {plot}")
+
+
+def _default(option: str, value: Any) -> Any:
+    """Return one of the samplers that are compared by default; raise ValueError for no value."""
+    from logit_sampling.evaluation.samplers import default_samplers
+
+    return default_samplers(**{option: value})
 
 
 def _prompts(given: list[str] | None, file: Path | None) -> tuple["Prompt", ...]:
@@ -284,56 +299,3 @@ def _whole(comparison: "Comparison", samplers: int) -> str:
     if own < samplers:
         return f"whole are the texts of {own} of {samplers} samplers"
     return f"whole are the texts of {len(comparison.prompt_ids)} of {asked} prompts"
-
-
-def _show(
-    comparison: "Comparison",
-    form: str,
-    report: Path | None,
-    about: dict[str, Any],
-    next_tokens: Sequence[Mapping[str, Any]] = (),
-) -> None:
-    if form == "json":
-        print(json.dumps(about | comparison.to_dict()))
-    elif comparison.results and form == "text":
-        _print(comparison)
-    elif comparison.results:
-        forms = {"csv": comparison.to_csv, "markdown": comparison.to_markdown}
-        print(forms.get(form, comparison.to_latex)(), end="")
-    if report is not None and comparison.results:
-        comparison.to_html(report, next_tokens=next_tokens)
-        say(f"logit-sampling: the report is {report}")
-
-
-def _print(comparison: "Comparison") -> None:
-    from rich.console import Console
-    from rich.rule import Rule
-    from rich.text import Text
-
-    from logit_sampling.evaluation import visible
-    from logit_sampling.evaluation.tables import differences, legend, numbers, side_by_side
-
-    console = Console()
-    for index, prompt in enumerate(comparison.prompts[:SHOWN]):
-        console.print(Rule(Text(visible(str(prompt)), "bold"), align="left"))
-        for part in _parts((*comparison.humans[:1], *comparison.results), console.width):
-            console.print(side_by_side(part, index))
-            console.print()
-    if len(comparison.prompts) > SHOWN:
-        more = len(comparison.prompts) - SHOWN
-        console.print(Text(f"... and {more} prompts more: --report FILE.html shows them\n", "dim"))
-    for table in numbers(comparison, console.width):
-        console.print(table)
-    if comparison.baseline:
-        console.print(Text(f"\nDifferences from {visible(comparison.baseline)}", "bold"))
-        for table in differences(comparison, console.width):
-            console.print(table)
-    console.print(Text("\n" + legend(comparison), "dim"))
-
-
-def _parts(results: tuple["Result", ...], width: int) -> list[tuple["Result", ...]]:
-    """Split into as few rows of columns as the width allows, each as long as the others."""
-    fit = max(1, (width + GAP) // (MIN_COLUMN + GAP))
-    rows = -(-len(results) // fit)
-    size = -(-len(results) // rows)
-    return [results[start : start + size] for start in range(0, len(results), size)]

@@ -25,10 +25,9 @@ from logit_sampling.cli.options import (
     end_with_errors,
     fitting,
     from_stdin,
-    unescaped,
 )
 from logit_sampling.cli.process import catch_interrupts, say
-from logit_sampling.plotting.visible import visible
+from logit_sampling.plotting.visible import unescaped, visible
 
 LENGTH = 100  # tokens, where nobody says how many
 

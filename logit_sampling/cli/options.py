@@ -173,11 +173,6 @@ def from_stdin(text: str) -> str:
     return sys.stdin.read().removesuffix("\n") if text == "-" else text
 
 
-def unescaped(text: str) -> str:
-    r"""Return a text of a shell with its \n, \t and \\ as what they stand for."""
-    return re.sub(r"\\([nt\\])", lambda found: {"n": "\n", "t": "\t"}.get(found[1], "\\"), text)
-
-
 def end_with_errors(errors: Sequence[str | None] | None) -> None:
     """Tell which rows failed, if any did, and end with status 1."""
     for error in errors or ():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.evaluation.compare import default_samplers
+from logit_sampling.evaluation.samplers import default_samplers
 from logit_sampling.generation.text import continuation
 from logit_sampling.plotting.visible import visible
 from logit_sampling.sampler import Sampler

@@ -174,6 +174,20 @@ def test_prompts_of_standard_input(
     assert json.loads(out)["prompts"] == ["the", "a b"]
 
 
+def test_the_default_length_shrinks_to_a_small_context(
+    capsys: pytest.CaptureFixture, model: list[str]
+) -> None:
+    out, err, _ = run(capsys, "the cat", *model[:2], "-n", "1", "--sampler", "greedy", "--json")
+    (text,) = json.loads(out)["results"][0]["texts"]
+    assert 4 < len(text["token_ids"]) < 48
+    assert err.startswith(f"logit-sampling: writing {len(text['token_ids'])} tokens, not 120: more")
+    options = ["--overflow", "slide", "--max-new-tokens", "60"]
+    out, err, _ = run(
+        capsys, "the cat", *model[:2], "-n", "1", "--sampler", "greedy", "--json", *options
+    )
+    assert (len(json.loads(out)["results"][0]["texts"][0]["token_ids"]), err) == (60, "")
+
+
 def test_two_models_and_a_judge(
     capsys: pytest.CaptureFixture, tiny_preset: Path, tmp_path: Path
 ) -> None:
@@ -240,15 +254,21 @@ def test_ctrl_c_tells_of_the_samplers_that_are_whole(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a", "--top-k", "0"], "TopK needs `k` to be a finite integer in [1, inf)"),
-        (["a", "--top-p", "1.2"], "TopP needs `p` to be a finite number in (0, 1]"),
-        (["a", "--temperature", "-1"], "Temperature needs `temperature` to be a finite number"),
-        (["a", "--seeds", "0"], "-n must be at least 1, got 0"),
-        (["a", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
-        (["a", "--max-new-tokens", "3"], "--max-new-tokens must be at least 4 for 4-grams, got 3"),
+        (["a", "--top-k", "0"], "--top-k needs to be a finite integer in [1, inf); got 0"),
+        (["a", "--top-p", "1.2"], "--top-p needs to be a finite number in (0, 1]; got 1.2"),
+        (["a", "--temperature", "-1"], "--temperature needs to be a finite number"),
+        (["a", "--seeds", "0"], "'--seeds': Input should be greater than or equal to 1"),
+        (["a", "--batch-size", "0"], "'--batch-size': Input should be greater than or equal to 1"),
+        (
+            ["a", "--max-new-tokens", "3"],
+            "'--max-new-tokens': Input should be greater than or equal to 4",
+        ),
         (["a", "--measure", "perplexety"], "did you mean 'perplexity'"),
         (["a", "--baseline", "x"], "--baseline 'x' is none of 'greedy', 'top-k 50'"),
-        (["a", "--format", "html"], "--format must be one of text, json, csv, markdown, latex"),
+        (
+            ["a", "--format", "html"],
+            "'html' is not one of 'text', 'json', 'csv', 'markdown', 'latex'",
+        ),
         (["a", "--report", "r.txt"], "a page that ends in .html; got 'r.txt'"),
         (["a", "--report", "nowhere/r.html"], "'nowhere/r.html' does not exist"),
         (["a", "--sweep", "temperature=1"], "has nothing to sweep"),

@@ -13,7 +13,8 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.cli import main
-from logit_sampling.cli.options import chosen, complete, unescaped
+from logit_sampling.cli.options import chosen, complete
+from logit_sampling.plotting.visible import unescaped
 
 
 def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[str, str, int]:
