@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from logit_sampling.evaluation.intervals import UNITS, Estimate
 from logit_sampling.evaluation.record import write_whole
+from logit_sampling.plotting import html as notebook
 from logit_sampling.plotting.visible import visible
 
 if TYPE_CHECKING:
@@ -53,18 +54,12 @@ def text_of(comparison: "Comparison", width: int = 100) -> str:
 
 def html_of(comparison: "Comparison") -> str:
     """Return the table as HTML, for a notebook."""
-    heads = "".join(f"<th>{html.escape(title)}</th>" for title in _titles(comparison))
-    body = ""
-    for result, estimates in rows(comparison):
-        cells = "".join(
-            f"<td>{shown}{f'<br><small>{interval}</small>' if interval else ''}</td>"
-            for shown, interval in _cells(comparison, estimates)
-        )
-        body += f"<tr><th>{html.escape(visible(result.name))}</th>{cells}</tr>"
-    return (
-        f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{body}</tbody></table>"
-        f"<p>{html.escape(legend(comparison))}</p>"
-    )
+    shown = [
+        [result.name, *("\n".join(filter(None, cell)) for cell in _cells(comparison, estimates))]
+        for result, estimates in rows(comparison)
+    ]
+    told = notebook.table(repr(comparison)[1:-1], ["", *_titles(comparison)], shown)
+    return f"{told}<p>{html.escape(visible(legend(comparison)))}</p>"
 
 
 def records(comparison: "Comparison") -> list[dict[str, Any]]:

@@ -92,9 +92,10 @@ def test_print_and_repr(comparison: Comparison) -> None:
 def test_a_notebook_shows_a_table_and_no_markup_of_texts(comparison: Comparison) -> None:
     html = comparison._repr_html_()
     assert html.count("<tr>") == 4
+    assert "Comparison of 2 samplers on 24 prompts" in html
     assert "<i>" not in html
     assert "a|b_&amp;&lt;i&gt;\\x1b[31m" in html
-    assert f"<td>{comparison.results[1].perplexity.mean:.2f}<br>" in html
+    assert f">{comparison.results[1].perplexity.mean:.2f}\n" in html
 
 
 def test_csv_json_and_data_frame_have_the_numbers(comparison: Comparison, tmp_path: Path) -> None:
