@@ -107,6 +107,24 @@ def test_when_no_difference_is_clear_it_says_how_many_prompts_would_show_one() -
     )
 
 
+def test_what_many_comparisons_bring_about_by_chance_is_not_clear() -> None:
+    comparison = compared(
+        {"a": lambda i: -1.0} | dict.fromkeys("bcdefghijklm", lambda i: -1.13 - wave(i)),
+        measures=("log_prob",),
+    )
+    for found in comparison.differences():
+        assert found.p is not None and found.p < 0.05
+        assert found.corrected is not None and found.corrected > 0.05
+        assert found.needed(found.estimate.mean) <= 24  # for one of them alone
+    assert sentences(comparison)[2] == (
+        "No difference from a is clear after correction for their number, 12, which does not show "
+        "that there is none."
+    )
+    assert (
+        'class="dot"' not in comparison.to_html().split('id="differences"')[1].split("</table>")[0]
+    )
+
+
 def test_too_few_prompts_tell_nothing() -> None:
     comparison = compared(
         {"a": lambda i: -1 - wave(i), "b": lambda i: -9 - wave(i)}, 3, lambda i: -2 - wave(i)
@@ -142,7 +160,7 @@ def test_the_nearest_to_human_texts_is_told_with_how_many_differ() -> None:
         {
             "near": lambda i: -2 - wave(i + 1),
             "far": lambda i: -3 - wave(i) / 2,
-            "further": lambda i: -4 - wave(i) / 2,
+            "below": lambda i: -0.2 - wave(i) / 9,
         },
         human=lambda i: -2.05 - wave(i),
     )
@@ -209,6 +227,7 @@ def test_the_data_are_those_of_the_comparison() -> None:
         seeds=(3, 5),
         steps=True,
         measures=("perplexity", "kept", "seq_rep_4"),
+        text="two\nwords",
     )
     page = comparison.to_html(next_tokens=[{"prompt": "x"}])
     data = Page(page).data
@@ -228,7 +247,7 @@ def test_the_data_are_those_of_the_comparison() -> None:
     assert (
         data["results"][0]["steps"] == {"kept": [4, 3, 2, 1]} and data["humans"][0]["steps"] == {}
     )
-    assert page.count("words of a p7 3") == 1
+    assert page.count(r"two\nwords of a p7 3") == 1
     assert "log_probs" not in page and "token_ids" not in page
 
 
@@ -301,7 +320,7 @@ def test_marks_share_an_axis_and_the_rule_is_human() -> None:
         {"a": lambda i: -1 - wave(i), "b": lambda i: -2 - wave(i)}, human=lambda i: -1.5
     )
     page = comparison.to_html()
-    table = page[page.index('<section id="numbers">') : page.index('<section id="differences">')]
+    table = page[page.index('<section id="numbers">') : page.index('<section id="plane">')]
     dots = [float(x) for x in re.findall(r'class="dot" cx="([\d.]+)"', table)]
     ends = [
         [float(x) for x in pair]

@@ -131,7 +131,7 @@ if (everyone.length > 1 && data.prompts.length) {
       make("thead", {}, make("tr", {}, ["pair", "first better", "second better", "equal", "first, of those not equal"].map(title => make("th", { scope: "col" }, title)))),
       make("tbody", {}, rows.map(({ first, second, wins, losses, equal }) => {
         const all = wins + losses;
-        const share = all ? `${percent(wins / all)} [${wilson(wins, all).map(percent).join(", ")}]` : "–";
+        const share = all ? `${percent(wins / all)} [${wilson(wins, all).map(percent).join(", ")}]` : "-";
         return make("tr", {}, make("th", { scope: "row" }, `${first} / ${second}`), [wins, losses, equal, share].map(value => make("td", {}, String(value))));
       }))) : make("p", {}, "There is no pair of different texts."),
       make("div", { class: "bar" },

@@ -89,7 +89,7 @@ function heatMaps(sweep, along, other) {
     const cell = (a, b) => {
       const result = results.find(own => own.settings[along] === a && own.settings[other] === b);
       const own = result && measure.of(result);
-      if (!own) return make("td", {}, "–");
+      if (!own) return make("td", {}, "-");
       const part = 6 + 44 * (high > low ? (own.mean - low) / (high - low) : 0);
       const style = `background: color-mix(in srgb, var(--c1) ${part}%, var(--ground))`;
       const interval = own.known ? make("small", {}, `${shown(measure, own.low)}, ${shown(measure, own.high)}`) : null;
