@@ -16,6 +16,11 @@ CALL = {
 }
 
 
+def wave(place: int) -> float:
+    """Something for each prompt, as often above 0 as below."""
+    return (-1) ** place * (1 + place % 3) / 10
+
+
 def compared(
     samplers: Mapping[str, LogProb],
     prompts: int = 24,

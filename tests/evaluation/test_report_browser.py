@@ -1,20 +1,14 @@
 """The page in a browser: charts, menus, search and judging. Skipped where there is no Chromium."""
 
-import json
-import re
-import shutil
-import subprocess
-from html import unescape
+import itertools
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from logit_sampling.evaluation import Comparison, swept
+from tests.evaluation.browser import BROWSER, dumped, in_browser
 from tests.evaluation.made import compared
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 
 NEXT = {
@@ -25,50 +19,21 @@ NEXT = {
     "others": {"tokens": 3, "model": 0.25, "samplers": {"greedy": 0.0, "top": 0.0}},
     "kept": {"greedy": [1, 0.5], "top": [2, 0.75]},
 }
-ERRORS = "<script>var errors=[];addEventListener('error',e=>errors.push(e.message));</script>"
-DRIVER = """<script>
-const wait = ms => new Promise(done => setTimeout(done, ms));
-const all = (selector, root = document) => [...root.querySelectorAll(selector)];
-const texts = (selector, root) => all(selector, root).map(own => own.textContent);
-const press = key =>
-  document.body.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
-const button = name => all("button").find(own => own.textContent === name);
-const choose = (menu, value) => { menu.value = value; menu.dispatchEvent(new Event("change")); };
-const type = (field, value) => { field.value = value; field.dispatchEvent(new Event("input")); };
-(async () => {
-  await wait(100);
-  let found;
-  try { found = await (async () => { %s })(); } catch (error) { errors.push(String(error)); }
-  document.body.append(Object.assign(document.createElement("pre"),
-    {id: "found", textContent: JSON.stringify({found, errors})}));
-})();
-</script></body>"""
+TRIVIAL = "<pre id='found'></pre><script>found.textContent = 6 * 7;</script>"
 
 
-def in_browser(page: str, folder: Path, code: str, width: int = 1000) -> Any:
-    """Return what a script on the page returns, which may wait; nothing on it may fail."""
-    file = folder / "page.html"
-    page = page.replace("<head>", f"<head>{ERRORS}").replace("</body>", DRIVER % code)
-    file.write_text(page, "utf-8")
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--hide-scrollbars",
-        f"--user-data-dir={folder}/profile",
-    ]
-    options += ["--virtual-time-budget=4000", f"--window-size={width},900", "--dump-dom"]
-    done = subprocess.run(
-        [str(BROWSER), *options, file.as_uri()], capture_output=True, timeout=120, check=True
-    )
-    told = re.search(r'<pre id="found">(.*?)</pre>', done.stdout.decode(), re.DOTALL)
-    assert told, done.stderr.decode()[-2000:]
-    answer = json.loads(unescape(told[1]))
-    assert answer["errors"] == []
-    return answer["found"]
+@pytest.fixture(scope="module", autouse=True)
+def a_browser_that_runs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One in a sandbox of its own may be unable to read the file."""
+    file = tmp_path_factory.mktemp("browser") / "page.html"
+    file.write_text(TRIVIAL)
+    if ">42</pre>" not in dumped(file):
+        pytest.skip(f"{BROWSER} shows no file from {file.parent}")
 
 
 @pytest.fixture
 def comparison() -> Comparison:
+    """Seven samplers whose perplexities go from 2.7 to 12, and a human one."""
     lines = swept("temperature=[0.5,1,2] top_k=[5,50]")
     return compared(
         {name: (lambda i, k=k: -1 - k / 4 - i / 50) for k, name in enumerate(["greedy", *lines])},
@@ -76,7 +41,7 @@ def comparison() -> Comparison:
         settings=lines.settings,
         seeds=(3, 4),
         steps=True,
-        measures=("distinct_1", "perplexity"),
+        measures=("distinct_1", "perplexity", "kept"),
     )
 
 
@@ -88,6 +53,8 @@ def test_every_part_is_there_and_drawn(comparison: Comparison, tmp_path: Path) -
         """return {
         nav: texts("nav a"),
         rows: all("#numbers tbody tr").length,
+        marks: new Set(all("#numbers td:nth-child(3) svg").map(
+          own => own.getBoundingClientRect().left)).size,
         points: all("#plane svg path > title").length,
         labels: texts("#plane svg text.halo").sort(),
         curves: all("#sweeps .panels svg").length,
@@ -97,21 +64,37 @@ def test_every_part_is_there_and_drawn(comparison: Comparison, tmp_path: Path) -
         wide: document.documentElement.scrollWidth};""",
     )
     assert found["nav"] == [
-        "Numbers", "Differences", "Quality against diversity", "Sweeps", "Step by step",
+        "Numbers", "Quality against diversity", "Differences", "Sweeps", "Step by step",
         "Next token", "Texts", "Judge blindly", "How it was made",
     ]  # fmt: skip
     assert (found["rows"], found["points"]) == (8, 8)
+    assert found["marks"] == 1  # all on one axis, however wide their numbers are
     # Lines of three points are called by their last one, the others by what was swept.
     assert found["labels"] == sorted(
         ["human", "greedy", *["0.5", "1"] * 2, "temperature=2 top_k=5", "temperature=2 top_k=50"]
     )
-    assert (found["curves"], found["cells"]) == (2, 6)
+    assert (found["curves"], found["cells"]) == (3, 6)
     assert sorted(found["steps"]) == sorted(r.name for r in comparison.results)
     # Roots of probabilities, pale and solid for each of two tokens and the others.
     pale, solid = found["bars"][0:6:2], found["bars"][1:6:2]
     assert [p / solid[0] for p in pale] == pytest.approx([0.5**0.5, 0.5, 0.5])
     assert [p / solid[0] for p in solid] == pytest.approx([1, 0, 0])
     assert found["wide"] == 1000
+
+
+def test_labels_of_points_that_are_close_keep_apart(tmp_path: Path) -> None:
+    comparison = compared(
+        {"far": lambda i: -2.5}
+        | {f"a sampler {k}": (lambda i, k=k: -1 - k / 200 - i / 99) for k in range(8)},
+        measures=("distinct_1", "perplexity"),
+    )
+    code = """return all("#plane svg text.halo").map(own => own.getBoundingClientRect())
+      .map(({left, right, top, bottom}) => [left, right, top + 3, bottom - 3]);"""
+    found = in_browser(comparison.to_html(), tmp_path, code)
+    assert len(found) == 9
+    for (left, right, top, bottom), other in itertools.combinations(found, 2):
+        assert right <= other[0] or other[1] <= left or bottom <= other[2] or other[3] <= top
+    assert all(left > 0 and right < 1000 for left, right, _, _ in found)
 
 
 def test_a_narrow_window_needs_no_scrolling_sideways(
@@ -136,13 +119,16 @@ def test_menus_sort_and_theme(comparison: Comparison, tmp_path: Path) -> None:
         const names = () => texts("#numbers tbody th");
         const head = all("#numbers thead button")[2];
         head.click(); const rising = names(); head.click(); const falling = names();
+        const unknown = all("#numbers thead button")[3], last = [];
+        for (let i = 0; i < 2; i++) { unknown.click(); last.push(names().at(-1)); }
+        head.click(); head.click();
         const sorted = head.closest("th").getAttribute("aria-sort");
         const ground = () => getComputedStyle(document.body).backgroundColor;
         const themes = [];
         for (let i = 0; i < 3; i++) { button(section("theme").textContent).click();
           themes.push([section("theme").textContent, ground()]); }
         choose(all("#sweeps select")[0], 1);
-        return {before, after: title(), rising, falling, sorted, themes,
+        return {before, after: title(), rising, falling, sorted, themes, last,
           cells: texts("#sweeps table.heat td")};""",
     )
     assert found["before"] == ["↑ perplexity", "distinct-1 →"]
@@ -151,14 +137,18 @@ def test_menus_sort_and_theme(comparison: Comparison, tmp_path: Path) -> None:
         [comparison.humans[0], *comparison.results], key=lambda r: r.number("perplexity").mean
     )
     assert found["rising"] == [r.name for r in order] == found["falling"][::-1]
-    assert found["sorted"] == "descending"
+    assert found["sorted"] == "descending" and found["last"] == ["human", "human"]
     assert found["themes"][:2] == [
         ["Theme: light", "rgb(255, 255, 255)"],
         ["Theme: dark", "rgb(20, 24, 29)"],
     ]
     assert found["themes"][2][0] == "Theme: auto"
-    number = comparison.result("temperature=0.5 top_k=5").number("perplexity")
-    assert found["cells"][0] == f"{number.mean:.2f}{number.low:.2f}, {number.high:.2f}"
+    numbers = [
+        comparison.result(f"temperature={t} top_k={k}").number("perplexity")
+        for k in (5, 50)
+        for t in (0.5, 1, 2)
+    ]
+    assert found["cells"] == [f"{n.mean:.2f}{n.low:.2f}, {n.high:.2f}" for n in numbers]
 
 
 def test_texts_are_searched_and_added_as_they_are_needed(tmp_path: Path) -> None:
@@ -177,6 +167,7 @@ def test_texts_are_searched_and_added_as_they_are_needed(tmp_path: Path) -> None
         const field = document.querySelector("#texts input[type=search]");
         const columns = texts("#texts article:first-child .columns p");
         type(field, "OF A P77"); const one = texts("#texts article .columns p");
+        const hidden = button("more").hidden;
         const marks = texts("#texts mark"), count = texts("#texts [role=status]");
         type(field, "("); const none = list();
         type(field, ""); choose(all("#texts select")[0], 1);
@@ -184,7 +175,7 @@ def test_texts_are_searched_and_added_as_they_are_needed(tmp_path: Path) -> None
         all("#texts input[type=checkbox]")[0].click();
         const fewer = texts("#texts article:first-child h4");
         button("more").click();
-        return {first, columns, one, marks, count, none, other, fewer, more: list(),
+        return {first, columns, one, hidden, marks, count, none, other, fewer, more: list(),
           italics: all("#texts i").length};""",
     )
     assert 0 < found["first"] < 200
@@ -197,6 +188,7 @@ def test_texts_are_searched_and_added_as_they_are_needed(tmp_path: Path) -> None
         "<i>W</i> of human p77 0", "<i>W</i> of a p77 3", "<i>W</i> of b p77 3"
     ]  # fmt: skip
     assert found["marks"] == ["of a p77"]
+    assert found["hidden"] is True
     assert found["count"] == ["1 prompt, 200 in all"]
     assert found["none"] == 0 and found["italics"] == 0
     assert found["other"][1] == "<i>W</i> of a p0 4"
@@ -232,7 +224,7 @@ def test_pairs_are_judged_blindly(comparison: Comparison, tmp_path: Path) -> Non
           random: [1, 2, 3].map(random).map(next => next())};""",
     )
     assert found["sides"] == found["again"]  # the seed decides
-    assert all(sorted(pair) == ["a", "b"] for pair in found["sides"])
+    assert {"".join(pair) for pair in found["sides"]} == {"ab", "ba"}
     assert found["named"] == 0
     assert (found["kept"], found["place"], found["left"]) == (1, 4, 0)
     # Wilson's interval of 3 in 4.
@@ -259,6 +251,21 @@ def test_judgements_that_were_not_finished_go_on(tmp_path: Path) -> None:
         return [document.querySelector("#judge progress").value, texts("#judge .pair > div")];""",
     )
     assert found == [2, first]
+
+
+def test_what_is_not_known_is_not_shown(tmp_path: Path) -> None:
+    lines = swept("temperature=[0.5,1] top_k=[5,50]")
+    page = compared(
+        dict.fromkeys(lines, lambda i: -1.0),
+        3,
+        settings=lines.settings,
+        measures=("perplexity", "kept", "judge_perplexity"),
+    ).to_html()
+    code = """const menu = all("#sweeps select")[0], found = [];
+      for (const i of [0, 1]) { choose(menu, i); found.push(texts("#sweeps td")); }
+      const all_of_it = document.querySelector("main").innerText;
+      return [found, all_of_it.match(/null|undefined|NaN|Infinity/g)];"""
+    assert in_browser(page, tmp_path, code) == [[["2.72"] * 4, ["-"] * 4], None]
 
 
 def test_without_what_a_part_shows_it_is_left_out(tmp_path: Path) -> None:

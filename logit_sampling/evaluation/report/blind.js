@@ -106,13 +106,14 @@ if (everyone.length > 1 && data.prompts.length) {
   const show = () => {
     const place = state.answers.length;
     if (place >= pairs.length) { results(); return; }
-    const { prompt, texts } = pairs[place];
+    const { prompt, texts } = pairs[place], focused = holder.contains(document.activeElement);
     holder.replaceChildren(
       make("div", { class: "bar" }, make("progress", { value: place, max: pairs.length, "aria-label": "judged" }), `${place} of ${pairs.length}, seed ${state.seed}`),
       make("article", {}, make("h3", { dir: "auto" }, data.prompts[prompt]),
         make("div", { class: "pair" }, texts.map(text => make("div", { dir: "auto" }, text)))),
       make("div", { class: "bar" }, button("1: left is better", () => answer(1)), button("2: right is better", () => answer(2)), button("0: equal", () => answer(0)),
         place ? button("back", back) : null, place ? button("stop here", results) : null));
+    if (focused) holder.querySelector("button").focus();
   };
 
   const results = () => {
@@ -131,7 +132,7 @@ if (everyone.length > 1 && data.prompts.length) {
       make("thead", {}, make("tr", {}, ["pair", "first better", "second better", "equal", "first, of those not equal"].map(title => make("th", { scope: "col" }, title)))),
       make("tbody", {}, rows.map(({ first, second, wins, losses, equal }) => {
         const all = wins + losses;
-        const share = all ? `${percent(wins / all)} [${wilson(wins, all).map(percent).join(", ")}]` : "–";
+        const share = all ? `${percent(wins / all)} [${wilson(wins, all).map(percent).join(", ")}]` : "-";
         return make("tr", {}, make("th", { scope: "row" }, `${first} / ${second}`), [wins, losses, equal, share].map(value => make("td", {}, String(value))));
       }))) : make("p", {}, "There is no pair of different texts."),
       make("div", { class: "bar" },

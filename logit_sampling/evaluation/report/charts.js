@@ -19,6 +19,15 @@ if (data.measures.length > 1 && data.results.length) {
   atEachWidth(holder, render);
 }
 
+// A line as small boxes, which labels keep out of.
+function along([x0, y0], [x1, y1]) {
+  const count = Math.ceil(Math.hypot(x1 - x0, y1 - y0) / 5);
+  return [...Array(count).keys()].map(i => {
+    const x = x0 + (x1 - x0) * i / count, y = y0 + (y1 - y0) * i / count;
+    return { x0: x - 2, x1: x + 2, y0: y - 2, y1: y + 2 };
+  });
+}
+
 function plane(across, up, width) {
   const points = everyone.map(result => ({ result, x: across.of(result), y: up.of(result) }))
     .filter(point => point.x && point.y);
@@ -33,6 +42,7 @@ function plane(across, up, width) {
   for (const { result, x: a, y: b } of points) {
     const { colour } = looks.get(result);
     if (result.human) {
+      lines.push({ x0: x(a.mean) - 1, x1: x(a.mean) + 1, y0: box.top, y1: box.bottom });
       parts.push(draw("path", { class: "human", opacity: 0.6, d: `M${x(a.mean)} ${box.top}V${box.bottom}M${box.left} ${y(b.mean)}H${box.right}` }));
     }
     parts.push(draw("path", {
@@ -48,7 +58,9 @@ function plane(across, up, width) {
     for (const { places } of sweep.lines) {
       const own = places.map(place => data.results[place]).filter(result => at.has(result));
       own.slice(0, -1).forEach(result => short.set(result, String(result.settings[sweep.names[0]])));
-      const d = own.map((result, i) => `${i ? "L" : "M"}${x(at.get(result).x.mean)} ${y(at.get(result).y.mean)}`);
+      const path = own.map(result => [x(at.get(result).x.mean), y(at.get(result).y.mean)]);
+      path.slice(1).forEach((end, i) => lines.push(...along(path[i], end)));
+      const d = path.map(([px, py], i) => `${i ? "L" : "M"}${px} ${py}`);
       parts.push(draw("path", { fill: "none", stroke: looks.get(own[0] ?? data.results[places[0]]).colour, "stroke-width": 1.6, d: d.join("") }));
     }
   }

@@ -79,7 +79,7 @@ function sweepCurves(sweep, along, measure, width) {
 
 function heatMaps(sweep, along, other) {
   const results = sweep.lines.flatMap(line => line.places).map(place => data.results[place]);
-  const values = name => [...new Set(results.map(result => result.settings[name]))]
+  const values = name => [...new Map(results.map(({ settings }) => [String(settings[name]), settings[name]])).values()]
     .sort((a, b) => (typeof a === "number" && typeof b === "number" ? a - b : 0));
   const holder = make("div", { class: "scroll", tabindex: 0 }), note = make("p", { class: "note" });
   const show = index => {
@@ -87,9 +87,9 @@ function heatMaps(sweep, along, other) {
     const means = results.map(measure.of).filter(Boolean).map(own => own.mean);
     const [low, high] = [Math.min(...means), Math.max(...means)];
     const cell = (a, b) => {
-      const result = results.find(own => own.settings[along] === a && own.settings[other] === b);
+      const result = results.find(({ settings }) => String(settings[along]) === String(a) && String(settings[other]) === String(b));
       const own = result && measure.of(result);
-      if (!own) return make("td", {}, "–");
+      if (!own) return make("td", {}, "-");
       const part = 6 + 44 * (high > low ? (own.mean - low) / (high - low) : 0);
       const style = `background: color-mix(in srgb, var(--c1) ${part}%, var(--ground))`;
       const interval = own.known ? make("small", {}, `${shown(measure, own.low)}, ${shown(measure, own.high)}`) : null;

@@ -42,10 +42,11 @@ def _compared(comparison: "Comparison") -> str:
     known = sum(row[0] is not None for own in comparison.humans[:1] for row in own.grid)
     samplers = dict.fromkeys(own.name.removeprefix(f"{own.model}: ") for own in results)
     models = dict.fromkeys(own.model for own in results)
+    whole, prompts = len(comparison.prompt_ids), len(setting["prompts"])
     most = "at most " if setting["stop_at_end"] else ""
     return (
-        f"{_many(len(samplers), 'sampler')} on {_joined(models)} continued "
-        f"{_many(len(comparison.prompt_ids), 'prompt')} by {most}{comparison.tokens} tokens: "
+        f"{_of(len(samplers), len(setting['samplers']), 'sampler')} on {_joined(models)} continued "
+        f"{_of(whole, prompts, 'prompt')} by {most}{comparison.tokens} tokens: "
         f"{_many(len(texts), 'text')} with {_many(tokens, 'token')} in all"
         + (f", and {_many(failed, 'text')} that failed" if failed else "")
         + (f"; beside them stand {_many(known, 'text')} of the prompts' authors" if known else "")
@@ -211,6 +212,10 @@ def _needed(comparison: "Comparison", unclear: Sequence[Difference]) -> str:
 
 def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _of(there: int, asked: int, noun: str) -> str:
+    return _many(asked, noun) if there == asked else f"{there:,} of {_many(asked, noun)}"
 
 
 def _are(counted: Sequence[Difference]) -> str:

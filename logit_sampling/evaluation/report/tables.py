@@ -105,7 +105,7 @@ def _table(
             lines += "<td>-</td>" if math.isnan(time) else f'<td data-v="{time}">{time:.1f}</td>'
         lines += "</tr>\n"
     return (
-        '<div class="scroll" tabindex="0"><table class="numbers">'
+        '<div class="scroll" tabindex="0" role="region" aria-label="table"><table class="numbers">'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}</tbody></table></div>"
     )
 
@@ -135,7 +135,7 @@ def _shown(measure: "Measure", axis: tuple[float, float], cell: _Cell) -> str:
     small = [own.interval(measure.digits, measure.scale), cell.note]
     strong = "b" if cell.signed and cell.filled else "span"
     return (
-        f'<td data-v="{own.mean}"><{strong}>{number}</{strong}>{_mark(axis, cell)}'
+        f'<td data-v="{own.mean}">{_mark(axis, cell)} <{strong}>{number}</{strong}>'
         + "".join(f"<small>{part}</small>" for part in small if part)
         + "</td>"
     )
