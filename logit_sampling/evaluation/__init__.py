@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logit_sampling.evaluation.comparison import Comparison as Comparison
-    from logit_sampling.evaluation.comparison import Result as Result
     from logit_sampling.evaluation.grid import read_samplers as read_samplers
     from logit_sampling.evaluation.grid import swept as swept
     from logit_sampling.evaluation.intervals import Difference as Difference
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from logit_sampling.evaluation.metrics import zipf_coefficient as zipf_coefficient
     from logit_sampling.evaluation.next_token import next_tokens as next_tokens
     from logit_sampling.evaluation.plots import plot_next_token as plot_next_token
+    from logit_sampling.evaluation.result import Result as Result
     from logit_sampling.evaluation.run import compare as compare
     from logit_sampling.evaluation.samplers import default_samplers as default_samplers
     from logit_sampling.evaluation.samplers import named as named
@@ -37,7 +37,7 @@ _LAZY = {
     "Difference": "evaluation.intervals",
     "Estimate": "evaluation.intervals",
     "Prompt": "evaluation.texts",
-    "Result": "evaluation.comparison",
+    "Result": "evaluation.result",
     "Text": "evaluation.texts",
     "check_plot_path": "plotting.figures",
     "compare": "evaluation.run",

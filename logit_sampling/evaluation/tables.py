@@ -16,7 +16,8 @@ from logit_sampling.plotting.visible import visible
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from logit_sampling.evaluation.comparison import Comparison, Result
+    from logit_sampling.evaluation.comparison import Comparison
+from logit_sampling.evaluation.result import Result
 
 _GAP = 2  # between columns
 

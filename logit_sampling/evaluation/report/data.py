@@ -8,7 +8,8 @@ from logit_sampling.evaluation.texts import HUMAN, Text
 from logit_sampling.plotting.visible import visible
 
 if TYPE_CHECKING:
-    from logit_sampling.evaluation.comparison import Comparison, Result
+    from logit_sampling.evaluation.comparison import Comparison
+from logit_sampling.evaluation.result import Result
 
 _STEPS = ("kept", "entropies")
 

@@ -9,7 +9,8 @@ from logit_sampling.evaluation.report.tables import clear
 from logit_sampling.plotting.visible import visible
 
 if TYPE_CHECKING:
-    from logit_sampling.evaluation.comparison import Comparison, Result
+    from logit_sampling.evaluation.comparison import Comparison
+from logit_sampling.evaluation.result import Result
 
 # Of each kind the first that is shown: how diverse texts are, and how likely a model finds them.
 _DIVERSITY = ("distinct_2", "distinct_", "entropy_", "self_bleu", "seq_rep_", "rep_")
