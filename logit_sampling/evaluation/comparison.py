@@ -1,21 +1,19 @@
 """What a comparison found: results by sampler, with intervals and differences."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from logit_sampling.evaluation.frontier import clusters, divergence_area
+from logit_sampling.evaluation.closeness import FRONTIER, clusters_of, frontier_values
 from logit_sampling.evaluation.intervals import (
     Difference,
     corrected,
     difference,
-    leaving_out,
 )
 from logit_sampling.evaluation.measures import DEFAULT, Measure, Metric, measure
 from logit_sampling.evaluation.record import FORMAT, read, write_whole
@@ -32,13 +30,6 @@ from logit_sampling.evaluation.tables import (
 )
 from logit_sampling.evaluation.texts import HUMAN, Text
 from logit_sampling.plain import strict_json
-
-FRONTIER = Measure(
-    "frontier",
-    "area under the divergence frontier to the human texts, 1 for equal (MAUVE-like)",
-    least=0,
-    most=1,
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,7 +150,7 @@ class Comparison:
 
     def _values(self, result: Result, name: str) -> tuple[np.ndarray, float]:
         if name.replace("-", "_") == "frontier":
-            return self._frontier(result)
+            return frontier_values(result.grid, self._clusters, self.humans[0].grid)
         return measure(name, self.metrics).values(result.grid)
 
     def measure(self, name: str) -> Measure:
@@ -206,59 +197,13 @@ class Comparison:
 
     def _difference(self, own: Result, first: Result, name: str) -> Difference:
         found = difference(own.name, first.name, name, own.values(name), first.values(name))
+        # The same but for rounding, and for prompts without a text of one of them.
         number = own.number(name).mean - first.number(name).mean
-        found.estimate.__dict__["mean"] = number  # the same but for rounding, and prompts that miss
-        return found
+        return replace(found, estimate=replace(found.estimate, mean=number))
 
     @cached_property
     def _clusters(self) -> dict[tuple[Any, ...], int]:
-        """Which cluster each text is in, by its key: learnt once from all, so results compare."""
-        texts = [t for t in self.texts if t.embedding is not None and not t.failed]
-        groups = [[t for t in texts if (t.sampler == HUMAN) == human] for human in (True, False)]
-        if not all(groups):
-            raise ValueError(
-                "the frontier needs embeddings of texts and of human ones: compare with "
-                "frontier=True, and prompts that say how their authors went on"
-            )
-        ids = clusters(*(np.array([t.embedding for t in group]) for group in groups))
-        return {
-            text.key: int(i)
-            for group, own in zip(groups, ids, strict=True)
-            for text, i in zip(group, own, strict=True)
-        }
-
-    def _frontier(self, result: Result) -> tuple[np.ndarray, float]:
-        """Return the values and the number of the frontier's area, as `Measure.values` does.
-
-        Leaving out a prompt leaves out what its author and the sampler wrote.
-        """
-        found = self._clusters
-        kinds = 1 + max(found.values())
-        human = [row[0] for row in self.humans[0].grid]
-        values, wholes = np.full((len(result.grid), len(result.grid[0])), math.nan), []
-        for j in range(values.shape[1]):
-            places = [
-                i
-                for i, row in enumerate(result.grid)
-                if row[j] is not None and human[i] is not None
-            ]
-            own, other = (
-                np.array([found[text.key] for text in texts if text is not None])
-                for texts in ([result.grid[i][j] for i in places], [human[i] for i in places])
-            )
-            p, q = (np.bincount(ids, minlength=kinds).astype(float) for ids in (own, other))
-
-            def area(left_out: int | None, own=own, other=other, p=p, q=q) -> float:  # type: ignore[no-untyped-def]
-                if left_out is None:
-                    return divergence_area(p, q)
-                fewer = p.copy(), q.copy()
-                fewer[0][own[left_out]] -= 1
-                fewer[1][other[left_out]] -= 1
-                return divergence_area(*fewer)
-
-            values[places, j] = leaving_out(area, len(places))
-            wholes.append(area(None))
-        return values, float(np.mean(wholes))
+        return clusters_of(self.texts)
 
     def __str__(self) -> str:
         return text_of(self)
