@@ -77,7 +77,7 @@ def _draw_row(part: "SubFigure", shown: NextToken) -> None:
         _draw_panel(axes, name, COLOURS[index % len(COLOURS)], shown)
     # Roots of probabilities: one bar of 1 leaves bars of 0.01 visible, and 0 stays the baseline.
     limit = 1.03 * max(shown.bars(p).max() for p in (shown.before, *shown.after.values()))
-    ticks = [t for t in (0, 0.01, 0.1, 0.3, 0.6, 1) if t <= limit]
+    ticks = [t for t in (0.01, 0.1, 0.3, 0.6, 1) if t <= limit]  # bars begin at 0, as bars do
     for axes in panels:
         axes.set_xscale("function", functions=(np.sqrt, np.square))
         axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
@@ -87,10 +87,10 @@ def _draw_row(part: "SubFigure", shown: NextToken) -> None:
     panels[0].set_ylim(places[-1] + 0.6, -0.6)
     panels[0].set_yticks(places, labels[: len(places)], parse_math=False)
     part.legend(
-        [Patch(color=PALE), Patch(color=INK)],
-        ["model", "sampler"],
+        [Patch(color=PALE)],
+        ["pale: what the model says"],
         loc="upper right",
-        ncols=2,
+        handlelength=0.8,
         fontsize=9,
         labelcolor=GREY,
         frameon=False,
