@@ -38,14 +38,19 @@ def train(
     layers: Annotated[int, typer.Option(help="Transformer blocks.")] = Recipe.layers,
     heads: Annotated[int, typer.Option(help="Attention heads in a block.")] = Recipe.heads,
     width: Annotated[int, typer.Option(help="Size of the embedding.")] = Recipe.width,
+    ema: Annotated[
+        float,
+        typer.Option(help="What the momentum of the average of the weights grows to; 0 for none."),
+    ] = Recipe.ema,
     seed: Annotated[
         int, typer.Option(help="Weights, dropout and order of the text.")
     ] = Recipe.seed,
 ) -> None:
     """Train a small GPT on a text; the default recipe made the shipped model.
 
-    The last tenth of the text is kept for validation, and the best epoch is saved. State is in
-    OUT.training until then: after an interruption, add --resume to the same command.
+    The last tenth of the text is kept for validation, and the weights that do best on it are
+    saved. State is in OUT.training until then: after an interruption, add --resume to the same
+    command.
     """
     recipe = Recipe(
         vocabulary_size=vocabulary_size,
@@ -57,6 +62,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        ema=ema,
         seed=seed,
     )
     if (text is None) == (corpus is None):
@@ -85,7 +91,8 @@ def train(
             else "\ninterrupted before the first epoch was over: nothing was kept"
         )
         raise KeyboardInterrupt from None
+    weights = {"average": "the averaged weights", "last": "the weights"}[metrics["weights"]]
     print(
         f"{out}: {metrics['nats_per_character']:.4f} nats a character on the last tenth of the "
-        f"text, from epoch {metrics['best_epoch']} of {epochs}"
+        f"text, from {weights} of epoch {metrics['best_epoch']} of {epochs}"
     )

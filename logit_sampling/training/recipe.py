@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Every number that decides what a training run does; the defaults made the shipped model.
 
-    Sizes are in tokens, `width` is that of the embedding, rates are probabilities.
+    Sizes are in tokens, `width` is that of the embedding, rates are probabilities. `ema` is what
+    the momentum of the average of the weights grows to; 0 is for no average.
     """
 
     vocabulary_size: int = 512
@@ -58,9 +59,13 @@ class Recipe:
             )
 
     def differences(self, other: dict[str, object]) -> list[str]:
-        """One `name: theirs, now ours` for each field in which a stored recipe differs."""
+        """One "name: theirs, now ours" for each field in which a stored recipe differs.
+
+        A field that the version which stored it did not have had the value that is now its default.
+        """
+        theirs = {field.name: field.default for field in fields(self)} | other
         return [
-            f"{field.name}: {other.get(field.name)}, now {getattr(self, field.name)}"
-            for field in fields(self)
-            if other.get(field.name) != getattr(self, field.name)
+            f"`{name}`: {theirs[name]}, now {ours}"
+            for name, ours in asdict(self).items()
+            if theirs[name] != ours
         ]

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import logit_sampling as ls
 from logit_sampling.cli import main
 from logit_sampling.cli.train import train
 
-from .test_fit import read_log
+from .test_fit import read_log, weights
 
 TINY = [  # the recipe of the fixture
     *("--vocabulary-size", "300", "--context", "32", "--layers", "1", "--heads", "2"),
@@ -29,10 +28,6 @@ def file(text, tmp_path):
 
 def arguments_of(file, out):
     return ["train", "--text", str(file), "--out", str(out), *TINY]
-
-
-def weights(out):
-    return ls.load_model(str(out)).causal_lm.get_weights()
 
 
 # `logit-sampling`, but it waits for Ctrl-C after its first epoch.
@@ -90,7 +85,7 @@ def test_control_c_says_how_to_resume_and_the_run_goes_on_to_the_same_end(
     # An epoch has its line and a sample; the end says what came out.
     assert "epoch 3: training " in shown
     assert "epoch 1:" not in shown
-    assert "nats a character on the last tenth of the text" in shown
+    assert "nats a character on the last tenth of the text, from the weights of epoch 3" in shown
 
 
 @pytest.mark.parametrize(
@@ -144,5 +139,13 @@ def test_help_shows_the_default_recipe():
     app = typer.Typer()
     app.command()(train)
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).stdout
-    for option in ("--text", "--corpus", "--out", "--resume", "--epochs", "--learning-rate"):
+    for option in (
+        "--text",
+        "--corpus",
+        "--out",
+        "--resume",
+        "--epochs",
+        "--learning-rate",
+        "--ema",
+    ):
         assert option in text

@@ -30,5 +30,12 @@ def test_nonsense_is_refused_with_the_value(options, message):
 
 def test_differences_name_the_fields():
     stored = dataclasses.asdict(Recipe(epochs=7))
-    assert Recipe().differences(stored) == [f"epochs: 7, now {Recipe.epochs}"]
+    assert Recipe().differences(stored) == [f"`epochs`: 7, now {Recipe.epochs}"]
     assert Recipe(epochs=7).differences(stored) == []
+
+
+def test_a_field_that_was_not_stored_had_its_default():
+    stored = dataclasses.asdict(Recipe())
+    del stored["ema"]
+    assert Recipe().differences(stored) == []
+    assert Recipe(ema=0.0).differences(stored) == [f"`ema`: {Recipe.ema}, now 0.0"]
