@@ -1,7 +1,11 @@
 """The command `logit-sampling train`."""
 
+import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +14,25 @@ import typer
 from logit_sampling.cli.process import catch_interrupts, interrupted, say
 from logit_sampling.cli.quiet import import_tensorflow
 from logit_sampling.training import CORPORA, Recipe, read_text
+from logit_sampling.training.data import check_length
 from logit_sampling.training.fit import train_in
 from logit_sampling.training.folder import RunFolder
 
 
+@contextmanager
+def _naming_options() -> Iterator[None]:
+    """Name the option where an error names an argument: `batch_size` is --batch-size here."""
+    try:
+        yield
+    except ValueError as error:
+        names = "|".join(signature(train).parameters)
+        message = re.sub(
+            f"`({names})(?:=True)?`", lambda name: "--" + name[1].replace("_", "-"), str(error)
+        )
+        raise ValueError(message) from error
+
+
+@_naming_options()
 def train(
     out: Annotated[Path, typer.Option(help="The folder to make: a KerasHub preset and its card.")],
     text: Annotated[Path | None, typer.Option(help="The UTF-8 file to learn from.")] = None,
@@ -69,7 +88,10 @@ def train(
         raise ValueError("give the text to learn from: either --text FILE or --corpus NAME")
     if corpus is not None and corpus not in CORPORA:
         raise ValueError(f"unknown corpus {corpus!r}: choose from {', '.join(CORPORA)}")
-    content = "" if text is None else read_text(text)
+    content = ""
+    if text is not None:
+        content = read_text(text)
+        check_length(content, recipe)
     folder = RunFolder(out)
     command = shlex.join(["logit-sampling", *(a for a in sys.argv[1:] if a != "--resume")])
     with folder.claimed(resume):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from logit_sampling.training.checkpoint import load_checkpoint, save_checkpoint
-from logit_sampling.training.corpus import split
-from logit_sampling.training.data import batches, steps_per_epoch
+from logit_sampling.training.corpus import check_text, split
+from logit_sampling.training.data import batches, check_length, steps_per_epoch
 from logit_sampling.training.folder import RunFolder
 from logit_sampling.training.model import build_model, build_optimizer, count_parameters, sum_loss
 from logit_sampling.training.progress import Progress, write_log
@@ -50,7 +50,7 @@ def train(
     the last weights are judged too, and saved if they are better.
 
     Args:
-        text: what to learn from.
+        text: what to learn from, and not the name of a file: `read_text` reads one.
         out: the folder to make.
         recipe: the hyperparameters; by default those of the shipped model.
         resume: continue an interrupted run of the same text, folder and recipe.
@@ -61,9 +61,14 @@ def train(
         the metrics of the card: losses in nats and bits, counts, seconds, a sample, the recipe.
 
     Raises:
-        ValueError: the text is too short, `out` exists, an interrupted run is there and `resume` is
-            false, or none is there or one of another text or recipe, or training diverged.
+        ValueError: the text is too short or looks like a path, `out` exists, an interrupted run is
+            there and `resume` is false, or none is there or one of another text or recipe, or
+            training diverged.
     """
+    check_text(text)
+    for name, value in (("corpus", corpus), ("command", command)):
+        if not isinstance(value, str):
+            raise ValueError(f"`{name}` must be a string, got {value!r}")
     with RunFolder(out).claimed(resume) as folder:
         return train_in(folder, text, recipe or Recipe(), resume, corpus, command)
 
@@ -72,11 +77,7 @@ def train_in(
     folder: RunFolder, text: str, recipe: Recipe, resume: bool, corpus: str, command: str
 ) -> dict[str, Any]:
     """Train as `train` does, in a folder that is claimed."""
-    about = {"text": text, "corpus": corpus, "command": command}
-    for name, value in about.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name} must be a string, got {value!r}")
-    del about["text"]
+    about = {"corpus": corpus, "command": command}
     run = Run(text, folder, recipe, resume)
     run.rehearse(about)
     run.fit()
@@ -92,14 +93,14 @@ class Run:
         self.text_sha256 = hashlib.sha256(text.encode()).hexdigest()
 
         self.training_text, self.validation_text = split(text)
-        self._check_length(text, len(self.training_text.encode()))  # a token is a byte or more
+        check_length(text, recipe)  # before the work, if that is enough to tell
         self.tokenizer = learn_tokenizer(self.training_text, recipe.vocabulary_size)
         self.training_ids, self.validation_ids = (
             np.asarray(self.tokenizer(part), np.int32)
             for part in (self.training_text, self.validation_text)
         )
         self.steps = steps_per_epoch(self.training_ids, recipe)
-        self._check_length(text, self.training_ids.size)
+        check_length(text, recipe, self.training_ids.size)
 
         import keras
 
@@ -190,7 +191,7 @@ class Run:
         if not nats / self.validation_ids.size < MOST:  # NaN is not, either
             raise ValueError(
                 f"the loss is {nats / self.validation_ids.size} nats a token after epoch "
-                f"{self.epoch + 1}: training diverged; use a learning rate below "
+                f"{self.epoch + 1}: training diverged; use a `learning_rate` below "
                 f"{self.recipe.learning_rate}"
             )
         row = self._row(self.epoch + 1, nats, loss, characters)
@@ -295,17 +296,4 @@ class Run:
             raise ValueError(
                 f"{self.folder.path} has room for {free / 1e6:.1f} MB, and the run needs "
                 f"{needed / 1e6:.1f}"
-            )
-
-    def _check_length(self, text: str, tokens: int) -> None:
-        batch, context = self.recipe.batch_size, self.recipe.context
-        needed = batch * context + 1
-        if tokens < needed:
-            characters = math.ceil(len(text) * needed / max(1, tokens)) or needed
-            path = "" if any(map(str.isspace, text)) else "; if it is a path, read the file first"
-            raise ValueError(
-                f"the text is too short to train on: its {len(text)} characters make at most "
-                f"{tokens} training tokens and one batch needs {needed}, so it must have at least "
-                f"about {characters} characters, or a batch fewer than {batch} windows "
-                f"(batch_size) of {context} tokens (context){path}"
             )

@@ -52,10 +52,10 @@ class Recipe:
             kinds = (int,) if isinstance(low, int) else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                 kind = "an integer" if isinstance(low, int) else "a number"
-                raise ValueError(f"{name} must be {kind} from {low} to {high}, not {value!r}")
+                raise ValueError(f"`{name}` must be {kind} from {low} to {high}, not {value!r}")
         if self.width % self.heads:
             raise ValueError(
-                f"width must be a multiple of heads, but {self.width} is not one of {self.heads}"
+                f"`width` must be a multiple of `heads`: {self.width} is not one of {self.heads}"
             )
 
     def differences(self, other: dict[str, object]) -> list[str]:
