@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from logit_sampling.cli.quiet import import_tensorflow
+from logit_sampling.models.quiet import import_tensorflow
 
 
 def check(

@@ -19,7 +19,7 @@ from logit_sampling.cli.options import (
     fitting,
 )
 from logit_sampling.cli.process import catch_interrupts, say
-from logit_sampling.cli.quiet import import_tensorflow
+from logit_sampling.models.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from logit_sampling.evaluation import Comparison

@@ -1,19 +1,38 @@
 """The command `logit-sampling train`."""
 
+import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from logit_sampling.cli.process import catch_interrupts, interrupted, say
-from logit_sampling.cli.quiet import import_tensorflow
+from logit_sampling.models.quiet import import_tensorflow
 from logit_sampling.training import CORPORA, Recipe, read_text
+from logit_sampling.training.data import check_length
 from logit_sampling.training.fit import train_in
 from logit_sampling.training.folder import RunFolder
 
 
+@contextmanager
+def _naming_options() -> Iterator[None]:
+    """Name the option where an error names an argument: `batch_size` is --batch-size here."""
+    try:
+        yield
+    except ValueError as error:
+        names = "|".join(signature(train).parameters)
+        message = re.sub(
+            f"`({names})(?:=True)?`", lambda name: "--" + name[1].replace("_", "-"), str(error)
+        )
+        raise ValueError(message) from error
+
+
+@_naming_options()
 def train(
     out: Annotated[Path, typer.Option(help="The folder to make: a KerasHub preset and its card.")],
     text: Annotated[Path | None, typer.Option(help="The UTF-8 file to learn from.")] = None,
@@ -38,14 +57,19 @@ def train(
     layers: Annotated[int, typer.Option(help="Transformer blocks.")] = Recipe.layers,
     heads: Annotated[int, typer.Option(help="Attention heads in a block.")] = Recipe.heads,
     width: Annotated[int, typer.Option(help="Size of the embedding.")] = Recipe.width,
+    ema: Annotated[
+        float,
+        typer.Option(help="What the momentum of the average of the weights grows to; 0 for none."),
+    ] = Recipe.ema,
     seed: Annotated[
         int, typer.Option(help="Weights, dropout and order of the text.")
     ] = Recipe.seed,
 ) -> None:
     """Train a small GPT on a text; the default recipe made the shipped model.
 
-    The last tenth of the text is kept for validation, and the best epoch is saved. State is in
-    OUT.training until then: after an interruption, add --resume to the same command.
+    The last tenth of the text is kept for validation, and the weights that do best on it are
+    saved. State is in OUT.training until then: after an interruption, add --resume to the same
+    command.
     """
     recipe = Recipe(
         vocabulary_size=vocabulary_size,
@@ -57,13 +81,17 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        ema=ema,
         seed=seed,
     )
     if (text is None) == (corpus is None):
         raise ValueError("give the text to learn from: either --text FILE or --corpus NAME")
     if corpus is not None and corpus not in CORPORA:
         raise ValueError(f"unknown corpus {corpus!r}: choose from {', '.join(CORPORA)}")
-    content = "" if text is None else read_text(text)
+    content = ""
+    if text is not None:
+        content = read_text(text)
+        check_length(content, recipe)
     folder = RunFolder(out)
     command = shlex.join(["logit-sampling", *(a for a in sys.argv[1:] if a != "--resume")])
     with folder.claimed(resume):
@@ -85,7 +113,8 @@ def train(
             else "\ninterrupted before the first epoch was over: nothing was kept"
         )
         raise KeyboardInterrupt from None
+    weights = {"average": "the averaged weights", "last": "the weights"}[metrics["weights"]]
     print(
         f"{out}: {metrics['nats_per_character']:.4f} nats a character on the last tenth of the "
-        f"text, from epoch {metrics['best_epoch']} of {epochs}"
+        f"text, from {weights} of epoch {metrics['best_epoch']} of {epochs}"
     )

@@ -15,13 +15,25 @@ def write_card(folder: Path, metrics: dict[str, Any], log: list[dict[str, float]
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     curve = _write_curve(folder / "curve.png", log)
     recipe = metrics["recipe"]
-    context = recipe["context"]
+    context, ema = recipe["context"], recipe["ema"]
     characters_per_token = metrics["validation_characters"] / metrics["validation_tokens"]
     facts = (recipe | metrics) | {
         "vocabulary": metrics["vocabulary_size"],
         "millions": metrics["parameters"] / 1e6,
         "megabytes": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
-        "minutes": metrics["seconds"] / 60,
+        "saved": _saved(metrics),
+        "curve": "the averaged weights" if ema else "the weights at the end of an epoch",
+        "layers": _counted(recipe["layers"], "layer"),
+        "heads": _counted(recipe["heads"], "head"),
+        "average": f"average of the weights with a momentum that grows to {ema}"
+        if ema
+        else "no average of the weights",
+        "epochs": _counted(recipe["epochs"], "epoch"),
+        "steps": _counted(metrics["steps"], "step"),
+        "windows": _counted(recipe["batch_size"], "window"),
+        "time": _duration(metrics["seconds"]),
+        "cores": _counted(metrics["cpus"], "CPU core"),
+        "prompt": _counted(metrics["sample_prompt_tokens"], "token"),
         "context_half": context // 2,
         "context_characters": round(context // 2 * characters_per_token),
         "whole_context": round(context * characters_per_token),
@@ -39,16 +51,45 @@ def write_card(folder: Path, metrics: dict[str, Any], log: list[dict[str, float]
     (folder / "README.md").write_text(card, encoding="utf-8", errors="backslashreplace")
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} seconds" if seconds < 120 else f"{seconds / 60:.1f} minutes"
+
+
+def _saved(metrics: dict[str, Any]) -> str:
+    """Which weights were saved, and the loss of those that were not."""
+    average, last = (metrics[f"{name}_nats_per_character"] for name in ("average", "last"))
+    epoch = f"epoch {metrics['best_epoch']} of {metrics['recipe']['epochs']}"
+    if average is None:
+        return f"the weights as they were after {epoch}, without an average"
+    if metrics["weights"] == "average":
+        return (
+            f"the averaged weights of {epoch}, with {average:.4f} nats a character; the last "
+            f"weights of the run, as they were, have {last:.4f}"
+        )
+    return (
+        f"the last weights of the run, as they were, with {last:.4f} nats a character; the best "
+        f"averaged weights have {average:.4f}"
+    )
+
+
 def _write_curve(path: Path, log: list[dict[str, float]]) -> bool:
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         return False
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     epochs = [row["epoch"] for row in log]
     for part in ("training", "validation"):
-        axes.plot(epochs, [row[f"{part}_nats_per_character"] for row in log], label=part)
+        axes.plot(
+            epochs, [row[f"{part}_nats_per_character"] for row in log], label=part, marker="."
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set(xlabel="epoch", ylabel="loss, nats per character")
     axes.grid(alpha=0.3)
     axes.legend()

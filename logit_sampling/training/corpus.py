@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import reprlib
 from pathlib import Path
 
 TINYSHAKESPEARE_URL = "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt"
@@ -14,7 +17,12 @@ def read_text(path: str | Path) -> str:
     Raises `OSError` if the file cannot be read and `ValueError`, with the offset of the first bad
     byte, if it is not UTF-8.
     """
-    data = Path(path).read_bytes()
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name the file in it that has the text")
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}, seen from {Path.cwd()}: check its path")
+    data = path.read_bytes()
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -42,6 +50,24 @@ def tinyshakespeare() -> str:
 
 
 CORPORA = {"tinyshakespeare": tinyshakespeare}
+
+
+def check_text(text: object) -> None:
+    """Raise `ValueError` for what is no text: a path, whose file is to be read, or no string."""
+    if isinstance(text, Path) or (isinstance(text, str) and _looks_like_a_path(text)):
+        raise ValueError(
+            f"`text` must be what to learn from, and {str(text)!r} looks like a path: read the "
+            f"file first, with logit_sampling.training.read_text({str(text)!r})"
+        )
+    if not isinstance(text, str):
+        raise ValueError(f"`text` must be a string, got {reprlib.repr(text)}")
+
+
+def _looks_like_a_path(text: str) -> bool:
+    """Whether `text` names a file, or is one short line with a slash or an end such as .txt."""
+    if len(text) > 260 or "\n" in text:
+        return False
+    return os.path.lexists(text) or bool(re.fullmatch(r"\S*[/\\]\S*|.*\w\.[A-Za-z]\w{0,4}", text))
 
 
 def split(text: str) -> tuple[str, str]:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from logit_sampling.training.checkpoint import load_checkpoint, save_checkpoint
-from logit_sampling.training.corpus import split
-from logit_sampling.training.data import batches, steps_per_epoch
+from logit_sampling.training.corpus import check_text, split
+from logit_sampling.training.data import batches, check_length, steps_per_epoch
 from logit_sampling.training.folder import RunFolder
 from logit_sampling.training.model import build_model, build_optimizer, count_parameters, sum_loss
 from logit_sampling.training.progress import Progress, write_log
 from logit_sampling.training.recipe import Recipe
-from logit_sampling.training.result import metrics_of, write_result
+from logit_sampling.training.result import better, metrics_of, write_result
 from logit_sampling.training.tokenizer import characters_per_token, learn_tokenizer
 
 if TYPE_CHECKING:
@@ -40,14 +40,17 @@ def train(
     corpus: str = "a local file",
     command: str = "",
 ) -> dict[str, Any]:
-    """Train a small GPT on a text and save its best epoch as a KerasHub preset.
+    """Train a small GPT on a text and save its best weights as a KerasHub preset.
 
     The first 90% of the characters are trained on, the rest chooses the epoch. Until the run is
     over its state is in the folder `OUT.training`; then `out` appears, whole, with the preset, a
     model card, `metrics.json`, `log.csv` and, if matplotlib is installed, `curve.png`.
 
+    Each epoch is judged by the average of the weights, and the best of them is saved; at the end
+    the last weights are judged too, and saved if they are better.
+
     Args:
-        text: what to learn from.
+        text: what to learn from, and not the name of a file: `read_text` reads one.
         out: the folder to make.
         recipe: the hyperparameters; by default those of the shipped model.
         resume: continue an interrupted run of the same text, folder and recipe.
@@ -58,9 +61,14 @@ def train(
         the metrics of the card: losses in nats and bits, counts, seconds, a sample, the recipe.
 
     Raises:
-        ValueError: the text is too short, `out` exists, an interrupted run is there and `resume` is
-            false, or none is there or one of another text or recipe, or training diverged.
+        ValueError: the text is too short or looks like a path, `out` exists, an interrupted run is
+            there and `resume` is false, or none is there or one of another text or recipe, or
+            training diverged.
     """
+    check_text(text)
+    for name, value in (("corpus", corpus), ("command", command)):
+        if not isinstance(value, str):
+            raise ValueError(f"`{name}` must be a string, got {value!r}")
     with RunFolder(out).claimed(resume) as folder:
         return train_in(folder, text, recipe or Recipe(), resume, corpus, command)
 
@@ -69,11 +77,7 @@ def train_in(
     folder: RunFolder, text: str, recipe: Recipe, resume: bool, corpus: str, command: str
 ) -> dict[str, Any]:
     """Train as `train` does, in a folder that is claimed."""
-    about = {"text": text, "corpus": corpus, "command": command}
-    for name, value in about.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name} must be a string, got {value!r}")
-    del about["text"]
+    about = {"corpus": corpus, "command": command}
     run = Run(text, folder, recipe, resume)
     run.rehearse(about)
     run.fit()
@@ -89,14 +93,14 @@ class Run:
         self.text_sha256 = hashlib.sha256(text.encode()).hexdigest()
 
         self.training_text, self.validation_text = split(text)
-        self._check_length(text, len(self.training_text.encode()))  # a token is a byte or more
+        check_length(text, recipe)  # before the work, if that is enough to tell
         self.tokenizer = learn_tokenizer(self.training_text, recipe.vocabulary_size)
         self.training_ids, self.validation_ids = (
             np.asarray(self.tokenizer(part), np.int32)
             for part in (self.training_text, self.validation_text)
         )
         self.steps = steps_per_epoch(self.training_ids, recipe)
-        self._check_length(text, self.training_ids.size)
+        check_length(text, recipe, self.training_ids.size)
 
         import keras
 
@@ -112,9 +116,9 @@ class Run:
             jit_compile=self.model.jit_compile,
         )
         self._characters = characters_per_token(self.tokenizer)
-        # Holds the averaged weights in float32: it is what is validated, sampled from and saved.
-        self.average = build_model(recipe, vocabulary_size)
-        self.average.preprocessor = self._preprocessor()
+        # Holds what is validated, sampled from and saved, in float32: averaged weights or the last.
+        self.judged = build_model(recipe, vocabulary_size)
+        self.judged.preprocessor = self._preprocessor()
 
         self._started, self._seconds = time.monotonic(), 0.0
         self.log: list[dict[str, float]] = []
@@ -126,6 +130,11 @@ class Run:
     def epoch(self) -> int:
         """How many epochs are done."""
         return len(self.log)
+
+    @property
+    def prompt(self) -> np.ndarray:
+        """The tokens with which a sample begins."""
+        return self.validation_ids[: min(PROMPT, self.recipe.context // 2)]
 
     def fit(self) -> None:
         """Train to the end of the recipe, with a checkpoint after each epoch."""
@@ -145,47 +154,50 @@ class Run:
                 row = self._end_epoch(float(np.mean(losses)), float(np.mean(characters)))
                 progress.show(row, self._sample(self.epoch))
 
-    def best_model(self) -> keras_hub.models.CausalLM:
-        """The model of the epoch with the lowest validation loss, with its preprocessor."""
-        self.average.set_weights(self._best)
-        return self.average
-
     def rehearse(self, about: dict[str, str]) -> None:
         """Write what `save` will, from the untrained model: what fails then fails now."""
         row = self._row(0, 0.0, 0.0, 1.0)
-        metrics = metrics_of(self, row, 0.0, self._sample(0)) | about
+        metrics = metrics_of(self, [row], {"best": 0.0, "last": 0.0}, self._sample(0)) | about
         shutil.rmtree(write_result(self, metrics, [row]))
 
     def save(self, about: dict[str, str]) -> dict[str, Any]:
-        """Make the output folder, all of it at once; return the metrics of its card."""
-        best = min(self.log, key=lambda row: row["validation_nats_per_character"])
-        loss = sum_loss(self.best_model(), *self._validation())
+        """Make the output folder, all of it at once; return the metrics of its card.
+
+        An average lags behind: after few steps, or while the loss still falls, the last weights
+        may be better than every average. They are compared here and not after every epoch: what is
+        saved is no worse than either, and an epoch costs one validation.
+        """
+        candidates = {"best": self._best, "last": self.model.get_weights()}
+        losses = {name: self._judge(weights) for name, weights in candidates.items()}
+        self.judged.set_weights(candidates[better(losses)])
         sample = self._sample(self.recipe.epochs, self.recipe.context)
-        metrics = metrics_of(self, best, loss, sample) | about
+        metrics = metrics_of(self, self.log, losses, sample) | about
         self.folder.finish(write_result(self, metrics, self.log))
         return metrics
 
     def _end_epoch(self, loss: float, characters: float) -> dict[str, float]:
-        """Validate the averaged weights, keep them if they are the best, write the checkpoint.
+        """Validate the weights, averaged, keep them if they are the best, write the checkpoint.
 
         `loss` is the mean of the epoch's in nats a token, and a token had so many `characters`.
         """
         from keras.ops import convert_to_numpy
 
-        self.optimizer.finalize_variable_values(self.average.trainable_variables)
-        averaged = self.average.get_weights()
-        self.average.set_weights(averaged)  # JAX gives up what it reads, which is the optimizer's
-        nats = sum_loss(self.average, *self._validation())
+        if self.recipe.ema:
+            self.optimizer.finalize_variable_values(self.judged.trainable_variables)
+            weights = self.judged.get_weights()  # copies: JAX gives up the arrays of an optimizer
+        else:
+            weights = self.model.get_weights()
+        nats = self._judge(weights)
         if not nats / self.validation_ids.size < MOST:  # NaN is not, either
             raise ValueError(
                 f"the loss is {nats / self.validation_ids.size} nats a token after epoch "
-                f"{self.epoch + 1}: training diverged; use a learning rate below "
+                f"{self.epoch + 1}: training diverged; use a `learning_rate` below "
                 f"{self.recipe.learning_rate}"
             )
         row = self._row(self.epoch + 1, nats, loss, characters)
         validation = row["validation_nats_per_character"]
         if all(validation < earlier["validation_nats_per_character"] for earlier in self.log):
-            self._best = averaged
+            self._best = weights
         self.log.append(row)
         save_checkpoint(
             self.folder.checkpoint,
@@ -240,6 +252,11 @@ class Run:
                 "the text and options that it was started with"
             )
 
+    def _judge(self, weights: list[np.ndarray]) -> float:
+        """The nats of the validation text by these weights, which `judged` has from then on."""
+        self.judged.set_weights(weights)
+        return sum_loss(self.judged, *self._validation())
+
     def _validation(self) -> tuple[np.ndarray, int, int]:
         """The arguments of `sum_loss`: the end of the training text is context for the rest."""
         before = self.training_ids[-self.recipe.context :]
@@ -247,14 +264,14 @@ class Run:
         return ids, before.size, self.recipe.context
 
     def _sample(self, epoch: int, length: int = 60) -> str:
-        """The first tokens of the validation text and what the averaged weights make of them."""
+        """The first tokens of the validation text and what the judged model makes of them."""
         import logit_sampling as ls
 
-        prompt = self.validation_ids[: min(PROMPT, self.recipe.context // 2)].tolist()
+        prompt = self.prompt.tolist()
         length = min(length, self.recipe.context - len(prompt))
         sampler = ls.Sampler.from_params(temperature=0.8, top_k=50)
         result = ls.generate(
-            self.average, [prompt], sampler=sampler, max_new_tokens=length, seed=epoch
+            self.judged, [prompt], sampler=sampler, max_new_tokens=length, seed=epoch
         )
         return self.tokenizer.detokenize(prompt) + result.texts[0]
 
@@ -269,26 +286,14 @@ class Run:
     def _check_room(self, weights: int) -> None:
         """A checkpoint is written beside the last one, and the model, of `weights` bytes, as well.
 
-        A checkpoint has them five times: as they are, two moments, their average and its best.
+        A checkpoint has them as they are, two moments, the best, and the average if there is one.
         """
+        copies = 4 + bool(self.recipe.ema)
         checkpoints = 1 if self.folder.checkpoint.exists() else 2
-        needed = (5 * checkpoints + 1) * weights
+        needed = (copies * checkpoints + 1) * weights
         free = shutil.disk_usage(self.folder.path).free
         if free < needed:
             raise ValueError(
                 f"{self.folder.path} has room for {free / 1e6:.1f} MB, and the run needs "
                 f"{needed / 1e6:.1f}"
-            )
-
-    def _check_length(self, text: str, tokens: int) -> None:
-        batch, context = self.recipe.batch_size, self.recipe.context
-        needed = batch * context + 1
-        if tokens < needed:
-            characters = math.ceil(len(text) * needed / max(1, tokens)) or needed
-            path = "" if any(map(str.isspace, text)) else "; if it is a path, read the file first"
-            raise ValueError(
-                f"the text is too short to train on: its {len(text)} characters make at most "
-                f"{tokens} training tokens and one batch needs {needed}, so it must have at least "
-                f"about {characters} characters, or a batch fewer than {batch} windows "
-                f"(batch_size) of {context} tokens (context){path}"
             )

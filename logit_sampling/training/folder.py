@@ -107,10 +107,10 @@ class RunFolder:
 
     def _check_checkpoint(self, resume: bool) -> None:
         if resume and not self.checkpoint.exists():
-            raise ValueError(f"no run to resume in {self.path}: start it without --resume")
+            raise ValueError(f"no run to resume in {self.path}: start it without `resume`")
         if not resume and self.checkpoint.exists():
             raise ValueError(
-                f"an interrupted run is in {self.path}: continue it with --resume or remove it"
+                f"an interrupted run is in {self.path}: continue it with `resume=True` or remove it"
             )
 
     def _check_end(self) -> None:

@@ -51,7 +51,10 @@ def count_parameters(recipe: Recipe, vocabulary_size: int) -> int:
 
 
 def build_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
-    """AdamW with linear warm-up, cosine decay, clipping, and an average of the weights (EMA)."""
+    """AdamW with linear warm-up, cosine decay, clipping, and an average of the weights (EMA).
+
+    With `recipe.ema` 0 there is no average.
+    """
     import keras
 
     from logit_sampling.training.averaging import AveragingAdamW
@@ -69,7 +72,7 @@ def build_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimi
         weight_decay=recipe.weight_decay,
         beta_2=recipe.beta_2,
         global_clipnorm=1.0,
-        use_ema=True,
+        use_ema=recipe.ema > 0,
         ema_momentum=recipe.ema,
     )
     # Only matrices decay: kernels and embeddings, not biases and not the scales of a norm.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Every number that decides what a training run does; the defaults made the shipped model.
 
-    Sizes are in tokens, `width` is that of the embedding, rates are probabilities.
+    Sizes are in tokens, `width` is that of the embedding, rates are probabilities. `ema` is what
+    the momentum of the average of the weights grows to; 0 is for no average.
     """
 
     vocabulary_size: int = 512
@@ -51,16 +52,20 @@ class Recipe:
             kinds = (int,) if isinstance(low, int) else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                 kind = "an integer" if isinstance(low, int) else "a number"
-                raise ValueError(f"{name} must be {kind} from {low} to {high}, not {value!r}")
+                raise ValueError(f"`{name}` must be {kind} from {low} to {high}, not {value!r}")
         if self.width % self.heads:
             raise ValueError(
-                f"width must be a multiple of heads, but {self.width} is not one of {self.heads}"
+                f"`width` must be a multiple of `heads`: {self.width} is not one of {self.heads}"
             )
 
     def differences(self, other: dict[str, object]) -> list[str]:
-        """One `name: theirs, now ours` for each field in which a stored recipe differs."""
+        """One "name: theirs, now ours" for each field in which a stored recipe differs.
+
+        A field that the version which stored it did not have had the value that is now its default.
+        """
+        theirs = {field.name: field.default for field in fields(self)} | other
         return [
-            f"{field.name}: {other.get(field.name)}, now {getattr(self, field.name)}"
-            for field in fields(self)
-            if other.get(field.name) != getattr(self, field.name)
+            f"`{name}`: {theirs[name]}, now {ours}"
+            for name, ours in asdict(self).items()
+            if theirs[name] != ours
         ]

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import logit_sampling as ls
 from logit_sampling.cli import main
 from logit_sampling.cli.train import train
 
-from .test_fit import read_log
+from .test_fit import read_log, weights
 
 TINY = [  # the recipe of the fixture
     *("--vocabulary-size", "300", "--context", "32", "--layers", "1", "--heads", "2"),
@@ -29,10 +30,6 @@ def file(text, tmp_path):
 
 def arguments_of(file, out):
     return ["train", "--text", str(file), "--out", str(out), *TINY]
-
-
-def weights(out):
-    return ls.load_model(str(out)).causal_lm.get_weights()
 
 
 # `logit-sampling`, but it waits for Ctrl-C after its first epoch.
@@ -90,7 +87,7 @@ def test_control_c_says_how_to_resume_and_the_run_goes_on_to_the_same_end(
     # An epoch has its line and a sample; the end says what came out.
     assert "epoch 3: training " in shown
     assert "epoch 1:" not in shown
-    assert "nats a character on the last tenth of the text" in shown
+    assert "nats a character on the last tenth of the text, from the weights of epoch 3" in shown
 
 
 @pytest.mark.parametrize(
@@ -99,14 +96,20 @@ def test_control_c_says_how_to_resume_and_the_run_goes_on_to_the_same_end(
         ([], "give the text to learn from: either --text FILE or --corpus NAME"),
         (["--text", "FILE", "--corpus", "tinyshakespeare"], "either --text FILE or --corpus NAME"),
         (["--corpus", "enwik8"], "unknown corpus 'enwik8': choose from tinyshakespeare"),
-        (["--text", "MISSING"], "logit-sampling: none: No such file or directory\n"),
-        (["--text", "."], "logit-sampling: .: Is a directory\n"),
+        (["--text", "MISSING"], "logit-sampling: there is no file none, seen from "),
+        (["--text", "."], "logit-sampling: . is a folder: name the file in it"),
         (["--text", "LATIN"], "is not UTF-8: byte 0xfc at offset 1"),
         (["--text", "SHORT"], "the text is too short to train on: its 5 characters"),
-        (["--text", "FILE", "--epochs", "0"], "epochs must be an integer from 1 to 100000, not 0"),
-        (["--text", "FILE", "--dropout", "1.5"], "dropout must be a number from 0.0 to 0.9"),
-        (["--text", "FILE", "--heads", "3"], "width must be a multiple of heads"),
-        (["--text", "FILE", "--resume"], "no run to resume"),
+        (["--text", "SHORT"], "a batch of 16 windows (--batch-size) of 256 tokens (--context)"),
+        (["--text", "SHORT"], "or a smaller --batch-size or --context\n"),
+        (["--text", "FILE", "--epochs", "0"], ": --epochs must be an integer from 1 to 100000"),
+        (["--text", "FILE", "--dropout", "1.5"], ": --dropout must be a number from 0.0 to 0.9"),
+        (["--text", "FILE", "--ema", "1"], ": --ema must be a number from 0.0 to 0.99999, not 1.0"),
+        (["--text", "FILE", "--heads", "3"], ": --width must be a multiple of --heads: 256"),
+        (
+            ["--text", "FILE", "--resume"],
+            "no run to resume in model.training: start it without --r",
+        ),
         (["--text", "FILE", "--out", "."], "the output folder . exists"),
         (["--text", "FILE", "--out", "latin/out"], "logit-sampling: latin/out.training: Not a dir"),
     ],
@@ -128,14 +131,40 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {"text.txt", "latin", "short"}
 
 
-def test_what_is_wrong_is_told_before_the_imports(file, tmp_path, monkeypatch, capsys):
-    module = sys.modules["logit_sampling.cli.train"]
-    monkeypatch.setattr(module, "import_tensorflow", lambda: pytest.fail("imported"))
+# Each command line, and then whether what takes long was imported for it.
+EARLY = """
+import sys
+from logit_sampling.cli import main
+for arguments in sys.argv[1:]:
+    try:
+        main(["train", *arguments.split()])
+    except SystemExit as end:
+        assert end.code == 2, end.code
+slow = {"tensorflow", "keras", "keras_hub"} & set(sys.modules)
+assert not slow, slow
+"""
+
+
+def test_what_is_wrong_is_told_before_the_imports(file, tmp_path):
     (tmp_path / "model").mkdir()
-    with pytest.raises(SystemExit) as stop:
-        main(["train", "--text", str(file), "--out", str(tmp_path / "model")])
-    assert stop.value.code == 2
-    assert "the output folder" in capsys.readouterr().err
+    (tmp_path / "interrupted.training").mkdir()
+    (tmp_path / "interrupted.training" / "checkpoint.npz").touch()
+    commands = {
+        "--text none --out new": "there is no file none",
+        "--text text.txt --out model": "the output folder model exists",
+        "--text text.txt --out new --heads 3": "--width must be a multiple of --heads",
+        "--text text.txt --out new --batch-size 999": "the text is too short",
+        "--text text.txt --out new --resume": "no run to resume",
+        "--text text.txt --out interrupted": "continue it with --resume or remove it",
+    }
+    program = [sys.executable, "-c", EARLY, *commands]
+    path = {"PYTHONPATH": str(Path(ls.__file__).parents[1])}
+    run = subprocess.run(
+        program, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    for line, message in zip(run.stderr.splitlines(), commands.values(), strict=True):
+        assert message in line
 
 
 def test_help_shows_the_default_recipe():
@@ -144,5 +173,13 @@ def test_help_shows_the_default_recipe():
     app = typer.Typer()
     app.command()(train)
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).stdout
-    for option in ("--text", "--corpus", "--out", "--resume", "--epochs", "--learning-rate"):
+    for option in (
+        "--text",
+        "--corpus",
+        "--out",
+        "--resume",
+        "--epochs",
+        "--learning-rate",
+        "--ema",
+    ):
         assert option in text

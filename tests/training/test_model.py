@@ -77,6 +77,11 @@ def test_the_average_follows_the_weights_closely_at_first():
     assert np.abs(np.asarray(weight) - expected).max() > 1e-4
 
 
+def test_without_momentum_there_is_no_average():
+    assert build_optimizer(Recipe(ema=1e-5), 100).use_ema
+    assert not build_optimizer(Recipe(ema=0.0), 100).use_ema
+
+
 def test_only_matrices_decay():
     recipe = Recipe(context=8, layers=1, heads=2, width=16)
     model = build_model(recipe, 20)
