@@ -2,9 +2,11 @@
 
 python benchmarks/findings.py texts FOLDER --text FILE --model MODEL [--frontier] [--judge MODEL]
 python benchmarks/findings.py tables FOLDER
+python benchmarks/findings.py plot FOLDER FOLDER --to findings.png
 
 `texts` cuts prompts out of the last tenth of a text, and has each sampler continue them; stopped,
-it goes on where it was. `tables` prints what the page shows. The page says which text and models.
+it goes on where it was. `tables` prints what the page shows, and `plot` draws quality against
+diversity. The page says which text and models.
 """
 
 import argparse
@@ -19,6 +21,14 @@ import logit_sampling as ls
 from logit_sampling.evaluation import Comparison, Prompt, Result
 from logit_sampling.evaluation.intervals import corrected, difference, estimate
 from logit_sampling.evaluation.tables import legend
+from logit_sampling.plotting.figures import (
+    COLOURS,
+    GREY,
+    INK,
+    check_plot_path,
+    plain,
+    write_whole,
+)
 
 PROMPT, PROMPTS = 120, 200  # characters of a prompt, and how many there are
 
@@ -103,22 +113,65 @@ def replace_samplers(comparison: Comparison, names: list[str]) -> Comparison:
     return replace(comparison, setting=comparison.setting | {"samplers": kept})
 
 
+def families_of(comparison: Comparison) -> dict[str, list[Result]]:
+    """Return the results of each strategy alone, from little diversity to much."""
+    by_name = {own.name: own for own in comparison.results}
+    also = {"temperature": ["t 0.9"], "top-k": ["top-k 40", "top-k 640"], "top-p": ["top-p 0.95"]}
+    found = {}
+    for family, lines in FAMILIES.items():
+        names = [line.split(":")[0] for line in lines] + also.get(family, [])
+        names += ["pure sampling"] if family != "p-less" else []
+        own = [by_name[name] for name in names if name in by_name]
+        found[family] = sorted(own, key=lambda result: result.distinct_2.mean)
+    return found
+
+
+def plot(folders: list[str], path: str) -> None:
+    """Draw perplexity against distinct-2, a panel for each folder, a line for each family."""
+    from matplotlib.figure import Figure
+
+    target = check_plot_path(path)
+    figure = Figure(figsize=(5.6 * len(folders), 4.6), layout="constrained", dpi=120)
+    for axes, folder in zip(
+        figure.subplots(1, len(folders), squeeze=False)[0], folders, strict=True
+    ):
+        comparison = Comparison.load(folder, ["perplexity", "distinct_2"])
+        for colour, (family, own) in zip(
+            [*COLOURS, INK], families_of(comparison).items(), strict=False
+        ):
+            x, y = ([r.number(n).mean for r in own] for n in ("distinct_2", "perplexity"))
+            axes.plot(x, y, "o-", color=colour, markersize=4, linewidth=1.2, label=family)
+            for result in own:
+                across, up = result.distinct_2, result.perplexity
+                if across.low is not None and up.low is not None:
+                    axes.plot([across.low, across.high], [up.mean] * 2, color=colour, lw=0.6)
+                    axes.plot([across.mean] * 2, [up.low, up.high], color=colour, lw=0.6)
+        human = comparison.human
+        assert human is not None
+        place = human.distinct_2.mean, human.perplexity.mean
+        axes.plot(*place, "D", color=INK, markersize=6)
+        axes.annotate("human", place, xytext=(-8, 4), textcoords="offset points", ha="right")
+        axes.set_yscale("log")
+        ticks = (2, 3, 5, 10, 20, 50)
+        axes.set_yticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        plain(axes)
+        axes.grid(color="#E9EDF1", linewidth=0.8)
+        model = next(iter(comparison.setting["models"]))
+        axes.set_title(model, loc="left", fontsize=12, color=INK)
+        axes.set_xlabel("distinct-2, more diverse →", fontsize=9, color=GREY)
+        axes.set_ylabel("perplexity under the model itself", fontsize=9, color=GREY)
+        axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
+    write_whole(figure, target)
+
+
 def frontiers(comparison: Comparison, quality: str) -> None:
     """Print the quality of each family where all have the same diversity, beside temperature's."""
-    by_name = {own.name: own for own in comparison.results}
-    lines = {line.split(":")[0]: line for own in FAMILIES.values() for line in own}
-    families = {
-        family: [by_name[n.split(":")[0]] for n in own if n.split(":")[0] in by_name]
-        + [by_name["pure sampling"]]
-        for family, own in FAMILIES.items()
-    }
-    more = {"temperature": ["t 0.9"], "top-k": ["top-k 40", "top-k 640"], "top-p": ["top-p 0.95"]}
-    for family, names in more.items():
-        families[family] += [by_name[name] for name in names if name in by_name]
-    families.pop("p-less")
-    assert comparison.human is not None and lines
+    families = families_of(comparison)
+    (p_less,) = families.pop("p-less")
+    assert comparison.human is not None
     human = comparison.human.distinct_2.mean
-    levels = {"p-less": by_name["p-less"].distinct_2.mean, "human": human}
+    levels = {"p-less": p_less.distinct_2.mean, "human": human}
     levels |= {f"{share:g} of human": share * human for share in (0.8, 0.9)}
     print("| distinct-2 | " + " | ".join(families) + " | p-less |")
     print("| --- |" + " ---: |" * (len(families) + 1))
@@ -135,9 +188,9 @@ def frontiers(comparison: Comparison, quality: str) -> None:
             if base is not None and family != "temperature":
                 told = f"{name} ({level:.3f})"
                 differences.append(difference(family, "temperature", told, values, base))
-        own = by_name["p-less"].number(quality).format(2) if name == "p-less" else ""
+        own = p_less.number(quality).format(2) if name == "p-less" else ""
         if name == "p-less" and base is not None:
-            values = by_name["p-less"].values(quality)
+            values = p_less.values(quality)
             differences.append(
                 difference("p-less", "temperature", f"{name} ({level:.3f})", values, base)
             )
@@ -152,8 +205,9 @@ def frontiers(comparison: Comparison, quality: str) -> None:
 def main() -> None:
     """Run one of the tasks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["texts", "tables"])
-    parser.add_argument("folder")
+    parser.add_argument("task", choices=["texts", "tables", "plot"])
+    parser.add_argument("folder", nargs="+")
+    parser.add_argument("--to", help="the picture to write")
     parser.add_argument("--text")
     parser.add_argument("--model", default="shakespeare")
     parser.add_argument("--tokens", type=int, default=64)
@@ -164,13 +218,17 @@ def main() -> None:
     parser.add_argument("--frontier", action="store_true")
     parser.add_argument("--judge")
     given = parser.parse_args()
+    if given.task == "plot":
+        plot(given.folder, given.to)
+        return
+    (folder,) = given.folder
     if given.task == "tables":
-        about = Comparison.load(given.folder).human
+        about = Comparison.load(folder).human
         told = (name for name in ("judge", "embedding") if about and getattr(about.texts[0], name))
         extra = {"judge": "judge_perplexity", "embedding": "frontier"}
         measures = ["perplexity", *(extra[name] for name in told)]
         rest = ["distinct_2", "self_bleu", "zipf", "looping", "seq_rep_4"]
-        comparison = Comparison.load(given.folder, [*measures, *rest])
+        comparison = Comparison.load(folder, [*measures, *rest])
         print(legend(comparison), "\n")
         table_1(comparison)
         for quality in measures:
@@ -191,7 +249,7 @@ def main() -> None:
         batch_size=given.batch_size,
         frontier=given.frontier,
         judge=ls.load_model(given.judge) if given.judge else None,
-        out=given.folder,
+        out=folder,
         command=" ".join(sys.argv),
     )
 
