@@ -10,6 +10,8 @@ from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.reading import Reader
 from logit_sampling.evaluation.record import Record
 from logit_sampling.evaluation.texts import HUMAN, Prompt, Text
+from logit_sampling.generation.arguments import Options
+from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.generate import generate
 from logit_sampling.sampler import Greedy
 
@@ -129,6 +131,8 @@ def writer(
     assert own is not None
     given = [prompts[i].text for i in job.prompts]
 
+    at_once: Options = {} if isinstance(model, Engine) else {"max_rows": len(given)}
+
     def write() -> list[Text]:
         result = generate(
             model,
@@ -140,7 +144,7 @@ def writer(
             stop_at_end=setting["stop_at_end"],
             overflow=setting["overflow"],
             tokenizer=tokenizer,
-            max_rows=len(given),
+            **at_once,
             # So it goes a token a step: a chain that is compiled halfway would spoil the times.
             should_stop=None if own.search else lambda row, ids: False,
             on_error="return",

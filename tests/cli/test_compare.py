@@ -65,7 +65,7 @@ def test_json_is_the_comparison_and_nothing_else(
     data = json.loads(out)
     assert data.pop("model") == model[1]
     assert without_times(data) == without_times(json.loads(json.dumps(expected.to_dict())))
-    assert data["calls"][0]["command"].startswith("logit-sampling ")
+    assert data["calls"][0]["command"].startswith("logit-sampling")
     assert (err, status) == ("a library talks\n", 0)
 
 

@@ -78,7 +78,7 @@ def test_control_characters_of_a_text_are_shown(
     [
         ([], "nothing to score: give texts, or --file with a path"),
         (["a" * 99], "text 0 has 100 tokens, but the context of model"),
-        (["--file", "no-such-file"], "no-such-file: No such file or directory"),
+        (["--file", "no-such-file"], "there is no file no-such-file, seen from"),
         (["a" * 99], "shorten it, or pass --overflow slide"),
         (["a", "--overflow", "cut"], "Invalid value for '--overflow': 'cut' is not one of"),
     ],
