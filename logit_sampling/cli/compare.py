@@ -4,7 +4,6 @@ import contextlib
 import math
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,8 +14,8 @@ from logit_sampling.cli.options import (
     DtypeOption,
     OverflowOption,
     SamplersOption,
-    as_option,
     fitting,
+    short_option,
 )
 from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.models.quiet import import_tensorflow
@@ -125,6 +124,10 @@ def compare(
     Ctrl-C prints what is whole until then, and ends with status 130; with --out the same command
     goes on.
     """
+    short = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    given: dict[str, Any] = {name: value for name, value in short.items() if value is not None}
+    for option, value in given.items():
+        short_option(option, value)
     from logit_sampling import evaluation
     from logit_sampling.evaluation import measures as known
 
@@ -144,14 +147,10 @@ def compare(
         show(comparison, form, report, {})
         return
     asked = _prompts(prompts, prompts_file)
-    short = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    given: dict[str, Any] = {name: value for name, value in short.items() if value is not None}
     lines = _lines(sampler, samplers, sweep)
     if lines and given:
         name = next(iter(given)).replace("_", "-")
         raise ValueError(f"--{name} is for the samplers that are compared without --sampler")
-    for option, value in given.items():
-        as_option(option, partial(_default, option), value)
     chosen = evaluation.named(lines or evaluation.default_samplers(**given))
     compared: Any = lines or {name: own.search or own.sampler for name, own in chosen.items()}
     chains = {name: own.sampler for name, own in chosen.items() if own.search is None}
@@ -249,13 +248,6 @@ def compare(
     if plot is not None:
         evaluation.plot_next_token(loaded[names[0]], texts, plot, chains)  # type: ignore[arg-type]
         say(f"logit-sampling: drawn to {plot}")
-
-
-def _default(option: str, value: Any) -> Any:
-    """Return one of the samplers that are compared by default; raise ValueError for no value."""
-    from logit_sampling.evaluation.samplers import default_samplers
-
-    return default_samplers(**{option: value})
 
 
 def _prompts(given: list[str] | None, file: Path | None) -> tuple["Prompt", ...]:

@@ -14,6 +14,7 @@ from logit_sampling.types import Overflow
 if TYPE_CHECKING:
     from logit_sampling.decoding.written import Written
     from logit_sampling.models.model import Model
+    from logit_sampling.strategies import Transform
 
 _Made = TypeVar("_Made")
 
@@ -94,10 +95,8 @@ def chosen(sampler: str | None, greedy: bool = False, **short: float | None) -> 
         ValueError: a value out of range, a line that cannot be read, or options that do not go
             together.
     """
-    from logit_sampling import strategies
-
     given = {
-        f"--{name.replace('_', '-')}": as_option(name, getattr(strategies, _SHORT[name]), value)
+        f"--{name.replace('_', '-')}": short_option(name, value)
         for name, value in short.items()
         if value is not None
     }
@@ -117,6 +116,13 @@ def chosen(sampler: str | None, greedy: bool = False, **short: float | None) -> 
             "leave one of them out"
         )
     return Written("", Greedy() if greedy else Sampler(*given.values()))
+
+
+def short_option(name: str, value: float) -> "Transform":
+    """Return the transform of `temperature`, `top_k`, `top_p` or `min_p`, as `as_option` does."""
+    from logit_sampling import strategies
+
+    return as_option(name, getattr(strategies, _SHORT[name]), value)
 
 
 def as_option(name: str, made: Callable[[Any], _Made], value: Any) -> _Made:

@@ -10,7 +10,6 @@ from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.reading import Reader
 from logit_sampling.evaluation.record import Record
 from logit_sampling.evaluation.texts import HUMAN, Prompt, Text
-from logit_sampling.generation.arguments import Options
 from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.generate import generate
 from logit_sampling.sampler import Greedy
@@ -131,7 +130,7 @@ def writer(
     assert own is not None
     given = [prompts[i].text for i in job.prompts]
 
-    at_once: Options = {} if isinstance(model, Engine) else {"max_rows": len(given)}
+    at_once: dict[str, Any] = {} if isinstance(model, Engine) else {"max_rows": len(given)}
 
     def write() -> list[Text]:
         result = generate(
