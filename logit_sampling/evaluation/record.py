@@ -10,13 +10,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from logit_sampling.evaluation.texts import Text
+from logit_sampling.locking import locked
 
 FORMAT = 1
 _PACKAGES = (
@@ -58,21 +59,38 @@ class Record:
         self.about: dict[str, Any] = {"format": FORMAT, "setting": setting, "calls": []}
         if self.folder is not None and (self.folder / "comparison.json").exists():
             self.about, self.texts = read(self.folder)
-            self.about["setting"] = _joined(self.folder, self.about["setting"], setting)
+            old = self.about["setting"]
+            self.about["setting"] = _joined(self.folder, old, setting) if self.texts else setting
         elif self.folder is not None and not _vacant(self.folder):
             raise ValueError(f"{self.folder} is there and holds no comparison: choose another one")
         self.about["calls"] = [*self.about["calls"], call(command)]
 
-    def open(self) -> None:
-        """Make the folder, or mend what an interruption left of it, and say what is compared."""
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[None]:
+        """Keep other processes out of the folder, and say in it what is compared.
+
+        What another one wrote there in the meantime counts; what an interruption cut off is mended.
+
+        Raises:
+            ValueError: another process works there.
+        """
         if self.folder is None:
+            yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / "comparison.json", json.dumps(self.about, indent=1))
-        path = self.folder / "texts.jsonl"
-        if path.exists():
-            with path.open("rb+") as file:
-                file.truncate(file.read().rfind(b"\n") + 1)
+        lock = locked(self.folder, "comparison", "choose another folder")
+        try:
+            if (self.folder / "comparison.json").exists():
+                self.texts = read(self.folder)[1]
+            write_whole(self.folder / "comparison.json", json.dumps(self.about, indent=1))
+            path = self.folder / "texts.jsonl"
+            if path.exists():
+                with path.open("rb+") as file:
+                    file.truncate(file.read().rfind(b"\n") + 1)
+            yield
+        finally:
+            (self.folder / "lock").unlink(missing_ok=True)
+            lock.close()
 
     def add(self, texts: Iterable[Text]) -> None:
         """Take in texts, and write them to the folder before anything else is done."""
@@ -87,7 +105,9 @@ class Record:
 
 def _vacant(folder: Path) -> bool:
     """Whether a folder is not there, or empty."""
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(path.name == "lock" for path in folder.iterdir())
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[tuple[Any, ...], Text]]:

@@ -158,15 +158,15 @@ def compare(
         comparison().measure(name)
     if baseline is not None and len(models) == 1 and baseline not in (*chosen, HUMAN):
         raise ValueError(f"no sampler is called {baseline!r} (baseline); there are {[*chosen]}")
-    record.open()
     slide = overflow == "slide"
     readers = {name: Reader(name, own, tokenizer, slide) for name, own in models.items()}
     judging = None if judge is None else Reader(as_model(judge).name, judge, None, slide)
     notes = Notes(judging, (judging or next(iter(readers.values()))) if frontier else None, steps)
-    jobs = list(jobs_of(asked, models, chosen, seeds, batch_size, record, notes))
-    total = sum(len(job.prompts) for job in jobs)
-    done, warm = 0, False
-    try:
+
+    def work() -> None:
+        jobs = list(jobs_of(asked, models, chosen, seeds, batch_size, record, notes))
+        total = sum(len(job.prompts) for job in jobs)
+        done, warm = 0, False
         for job in jobs:
             if on_run:
                 on_run(job.name, done, total)
@@ -183,6 +183,10 @@ def compare(
                 texts = write()
             record.add(notes.added(texts, readers[job.model], job.sampler))
             done += len(job.prompts)
+
+    try:
+        with record.opened():
+            work()
     except KeyboardInterrupt as interruption:  # a text that was cut counts for nothing
         raise Interrupted(comparison()) from interruption
     except Exception as error:

@@ -5,23 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _take(file: int) -> None:
-        os.lseek(file, 1 << 30, os.SEEK_SET)  # what is locked there can be read by nobody else
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _take(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+from logit_sampling.locking import locked
 
 
 class RunFolder:
@@ -80,26 +68,8 @@ class RunFolder:
         self.checkpoint.unlink()
 
     def _lock(self) -> IO[str]:
-        """Lock the file `lock`: the system unlocks it when the process ends, in whatever way."""
         self.path.mkdir(parents=True, exist_ok=True)
-        path = self.path / "lock"
-        file = path.open("a+", encoding="utf-8")
-        try:
-            _take(file.fileno())
-            # Between opening and locking, the run that had it may have ended and removed it.
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                file.truncate(0)
-                print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
-                return file
-        except (BlockingIOError, PermissionError):
-            pass
-        file.seek(0)
-        holder = file.read().strip()
-        file.close()
-        raise ValueError(
-            f"another training{holder and f' ({holder})'} works in {self.path}: wait for its end, "
-            "or choose another output folder"
-        )
+        return locked(self.path, "training", "choose another output folder")
 
     def _check_out(self) -> None:
         if os.path.lexists(self.out):

@@ -174,6 +174,22 @@ def test_another_comparison_is_refused(toy: Any, tmp_path: Path) -> None:
     assert (lines(tmp_path), calls[0]) == (before, written)
 
 
+def test_what_failed_before_a_text_was_written_keeps_nobody_out(toy: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="prompt 1 is empty"):
+        compared(counting()[0], toy, tmp_path, prompts=["a", ""])
+    assert len(compared(counting()[0], toy, tmp_path, prompts=["a", "b"]).texts) == 6
+
+
+def test_two_comparisons_do_not_write_one_folder(toy: Any, tmp_path: Path) -> None:
+    def second(*run: Any) -> None:
+        with pytest.raises(ValueError, match=r"another comparison \(process \d+ .* works in .*"):
+            compared(counting()[0], toy, tmp_path)
+
+    compared(counting()[0], toy, tmp_path, on_run=second)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["comparison.json", "texts.jsonl"]
+    assert len(lines(tmp_path)) == 8
+
+
 def test_a_folder_that_is_no_comparison_is_refused(toy: Any, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(ValueError, match="holds no comparison: choose another"):
