@@ -24,6 +24,7 @@ import tensorflow as tf
 
 import logit_sampling as ls
 from logit_sampling.evaluation import visible
+from logit_sampling.plotting.figures import GREY, draw_lines
 from logit_sampling.training import CORPORA, Recipe, learn_tokenizer, read_text, split
 from logit_sampling.training.data import batches
 from logit_sampling.training.model import build_model
@@ -168,16 +169,17 @@ def tables(results: dict) -> str:
 def plot(results: dict, path: Path) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
-    for name, run in results["runs"].items():
-        steps = np.arange(len(run["nats"])) * results["every"]
-        style = "-" if run["verdict"] else "--"
-        axes.plot(steps, run["nats"], style, label=name)
-    axes.axhline(results["guess"], color="grey", lw=0.8)
-    axes.annotate("a guess: ln(vocabulary)", (0, results["guess"]), color="grey", va="bottom")
-    axes.set(xlabel="step", ylabel="held-out text, nats per token")
-    axes.legend()
+    steps = np.arange(len(next(iter(results["runs"].values()))["nats"])) * results["every"]
+    axes.axhline(results["guess"], color=GREY, lw=0.8)
+    middle = (steps[-1] / 2, results["guess"])
+    axes.annotate("a guess: ln(vocabulary)", middle, color=GREY, va="bottom", fontsize=9)
+    runs = results["runs"]
+    wrong = [name for name, run in runs.items() if not run["verdict"]]
+    draw_lines(axes, {name: (steps, run["nats"]) for name, run in runs.items()}, dashed=wrong)
+    axes.set_xlabel("step", color=GREY)
+    axes.set_ylabel("held-out text, nats per token", color=GREY)
     figure.savefig(path, dpi=120)
 
 

@@ -1,6 +1,8 @@
 """What all figures share: colours, labels that can be drawn, and files written whole."""
 
+import math
 import os
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +53,41 @@ def plain(axes: "Axes") -> None:
     axes.tick_params(length=0, labelsize=8.5, labelcolor=INK)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+
+
+def draw_lines(
+    axes: "Axes",
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    dashed: Collection[str] = (),
+) -> None:
+    """Draw curves, each with its name behind its end: nobody has to look up a colour.
+
+    Args:
+        axes: what to draw in; its labels are set by the caller.
+        lines: by the name, where the points are across and up.
+        dashed: the names of those to draw with dashes.
+    """
+    for colour, (name, (x, y)) in zip(COLOURS, lines.items(), strict=False):
+        axes.plot(x, y, "--" if name in dashed else "-", color=colour, linewidth=1.8)
+    low, high = axes.get_ylim()
+    least = 0.055 * (high - low)  # between two names
+    place = -math.inf
+    ends = sorted(zip(lines, COLOURS, strict=False), key=lambda own: lines[own[0]][1][-1])
+    for name, colour in ends:
+        x, y = lines[name]
+        place = max(place + least, y[-1])
+        axes.annotate(
+            name,
+            (x[-1], place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+        )
+    plain(axes)
+    axes.grid(axis="y", color="#E9EDF1", linewidth=0.8)
 
 
 def token_label(text: str) -> str:

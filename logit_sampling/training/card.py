@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from logit_sampling.plotting.figures import GREY, draw_lines
 from logit_sampling.plotting.visible import visible
 from logit_sampling.training.corpus import CORPORA
 
@@ -85,13 +86,12 @@ def _write_curve(path: Path, log: list[dict[str, float]]) -> bool:
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     epochs = [row["epoch"] for row in log]
-    for part in ("training", "validation"):
-        axes.plot(
-            epochs, [row[f"{part}_nats_per_character"] for row in log], label=part, marker="."
-        )
+    parts = ("training", "validation")
+    draw_lines(
+        axes, {part: (epochs, [row[f"{part}_nats_per_character"] for row in log]) for part in parts}
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set(xlabel="epoch", ylabel="loss, nats per character")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    axes.set_xlabel("epoch", color=GREY)
+    axes.set_ylabel("loss, nats per character", color=GREY)
     figure.savefig(path, dpi=120)
     return True
