@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
 def _explained(error: Any) -> str:
     """What is wrong with arguments, and where to look."""
     message = error.format_message().rstrip(".").replace("Value error, ", "")
-    if message.startswith("No such option"):
+    if message.startswith("No such option") and "Possible options" not in message:
         message += "; a text that begins with a dash goes behind -- and all options"
     return f"{message} (`{error.ctx.command_path} --help` tells more)"
 
