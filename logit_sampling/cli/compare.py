@@ -136,14 +136,24 @@ def compare(
     for name in shown:
         if name != "frontier":
             known.measure(name)
-    shown += ["frontier"] if frontier and "frontier" not in shown else []
-    shown += ["judge_perplexity"] if judge and not any("judge" in name for name in shown) else []
+    frontier = frontier or "frontier" in shown
+    if judge is None and load is None and any(name.startswith("judge") for name in shown):
+        raise ValueError("--measure judge-perplexity and judge-log-prob need a --judge")
     if report is not None:
         _check_report(report)
     if load is not None:
         if prompts or prompts_file or out:
             raise ValueError("--load shows what is there: leave out prompts, --prompts and --out")
-        comparison = evaluation.Comparison.load(load, shown, baseline)
+        left: dict[str, Any] = {
+            "--sampler": sampler,
+            "--samplers": samplers,
+            "--sweep": sweep,
+            "--judge": judge,
+        }
+        left |= {"--model": model, "--plot": plot, "--max-new-tokens": max_new_tokens}
+        if useless := [name for name, value in left.items() if value is not None]:
+            raise ValueError(f"--load shows what is there, and writes nothing: no {useless[0]}")
+        comparison = evaluation.Comparison.load(load, shown if measure else None, baseline)
         show(comparison, form, report, {})
         return
     asked = _prompts(prompts, prompts_file)

@@ -58,7 +58,10 @@ def frontier_values(
         pairs = {
             i: (places[text.key], places[author.key])
             for i, (row, authors) in enumerate(zip(grid, human, strict=True))
-            if (text := row[j]) is not None and (author := authors[0]) is not None
+            if (text := row[j]) is not None
+            and (author := authors[0]) is not None
+            and text.key in places
+            and author.key in places
         }
         if not pairs:
             continue

@@ -183,8 +183,9 @@ class Comparison:
         Raises:
             ValueError: no such result or measure.
         """
-        if not self.results:
-            return []
+        there = {own.name for own in (*self.humans, *self.results)}
+        if not self.results or (baseline is None and self.baseline not in {None, *there}):
+            return []  # its texts are not all written
         first = self.result(baseline or self.baseline or self.results[0].name)
         return corrected(
             [
@@ -196,14 +197,15 @@ class Comparison:
         )
 
     def _difference(self, own: Result, first: Result, name: str) -> Difference:
+        there = [any(a) and any(b) for a, b in zip(own.grid, first.grid, strict=True)]
+        own, first = (result.of(there) for result in (own, first))  # prompts with texts of both
         found = difference(own.name, first.name, name, own.values(name), first.values(name))
-        # The same but for rounding, and for prompts without a text of one of them.
         number = own.number(name).mean - first.number(name).mean
         return replace(found, estimate=replace(found.estimate, mean=number))
 
     @cached_property
     def _clusters(self) -> dict[tuple[Any, ...], int]:
-        return clusters_of(self.texts)
+        return clusters_of([t for own in (*self.humans, *self.results) for t in own.texts])
 
     def __str__(self) -> str:
         return text_of(self)
@@ -325,7 +327,7 @@ class Comparison:
     def load(
         cls,
         folder: str | Path,
-        measures: Sequence[str] = DEFAULT,
+        measures: Sequence[str] | None = None,
         baseline: str | None = None,
         metrics: Mapping[str, Metric] | None = None,
     ) -> Self:
@@ -333,7 +335,8 @@ class Comparison:
 
         Args:
             folder: what `compare(out=...)` or `save` wrote.
-            measures: the names of what tables show.
+            measures: the names of what tables show; by default the usual ones, and what a judge,
+                `frontier` and `steps` found out.
             baseline: the name of the result that others are compared with.
             metrics: measures of one's own by name.
 
@@ -341,6 +344,14 @@ class Comparison:
             ValueError: the folder holds no comparison, or there is no such measure or result.
         """
         about, texts = read(Path(folder))
+        if measures is None:
+            found = {"judge_perplexity": "judge", "frontier": "embedding", "kept": "kept"}
+            also = (
+                name
+                for name, of in found.items()
+                if any(getattr(text, of) is not None for text in texts.values())
+            )
+            measures = (*DEFAULT, *also)
         made = cls(
             about["setting"],
             tuple(about["calls"]),

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
@@ -79,7 +80,7 @@ def _range(found: re.Match[str]) -> list[float]:
         ) from None
     if not (step.is_finite() and start.is_finite() and stop.is_finite() and step):
         raise ValueError(f"{found[0]!r} is no range: the step must be a number other than 0")
-    count = int((stop - start) / step) + 1
+    count = math.floor((stop - start) / step) + 1
     if count < 1:
         raise ValueError(f"{found[0]!r} is empty: the step leads away from {stop}")
     if count > MOST:

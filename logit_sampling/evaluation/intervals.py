@@ -149,9 +149,9 @@ def estimate(values: np.ndarray, mean: float | None = None, share: bool = False)
     """
     units, over = units_of(values)
     if not units.size:
-        return Estimate(float("nan"), units=0)
+        return Estimate(float("nan") if mean is None else mean, units=0)
     centre = float(units.mean()) if mean is None else mean
-    if units.size < UNITS:
+    if units.size < UNITS or not np.isfinite(units).all():
         return Estimate(centre, units=units.size, over=over)
     low, high = _interval(units, share)
     return Estimate(centre, low, high, units.size, over)

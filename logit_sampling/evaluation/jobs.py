@@ -92,6 +92,9 @@ def jobs_of(
     notes: Notes,
 ) -> Iterator[Job]:
     """Yield what is missing in a record, all of some prompts first, so that they compare."""
+    # A prompt draws by its place among all that the record knows, whatever the order of this call.
+    places = {name: i for i, name in enumerate(record.about["setting"]["prompts"])}
+    numbered = {run: row_integers(run, len(places)) for run in seeds}
     for first in range(0, len(prompts), batch_size):
         chunk = range(first, min(first + batch_size, len(prompts)))
         for model in models:
@@ -100,8 +103,10 @@ def jobs_of(
             yield from _missing(job, prompts, record, notes)
             for name, own in samplers.items():
                 for run in seeds if draws(own) else [None]:
-                    each = row_integers(run or 0, len(prompts))
-                    numbers = {i: None if run is None else int(each[i]) for i in chunk}
+                    numbers = {
+                        i: None if run is None else int(numbered[run][places[prompts[i].id]])
+                        for i in chunk
+                    }
                     job = Job(name, own, model, run, list(chunk), numbers)
                     yield from _missing(job, prompts, record, notes)
 

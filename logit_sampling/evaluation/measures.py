@@ -220,7 +220,7 @@ _MEASURES = {
         ),
         Measure(
             "looping", "share of texts that end in a phrase said three times or more",
-            of_text=lambda t: float(loops(t.token_ids)), share=True,
+            of_text=lambda t: float(loops(t.token_ids)), share=True, least=0, most=1,
         ),
         Measure(
             "zipf", "Zipf coefficient of the tokens: how fast their frequency falls with the rank",
@@ -242,7 +242,8 @@ _MEASURES = {
                 of_text=lambda t: _mean_of(t.entropies), least=0),
         Measure("length", "tokens of a text", of_text=lambda t: len(t.token_ids), digits=0),
         Measure("ended", "share of texts that an end token ended",
-                of_text=lambda t: float(t.finish_reason == "end_token"), share=True),
+                of_text=lambda t: float(t.finish_reason == "end_token"),
+                share=True, least=0, most=1),
         Measure("self_bleu", f"mean BLEU-4 of a text against others, in groups of {GROUP} prompts",
                 of_group=_self_bleu, least=0, most=1),
     )

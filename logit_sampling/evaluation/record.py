@@ -57,13 +57,23 @@ class Record:
         self.folder = None if folder is None else Path(folder)
         self.texts: dict[tuple[Any, ...], Text] = {}
         self.about: dict[str, Any] = {"format": FORMAT, "setting": setting, "calls": []}
-        if self.folder is not None and (self.folder / "comparison.json").exists():
-            self.about, self.texts = read(self.folder)
-            old = self.about["setting"]
-            self.about["setting"] = _joined(self.folder, old, setting) if self.texts else setting
-        elif self.folder is not None and not _vacant(self.folder):
+        self._setting, self._call = setting, call(command)
+        self._take_in()
+        known = self.folder is None or (self.folder / "comparison.json").exists()
+        if not known and not _vacant(Path(self.folder or "")):
             raise ValueError(f"{self.folder} is there and holds no comparison: choose another one")
-        self.about["calls"] = [*self.about["calls"], call(command)]
+
+    def _take_in(self) -> None:
+        """Read what is in the folder, and join it to what this call asks for."""
+        self.about = {"format": FORMAT, "setting": self._setting, "calls": [self._call]}
+        if self.folder is None or not (self.folder / "comparison.json").exists():
+            return
+        about, self.texts = read(self.folder)
+        if self.texts:
+            self.about["setting"] = _joined(
+                self.folder, about["setting"], self._setting, self.texts
+            )
+        self.about["calls"] = [*about["calls"], self._call]
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
@@ -80,8 +90,7 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = locked(self.folder, "comparison", "choose another folder")
         try:
-            if (self.folder / "comparison.json").exists():
-                self.texts = read(self.folder)[1]
+            self._take_in()
             write_whole(self.folder / "comparison.json", json.dumps(self.about, indent=1))
             path = self.folder / "texts.jsonl"
             if path.exists():
@@ -122,8 +131,8 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[tuple[Any, ...], Text]]:
         if about["format"] != FORMAT:
             raise ValueError(f"its format is {about['format']!r}, and this version reads {FORMAT}")
         path = folder / "texts.jsonl"
-        lines = path.read_text("utf-8").split("\n") if path.exists() else [""]
-        texts = [Text.from_json(line) for line in lines[:-1] if line]  # the last may be cut off
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []  # the last may be cut
+        texts = [_text(path, i, line) for i, line in enumerate(lines, 1) if line]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} holds no comparison that can be read: {error}") from None
     except FileNotFoundError:
@@ -131,7 +140,18 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[tuple[Any, ...], Text]]:
     return about, {text.key: text for text in texts}
 
 
-def _joined(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def _text(path: Path, number: int, line: bytes) -> Text:
+    try:
+        return Text.from_json(line.decode())
+    except ValueError as error:
+        raise ValueError(
+            f"line {number} of {path.name} is no text ({error}); delete it, and it is made again"
+        ) from None
+
+
+def _joined(
+    folder: Path, old: dict[str, Any], new: dict[str, Any], texts: Iterable[tuple[Any, ...]]
+) -> dict[str, Any]:
     """Return both settings as one; raise ValueError where one text would be two."""
     for name in ("max_new_tokens", "stop_at_end", "overflow"):
         if old[name] != new[name]:
@@ -147,9 +167,11 @@ def _joined(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> dict[str,
                 f"{_shown(new[name])}: choose another folder"
             )
         joined[name] = new[name] or old[name]
-    for name in ("prompts", "samplers", "models"):
-        for key in old[name].keys() & new[name].keys():
-            before, now = old[name][key], new[name][key]
+    # Those of which there is no text may be others now: the last call had failed before it wrote.
+    models, samplers, prompts, _ = map(set, zip(*texts, strict=True))
+    for name, there in (("prompts", prompts), ("samplers", samplers), ("models", models)):
+        for key in old[name].keys() & new[name].keys() & there:
+            before, now = (_identity(own[name][key]) for own in (old, new))
             if before != now:
                 raise ValueError(
                     f"{folder} holds texts of {name[:-1]} {key!r} that is {_shown(before)}, and "
@@ -158,6 +180,11 @@ def _joined(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> dict[str,
         joined[name] = {**old[name], **new[name]}
     joined["seeds"] = [*old["seeds"], *(s for s in new["seeds"] if s not in old["seeds"])]
     return joined
+
+
+def _identity(about: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said of a prompt, sampler or model without what is for show."""
+    return {name: value for name, value in about.items() if name != "settings"}
 
 
 def _shown(value: Any) -> str:

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -55,12 +55,21 @@ class Result:
         """
         if name not in self._known:
             values, number = self._values(self, name)
-            self._known[name] = self._measure(name).estimate(values, number)
-        return self._known[name]
+            self._known[name] = values, self._measure(name).estimate(values, number)
+        return self._known[name][1]
 
     def values(self, name: str) -> np.ndarray:
         """Return the values of a measure, [prompts, seeds]: their mean is the number."""
-        return self._values(self, name)[0]
+        self.number(name)
+        return self._known[name][0]
+
+    def of(self, prompts: Sequence[bool]) -> Self:
+        """Return the same with the texts of some prompts alone."""
+        if all(prompts):
+            return self
+        pairs = zip(self.grid, prompts, strict=True)
+        grid = tuple(row if there else (None,) * len(row) for row, there in pairs)
+        return replace(self, grid=grid, _known={})
 
     def steps(self, of: str) -> Sequence[float]:
         """Return the mean of `"kept"` or `"entropies"` at each step of the texts."""

@@ -13,7 +13,7 @@ from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.comparison import Comparison
 from logit_sampling.evaluation.grid import Swept
 from logit_sampling.evaluation.jobs import Notes, draws, jobs_of, writer
-from logit_sampling.evaluation.measures import DEFAULT, Metric
+from logit_sampling.evaluation.measures import DEFAULT, Metric, measure
 from logit_sampling.evaluation.reading import Reader
 from logit_sampling.evaluation.record import Record
 from logit_sampling.evaluation.samplers import Chosen, default_samplers, named
@@ -119,8 +119,10 @@ def compare(
     asked = as_prompts(prompts)
     if isinstance(seeds, int) or not 0 < len(set(seeds)) == len(seeds):
         raise ValueError(f"seeds must be a list of different integers, at least one; got {seeds!r}")
-    if max_new_tokens < 4:
-        raise ValueError(f"max_new_tokens must be at least 4 for 4-grams, got {max_new_tokens!r}")
+    if not isinstance(max_new_tokens, int) or max_new_tokens < 4:
+        raise ValueError(
+            f"max_new_tokens must be an integer of at least 4 for 4-grams, got {max_new_tokens!r}"
+        )
     check_at_least(1, batch_size=batch_size)
     row_integers(list(seeds), len(seeds))
     for name, own in chosen.items():  # now, not when its turn comes
@@ -135,6 +137,13 @@ def compare(
     )
     if not models:
         raise ValueError("model is empty: give at least one")
+    several = [measures] if isinstance(measures, str) else measures
+    shown = tuple(dict.fromkeys([*(name.replace("-", "_") for name in several), *(metrics or {})]))
+    if judge is not None and not any(name.startswith("judge_") for name in shown):
+        shown = (*shown, "judge_perplexity")
+    shown = (*shown, *(["frontier"] if frontier and "frontier" not in shown else []))
+    shown = (*shown, *(["kept"] if steps and not {"kept", "step_entropy"} & {*shown} else []))
+    frontier, steps = "frontier" in shown, bool({"kept", "step_entropy"} & {*shown})
     setting = {
         "prompts": {p.id: {"text": p.text, "human": p.human} for p in _listed(asked)},
         "samplers": {name: _about(own, samplers) for name, own in chosen.items()},
@@ -146,18 +155,27 @@ def compare(
         "stop_at_end": stop_at_end,
         "overflow": overflow,
     }
+    for name in shown:
+        if name != "frontier":
+            measure(name, metrics)
+    if frontier and not any(prompt.human is not None for prompt in asked):
+        raise ValueError(
+            "the frontier is to human texts: give prompts that say how their authors went on"
+        )
+    if judge is None and any(name.startswith("judge_") for name in shown):
+        raise ValueError("judge_perplexity and judge_log_prob need a judge: pass judge=")
+    names = [*chosen, *([HUMAN] if any(prompt.human is not None for prompt in asked) else [])]
+    if len(models) > 1:
+        names = [f"{own}: {name}" for own in models for name in names]
+    if baseline not in (None, *names):
+        raise ValueError(f"no sampler is called {baseline!r} (baseline); there are {names}")
     record = Record(setting, out, command)
-    shown = (*measures, *(metrics or {}))
 
     def comparison() -> Comparison:
         texts = tuple(record.texts.values())
         calls = tuple(record.about["calls"])
         return Comparison(setting, calls, texts, shown, baseline, metrics or {})
 
-    for name in shown:
-        comparison().measure(name)
-    if baseline is not None and len(models) == 1 and baseline not in (*chosen, HUMAN):
-        raise ValueError(f"no sampler is called {baseline!r} (baseline); there are {[*chosen]}")
     slide = overflow == "slide"
     readers = {name: Reader(name, own, tokenizer, slide) for name, own in models.items()}
     judging = None if judge is None else Reader(as_model(judge).name, judge, None, slide)
@@ -166,7 +184,7 @@ def compare(
     def work() -> None:
         jobs = list(jobs_of(asked, models, chosen, seeds, batch_size, record, notes))
         total = sum(len(job.prompts) for job in jobs)
-        done, warm = 0, False
+        done, warm = 0, set[str]()
         for job in jobs:
             if on_run:
                 on_run(job.name, done, total)
@@ -177,9 +195,9 @@ def compare(
                 texts = [readers[job.model].human(asked[i], max_new_tokens) for i in job.prompts]
             else:
                 write = writer(models[job.model], asked, job, setting, tokenizer)
-                if not warm:  # a cache of another length is compiled for again
+                if job.model not in warm:  # a cache of another length is compiled for again
                     write()
-                    warm = True
+                    warm.add(job.model)
                 texts = write()
             record.add(notes.added(texts, readers[job.model], job.sampler))
             done += len(job.prompts)

@@ -37,6 +37,7 @@ def named(samplers: Mapping[str, Chosen] | Iterable[str]) -> dict[str, Written]:
         ValueError: a line that cannot be read, two of one name, or none at all.
     """
     found: dict[str, Written] = {}
+    samplers = [samplers] if isinstance(samplers, str) else samplers
     pairs = samplers.items() if isinstance(samplers, Mapping) else [(None, s) for s in samplers]
     for name, sampler in pairs:
         if isinstance(sampler, str):

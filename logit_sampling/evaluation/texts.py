@@ -194,6 +194,8 @@ class Text:
         if self.embedding is not None:
             raw = np.asarray(self.embedding, np.float16).tobytes()
             told["embedding"] = base64.b64encode(raw).decode()
+        if self.judge is not None and not math.isfinite(self.judge):
+            told["judge"] = str(self.judge)
         return json.dumps(strict_json(told), ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -209,6 +211,8 @@ class Text:
         for name in ("log_probs", "sampler_log_probs", "entropies"):
             if name in told:
                 told[name] = tuple(-math.inf if v is None else v for v in told[name])
+        if "judge" in told:
+            told["judge"] = float(told["judge"])
         if "embedding" in told:
             raw = np.frombuffer(base64.b64decode(told["embedding"]), np.float16)
             told["embedding"] = tuple(raw.astype(float).tolist())

@@ -22,6 +22,7 @@ from logit_sampling.evaluation import (
     seq_rep_n,
 )
 from logit_sampling.evaluation.frontier import divergence_area
+from logit_sampling.evaluation.intervals import difference, estimate
 from logit_sampling.evaluation.tables import legend
 from logit_sampling.generation.result import GenerationResult
 
@@ -96,10 +97,10 @@ def test_intervals_are_over_prompts_or_else_over_texts(toy: Any) -> None:
     own: dict[str, Any] = {"samplers": {"pure": ls.Sampler()}, "max_new_tokens": 8}
     many = ls.compare(toy, ["a"] * 20, seeds=[0], **own).results[0].perplexity
     few = ls.compare(toy, ["a", "b"], seeds=range(10), **own).results[0].perplexity
-    for estimate, over in ((many, "prompts"), (few, "texts")):
-        assert (estimate.units, estimate.over) == (20, over)
-        assert estimate.low is not None and estimate.high is not None
-        assert estimate.low < estimate.mean < estimate.high
+    for number, over in ((many, "prompts"), (few, "texts")):
+        assert (number.units, number.over) == (20, over)
+        assert number.low is not None and number.high is not None
+        assert number.low < number.mean < number.high
 
 
 def test_differences_are_paired_and_named(toy: Any) -> None:
@@ -373,6 +374,39 @@ def test_a_judge_reads_the_texts(toy: Any) -> None:
     assert own.judge_perplexity.mean == pytest.approx(own.perplexity.mean, rel=1e-5)
 
 
+def test_differences_are_of_prompts_with_texts_of_both(toy: Any) -> None:
+    """Half of the authors' texts are known, and they wrote what greedy writes."""
+    greedy = "b ab "
+    prompts = [Prompt(str(i), "ab"[i % 2], greedy if i % 2 == 0 else None) for i in range(60)]
+    comparison = ls.compare(
+        toy, prompts, ["greedy"], max_new_tokens=5, baseline="human", measures=["log_prob", "zipf"]
+    )
+    assert comparison.human is not None
+    assert comparison.human.zipf.mean != comparison.results[0].zipf.mean  # of other prompts too
+    for found in comparison.differences():
+        assert (found.estimate.mean, found.p) == (0, 1)
+
+
+def test_numbers_that_are_no_numbers_have_no_interval() -> None:
+    values = np.random.default_rng(0).normal(size=(30, 1))
+    values[3] = -math.inf
+    own = estimate(values)
+    assert (own.mean, own.low) == (-math.inf, None)
+    assert difference("a", "b", "m", values, np.zeros((30, 1))).p is None
+    assert estimate(np.full((30, 1), math.nan), mean=1.0).mean == 1.0
+
+
+def test_what_is_asked_for_is_shown(toy: Any) -> None:
+    """A judge, steps and a frontier have their columns; a measure that needs them asks for them."""
+    own = ls.compare(toy, "a", ["greedy"], max_new_tokens=4, judge=toy, steps=True)
+    assert own.measures[-2:] == ("judge_perplexity", "kept")
+    asked = ls.compare(toy, "a", ["top_k=2"], max_new_tokens=4, measures=["step-entropy"])
+    assert asked.measures == ("step_entropy",)
+    assert asked.results[0].step_entropy.mean > 0
+    one = ls.compare(toy, "a", "greedy", max_new_tokens=4, measures="seq_rep_4")
+    assert (one.results[0].name, one.measures) == ("greedy", ("seq_rep_4",))
+
+
 def test_the_frontier_is_1_for_the_human_texts_themselves(tiny_gpt2: Any) -> None:
     """And each sampler's is that of its own clusters, learnt from the texts of all."""
     words = ["the cat sat on", "a mat and the", "cat on the mat", "sat and sat on"]
@@ -470,7 +504,11 @@ def test_arguments_by_the_names_of_others(toy: Any, given: dict[str, Any], messa
         ({"baseline": "x"}, r"no sampler is called 'x' \(baseline\)"),
         ({"model": {}}, "model is empty"),
         ({"prompts": [Prompt("x", "a"), Prompt("x", "b")]}, "two prompts have the id 'x'"),
-        ({"frontier": True}, "tells no hidden states"),
+        ({"frontier": True}, "the frontier is to human texts: give prompts that say how"),
+        ({"frontier": True, "prompts": [Prompt("x", "a", "b ab")]}, "tells no hidden states"),
+        ({"measures": ["judge_perplexity"]}, "need a judge: pass judge="),
+        ({"baseline": "human"}, r"no sampler is called 'human' \(baseline\)"),
+        ({"max_new_tokens": 5.9}, "an integer of at least 4 for 4-grams, got 5.9"),
         (
             {"samplers": {"g": ls.Greedy(), "k": ls.Sampler(ls.TopK([1, 2, 3]))}},
             "sampler 'k': .* 3",

@@ -15,6 +15,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.evaluation import Comparison, Prompt, Text
+from logit_sampling.evaluation.record import Record
 from logit_sampling.evaluation.run import fingerprint
 
 from .conftest import PROBABILITIES
@@ -149,6 +150,7 @@ def test_load_is_what_was_saved(toy: Any, tmp_path: Path) -> None:
         if folder.name == "b":
             first.save(folder)
         loaded = Comparison.load(folder, measures, "greedy")
+        assert Comparison.load(folder).measures[-1] == "kept"
         assert str(loaded) == str(first)
         assert loaded.to_json() == first.to_json()
     with pytest.raises(ValueError, match=r"b is there: choose another folder"):
@@ -178,6 +180,69 @@ def test_what_failed_before_a_text_was_written_keeps_nobody_out(toy: Any, tmp_pa
     with pytest.raises(ValueError, match="prompt 1 is empty"):
         compared(counting()[0], toy, tmp_path, prompts=["a", ""])
     assert len(compared(counting()[0], toy, tmp_path, prompts=["a", "b"]).texts) == 6
+
+
+def test_prompts_draw_their_own_numbers_whatever_call_they_came_with(
+    toy: Any, tmp_path: Path
+) -> None:
+    """One after the other, in another order, or some alone: the texts are those of all at once."""
+    given = [Prompt(name, "a") for name in "xyz"]
+    own: dict[str, Any] = {"samplers": ["sample"], "seeds": (0,), "max_new_tokens": 12}
+    whole = compared(counting()[0], toy, tmp_path / "whole", prompts=given, **own).results[0]
+    expected = {text.prompt_id: text.token_ids for text in whole.texts}
+    assert len(set(expected.values())) == 3
+    for prompts in (given[:1], given[:2], given, given[::-1], given[1:]):
+        result = compared(counting()[0], toy, tmp_path / "parts", prompts=prompts, **own)
+        for text in result.results[0].texts:
+            assert text.token_ids == expected[text.prompt_id]
+    assert len(lines(tmp_path / "parts")) == 3
+
+
+def test_a_cut_in_the_middle_of_a_character_and_a_line_that_is_none(
+    toy: Any, tmp_path: Path
+) -> None:
+    compared(counting()[0], toy, tmp_path, prompts=[Prompt("é", "a")])
+    path = tmp_path / "texts.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex("é".encode()) + 1])
+    assert len(Comparison.load(tmp_path).texts) == 2
+    compared(counting()[0], toy, tmp_path, prompts=[Prompt("é", "a")])
+    assert len(lines(tmp_path)) == 3
+    first, *rest = whole.splitlines()
+    path.write_bytes(b"\n".join([first, b"nonsense", *rest, b""]))
+    with pytest.raises(ValueError, match=r"line 2 of texts.jsonl is no text \(.*delete it, and it"):
+        Comparison.load(tmp_path)
+
+
+def test_what_failed_later_keeps_nobody_out(toy: Any, tmp_path: Path) -> None:
+    compared(counting()[0], toy, tmp_path, prompts=["a"])
+    with pytest.raises(ValueError, match="substring not found"):
+        compared(counting()[0], toy, tmp_path, prompts=["a", "x"])
+    assert len(compared(counting()[0], toy, tmp_path, prompts=["a", "b"]).results[0].texts) == 2
+
+
+def test_what_another_process_wrote_in_the_meantime_counts(toy: Any, tmp_path: Path) -> None:
+    one, two = (Record(setting_of(name), tmp_path) for name in ("one", "two"))
+    for own, name in ((one, "one"), (two, "two")):
+        with own.opened():
+            own.add([Text("m", name, "0", "a", None, None, "b", (1,), (-1.0,))])
+    about = json.loads((tmp_path / "comparison.json").read_text())
+    assert list(about["setting"]["samplers"]) == ["one", "two"]
+    assert len(about["calls"]) == 2
+
+
+def setting_of(sampler: str) -> dict[str, Any]:
+    return {
+        "prompts": {"0": {"text": "a", "human": None}},
+        "samplers": {sampler: {"chain": sampler, "draws": False, "settings": {}}},
+        "models": {"m": {"weights": None}},
+        "seeds": [0],
+        "max_new_tokens": 4,
+        "stop_at_end": False,
+        "overflow": "error",
+        "judge": None,
+        "embedder": None,
+    }
 
 
 def test_two_comparisons_do_not_write_one_folder(toy: Any, tmp_path: Path) -> None:

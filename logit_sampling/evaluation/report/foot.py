@@ -23,7 +23,9 @@ def foot_of(comparison: "Comparison") -> str:
         )
         for name, about in setting["models"].items()
     ]
-    models += [("judge", setting["judge"])] if setting.get("judge") else []
+    for reader in ("judge", "embedder"):
+        if told := setting.get(reader):
+            models.append((reader, f"{told['name']}, weights {told['weights']}"))
     intervals = (
         "Intervals are bootstraps of the prompts (bias-corrected and accelerated), widened as "
         "Student's t is for few of them; those of numbers of all texts together are made by the "
