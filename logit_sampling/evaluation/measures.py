@@ -195,7 +195,8 @@ def _mean_of(values: Sequence[float] | None) -> float:
 _OF_N: dict[str, Callable[[int], Measure]] = {
     "seq_rep": lambda n: Measure(
         "", f"share of {n}-grams that repeat an earlier one of the same text",
-        of_text=lambda t: seq_rep_n(t.token_ids, n), least=0, most=1,
+        of_text=lambda t: seq_rep_n(t.token_ids, n) if len(t.token_ids) >= n else math.nan,
+        least=0, most=1,
     ),
     "rep": lambda n: Measure(
         "", f"share of tokens that are among the {n} before them",

@@ -213,7 +213,10 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file beside its place, and move it there: a reader never sees half of one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(text, "utf-8")
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # before the name is there: not an empty file after a crash
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

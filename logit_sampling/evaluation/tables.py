@@ -255,6 +255,14 @@ def legend(comparison: "Comparison") -> str:
     if failed:
         told = ", ".join(f"{count} of {name}" for name, count in failed.items())
         lines.append(f"Texts that failed, and count for nothing: {told}.")
+    for human in comparison.humans[:1]:
+        theirs = [row[0] for row in human.grid if row[0] is not None]
+        short = sum(len(text.token_ids) < comparison.tokens for text in theirs)
+        if short or len(theirs) < prompts:
+            lines.append(
+                f"Human texts: of {len(theirs)} of {prompts} prompts, {short} of them shorter than "
+                f"{comparison.tokens} tokens, which many of these numbers depend on."
+            )
     asked = len(comparison.setting["prompts"])
     if prompts < asked:
         lines.append(f"Not all texts are written: {prompts} of {asked} prompts.")

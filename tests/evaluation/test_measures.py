@@ -110,6 +110,12 @@ def test_numbers_of_one_text() -> None:
     assert measure("judge_perplexity").values([[looping]])[1] == pytest.approx(math.exp(2))
 
 
+def test_a_text_without_an_n_gram_says_nothing_of_their_repetition() -> None:
+    values, number = measure("seq_rep_3").values([[text([1, 2])], [text([1, 1, 1, 1])]])
+    assert math.isnan(values[0, 0])
+    assert number == 0.5
+
+
 def test_a_measure_of_one_s_own() -> None:
     own = measure("words", {"words": lambda text, ids: len((text or "").split()) + len(ids)})
     assert own.values([[text([1, 2, 3])]])[1] == 6

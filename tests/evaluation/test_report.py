@@ -205,11 +205,10 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: An
     assert "<h1>Mine</h1>" in target.read_text("utf-8")
     target.write_text("old")
 
-    def fail(self: Path, text: str, encoding: str) -> None:
-        self.write_bytes(b"half")
+    def fail(file: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "write_text", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         comparison.to_html(target)
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]

@@ -160,6 +160,11 @@ def test_the_legend_says_what_intervals_are_of(toy: Any, comparison: Comparison)
     assert "No intervals: they take 20 prompts, or 20 texts" in legend(
         ls.compare(toy, "a", ["sample"], [0], 4)
     )
+    prompts = [Prompt("x", "a", "b a"), Prompt("y", "b", "ab ab"), Prompt("z", "a")]
+    assert "Human texts: of 2 of 3 prompts, 1 of them shorter than 4 tokens" in legend(
+        ls.compare(toy, prompts, ["greedy"], max_new_tokens=4)
+    )
+    assert "Human texts" not in text
     assert "at most 4 tokens a text." in legend(
         ls.compare(toy, "a", ["sample"], [0], 4, stop_at_end=True)
     )
