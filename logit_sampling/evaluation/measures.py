@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -166,14 +167,10 @@ def self_bleu(texts: Sequence[str]) -> float:
         texts: at least two.
 
     Raises:
-        ImportError: sacrebleu is not installed.
+        ImportError: sacrebleu is not installed; `measure` tells so first.
     """
-    try:
-        from sacrebleu.metrics import BLEU
-    except ImportError:
-        raise ImportError(
-            'self-BLEU needs sacrebleu: pip install "logit-sampling[compare]"'
-        ) from None
+    from sacrebleu.metrics import BLEU
+
     bleu = BLEU(effective_order=True)
     scores = [
         bleu.sentence_score(text, [t for j, t in enumerate(texts) if j != i]).score
@@ -277,6 +274,8 @@ def measure(name: str, own: Mapping[str, Metric] | None = None) -> Measure:
             name, "a measure of one's own", of_text=lambda t: float(function(t.text, t.token_ids))
         )
     plain = name.strip().lower().replace("-", "_")
+    if plain == "self_bleu" and find_spec("sacrebleu") is None:  # told before texts are written
+        raise ValueError('self-bleu needs sacrebleu: pip install "logit-sampling[compare]"')
     if plain in _MEASURES:
         return _MEASURES[plain]
     found = re.fullmatch(r"(.+)_(\d+)", plain)

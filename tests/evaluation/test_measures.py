@@ -91,6 +91,14 @@ def test_self_bleu_is_sacrebleu_s_in_groups() -> None:
     assert self_bleu(["a b c d", "e f g h"]) < 0.2
 
 
+def test_self_bleu_without_sacrebleu_is_refused_at_once(monkeypatch: Any) -> None:
+    monkeypatch.setattr("logit_sampling.evaluation.measures.find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match=r'needs sacrebleu: pip install "logit-sampling\[compare\]"'
+    ):
+        measure("self-bleu")
+
+
 def test_numbers_of_one_text() -> None:
     looping = text([1, 2] * 6, kept=(3, 5), entropies=(0.5, 1.5), judge=-2.0)
     open_end = text([1, 2, 3, 4], finish_reason="end_token")
