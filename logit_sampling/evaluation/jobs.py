@@ -29,32 +29,27 @@ class Notes:
     embedder: Reader | None
     steps: bool
 
-    def missing(self, text: Text, sampler: Written | None) -> bool:
-        """Whether there is something to find out about a text."""
-        return not text.failed and (
-            (self.judge is not None and text.judge is None)
-            or (self.embedder is not None and text.embedding is None)
-            or (self._stepped(sampler) and text.kept is None)
-        )
+    def missing(self, text: Text, sampler: Written | None) -> list[str]:
+        """Return the fields of a text that are to be found out."""
+        wanted = {
+            "judge": self.judge is not None,
+            "embedding": self.embedder is not None,
+            "kept": self.steps and sampler is not None and sampler.search is None,
+        }
+        if text.failed:
+            return []
+        return [name for name, asked in wanted.items() if asked and getattr(text, name) is None]
 
-    def _stepped(self, sampler: Written | None) -> bool:
-        return self.steps and sampler is not None and sampler.search is None
-
-    def added(self, texts: Sequence[Text], reader: Reader, sampler: Written | None) -> list[Text]:
-        """Return texts with what was missing."""
-        found = list(texts)
-        for i, text in enumerate(found):
-            if text.failed:
-                continue
-            if self.judge is not None and text.judge is None:
+    def added(self, text: Text, reader: Reader, sampler: Written | None) -> Text:
+        """Return a text with what was missing."""
+        for name in self.missing(text, sampler):
+            if name == "judge" and self.judge is not None:
                 text = replace(text, judge=round(self.judge.judged(text), 6))
-            if self.embedder is not None and text.embedding is None:
-                text = replace(text, embedding=self.embedder.embeddings([text])[0])
-            if self._stepped(sampler) and text.kept is None:
-                assert sampler is not None
+            elif name == "embedding" and self.embedder is not None:
+                text = replace(text, embedding=self.embedder.embedding(text))
+            elif sampler is not None:
                 text = reader.stepped(text, sampler.sampler)
-            found[i] = text
-        return found
+        return text
 
 
 @dataclass(frozen=True)

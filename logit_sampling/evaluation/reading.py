@@ -1,7 +1,7 @@
 """What is found out about texts by reading them: with a model, a judge, or step by step."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -87,23 +87,20 @@ class Reader:
         log_probs, _ = self.log_probs(before, self._fitting(before, ids))
         return math.fsum(log_probs) / len(log_probs) if log_probs else math.nan
 
-    def embeddings(self, texts: Sequence[Text]) -> list[tuple[float, ...]]:
-        """Return the last hidden state after each prompt and its text.
+    def embedding(self, text: Text) -> tuple[float, ...]:
+        """Return the last hidden state after a prompt and its text.
 
         Raises:
             ValueError: the model tells none.
         """
-        found = []
-        for text in texts:
-            shown = text.token_ids if text.text is None else text.text
-            before, ids = self.parts(text.prompt, shown)
-            hidden = self._model.prefill([before + self._fitting(before, ids)])[0].hidden
-            if hidden is None:
-                raise ValueError(
-                    f"model {self.name!r} tells no hidden states, of which the frontier is made"
-                )
-            found.append(tuple(np.asarray(hidden[0, -1], np.float16).astype(float).tolist()))
-        return found
+        shown = text.token_ids if text.text is None else text.text
+        before, ids = self.parts(text.prompt, shown)
+        hidden = self._model.prefill([before + self._fitting(before, ids)])[0].hidden
+        if hidden is None:
+            raise ValueError(
+                f"model {self.name!r} tells no hidden states, of which the frontier is made"
+            )
+        return tuple(np.asarray(hidden[0, -1], np.float16).astype(float).tolist())
 
     def stepped(self, text: Text, sampler: Sampler) -> Text:
         """Return a text with how many tokens the sampler left at each step, and their entropy.

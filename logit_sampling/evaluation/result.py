@@ -82,6 +82,6 @@ class Result:
 
     @property
     def seconds_per_token(self) -> Estimate:
-        """Wall time of a token: that of a batch divided by its tokens, median over the batches."""
+        """Wall time of a token: that of a batch divided by its tokens, median over the texts."""
         times = [text.seconds for text in self.texts if text.seconds is not None]
         return Estimate(median(times) if times else math.nan, units=len(times), over="texts")

@@ -199,7 +199,7 @@ def compare(
                     write()
                     warm.add(job.model)
                 texts = write()
-            record.add(notes.added(texts, readers[job.model], job.sampler))
+            record.add(notes.added(t, readers[job.model], job.sampler) for t in texts)
             done += len(job.prompts)
 
     try:

@@ -426,10 +426,24 @@ def test_the_frontier_is_1_for_the_human_texts_themselves(tiny_gpt2: Any) -> Non
             counts = (np.bincount(ids, minlength=kinds) for ids in (own, human))
             each.append(divergence_area(*counts))
         assert result.frontier.mean == pytest.approx(np.mean(each))
+        own = [places[row[0].key] for row in result.grid]  # type: ignore[union-attr]
+        without = []
+        for i in range(24):  # what both wrote
+            both = (np.bincount(np.delete(ids, i), minlength=kinds) for ids in (own, human))
+            without.append(divergence_area(*both))
+        pseudo = each[0] + 23 * (np.mean(without) - np.array(without))
+        assert result.values("frontier")[:, 0] == pytest.approx(pseudo)
         assert result.frontier.low is not None and result.frontier.high is not None
         assert 0 <= result.frontier.low <= result.frontier.mean <= result.frontier.high <= 1
     with pytest.raises(ValueError, match="needs embeddings of texts and of human ones"):
         ls.compare(tiny_gpt2, ["the"], ["greedy"], max_new_tokens=4).results[0].number("frontier")
+
+
+def test_the_time_of_a_token_is_that_of_most_texts(toy: Any) -> None:
+    comparison = ls.compare(toy, ["a"] * 5, ["greedy"], max_new_tokens=4)
+    times = iter((0.1, 0.2, 0.3, 0.4, 90.0))
+    texts = tuple(replace(text, seconds=next(times)) for text in comparison.texts)
+    assert replace(comparison, texts=texts).results[0].seconds_per_token.mean == 0.3
 
 
 def test_a_measure_of_one_s_own(toy: Any) -> None:
