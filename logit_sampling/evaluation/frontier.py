@@ -76,32 +76,6 @@ def divergence_area(
     return min(1.0, float(np.trapezoid(*frontier(p_counts, q_counts, scaling, points).T)))
 
 
-def frontier_integral(p_counts: ArrayLike, q_counts: ArrayLike) -> float:
-    """Return 2 ∫ λ KL(p‖r) + (1-λ) KL(q‖r) dλ over [0, 1], a distance that needs no scaling.
-
-    Args:
-        p_counts, q_counts: as for `frontier`.
-
-    Returns:
-        A float from 0, for equal histograms, to 1, for those without a common cluster.
-
-    Raises:
-        ValueError: as `frontier`, of counts.
-
-    Source:
-        Liu et al., Divergence Frontiers for Generative Models, 2021, arXiv 2106.07898.
-
-    Example:
-        >>> round(frontier_integral([1, 1], [1, 0]), 4)        # 1 - log 2
-        0.3069
-    """
-    p, q = _histograms(p_counts, q_counts)
-    p, q = p[both := (p > 0) & (q > 0)], q[both]
-    gap, less = abs(p - q), np.minimum(p, q)
-    common = np.divide(p * q * np.log1p(gap / less), gap, out=less.copy(), where=gap > 0)
-    return max(0.0, float(1 - common.sum()))
-
-
 def clusters(
     human: ArrayLike,
     *models: ArrayLike,
