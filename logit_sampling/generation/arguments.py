@@ -220,7 +220,7 @@ def grammar_of(
     """
     if json_schema is not None and regex is not None:
         raise ValueError("json_schema= and regex= are both given: leave one of them out")
-    known = _vocabulary(tokenizer, tuple(ends))
+    known = vocabulary_of(tokenizer, tuple(ends))
     if json_schema is not None:
         return Grammar.json_schema(json_schema, known)
     return Grammar.regex(str(regex), known)
@@ -233,7 +233,7 @@ class _Ending(NamedTuple):
     end_ids: tuple[int, ...]
 
 
-def _vocabulary(tokenizer: Any, ends: tuple[int, ...]) -> Vocabulary:
+def vocabulary_of(tokenizer: Any, ends: tuple[int, ...]) -> Vocabulary:
     """Return the tokens of a tokenizer; those of a large one take a while, and are kept."""
     inner = getattr(tokenizer, "tokenizer", tokenizer)
     with contextlib.suppress(TypeError):  # one that no weak reference can be made of

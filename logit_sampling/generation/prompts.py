@@ -106,6 +106,20 @@ def _encoded(
     return ids
 
 
+def room(model: Model, prompts: Sequence[Any]) -> tuple[int | None, int]:
+    """Return how many tokens fit behind the longest of prompts, and how long that is.
+
+    None fits any number where the model does not tell its context.
+
+    Raises:
+        ValueError: a prompt that is none of the model's.
+    """
+    own = enumerate(prompts)
+    longest = max(len(token_ids(i, prompt, model, model.tokenizer)) for i, prompt in own)
+    context = model.context_length
+    return None if context is None else context - longest, longest
+
+
 def encode_prompt(
     index: int,
     prompt: Any,
