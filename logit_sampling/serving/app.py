@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import json
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -32,6 +33,7 @@ from logit_sampling.serving.meters import TYPE, Meters, Texts
 from logit_sampling.serving.running import Running
 from logit_sampling.serving.spelling import Spelling
 
+_LOG = logging.getLogger("logit_sampling")
 _KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -129,6 +131,9 @@ class Api:
                 response = refusal(RefusedError("the server is closing", status=503))
             except ClientDisconnect:
                 response = Response(status_code=499)
+            except Exception:
+                self._meters.answered.labels(500).inc()
+                raise
             self._meters.answered.labels(response.status_code).inc()
             return response
 
@@ -240,6 +245,8 @@ class Api:
                 async for event in running:
                     texts.tell(event.row, event.token_id is not None, event.finish_reason)
                     yield event
+        except ValueError as error:  # of a sampler that does not fit the model's tokens
+            raise RefusedError(str(error)) from error
         finally:
             self._taken -= rows
             texts.end()
@@ -263,6 +270,8 @@ async def _told(
         if wanted.usage:
             yield _sent(answer.total(usage(call.prompts, [row.ids for row in running.rows])))
     except Exception as error:  # the status was sent long ago
+        if not isinstance(error, RefusedError):
+            _LOG.exception("a stream failed")
         yield _sent(_error(error))
     finally:
         await events.aclose()  # type: ignore[attr-defined]
