@@ -10,6 +10,7 @@ from logit_sampling.serving.asked import Asked, RefusedError
 from logit_sampling.serving.spelling import Spelling
 
 _LEAST = -9999.0  # the log-probability of what has none, as the API says it
+_KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 _STOPPED = {"end_token", "stop_string", "loop", "callback"}
 
 
@@ -30,6 +31,27 @@ def check_ended(reason: str | None, error: str | None) -> None:
         raise RefusedError(error)
     if reason in ("interrupted", "cancelled"):
         raise RefusedError("the server is closing: ask again later", status=503)
+
+
+def error_of(error: BaseException) -> dict[str, Any]:
+    """Return an error in the API's form; what is no refusal is not told in detail."""
+    if not isinstance(error, RefusedError):
+        error = RefusedError("the server failed on this request; its log says why", status=500)
+    kind = _KINDS.get(error.status, "invalid_request_error")
+    told = {
+        "message": str(error),
+        "type": "server_error" if error.status >= 500 else kind,
+        "param": error.param,
+        "code": error.status,
+    }
+    return {"error": told}
+
+
+def check_all_ended(result: GenerationResult) -> None:
+    """Raise RefusedError if a text could not go on, or was cut off."""
+    errors = result.errors or [None] * len(result.finish_reasons)
+    for reason, error in zip(result.finish_reasons, errors, strict=True):
+        check_ended(reason, error)
 
 
 class Answer:
@@ -53,9 +75,7 @@ class Answer:
         Raises:
             RefusedError: one of them could not go on.
         """
-        errors = result.errors or [None] * len(result.texts)
-        for reason, error in zip(result.finish_reasons, errors, strict=True):
-            check_ended(reason, error)
+        check_all_ended(result)
         stops = result.stop_strings or [None] * len(result.texts)
         choices = []
         for i, text in enumerate(result.texts):

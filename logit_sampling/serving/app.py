@@ -27,14 +27,13 @@ import logit_sampling
 from logit_sampling.generation.call import Call
 from logit_sampling.generation.chat import ChatTemplate
 from logit_sampling.generation.engine import Engine, EngineClosedError
-from logit_sampling.serving.answers import Answer, usage
+from logit_sampling.serving.answers import Answer, error_of, usage
 from logit_sampling.serving.asked import ORDINARY, Asked, Limits, RefusedError, asked
 from logit_sampling.serving.meters import TYPE, Meters, Texts
 from logit_sampling.serving.running import Running
 from logit_sampling.serving.spelling import Spelling
 
 _LOG = logging.getLogger("logit_sampling")
-_KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 @dataclass(frozen=True)
@@ -272,7 +271,7 @@ async def _told(
     except Exception as error:  # the status was sent long ago
         if not isinstance(error, RefusedError):
             _LOG.exception("a stream failed")
-        yield _sent(_error(error))
+        yield _sent(error_of(error))
     finally:
         await events.aclose()  # type: ignore[attr-defined]
     yield b"data: [DONE]\n\n"
@@ -324,23 +323,9 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _error(error: BaseException) -> dict[str, Any]:
-    """Return an error in the API's form; what is no refusal is not told in detail."""
-    if not isinstance(error, RefusedError):
-        error = RefusedError("the server failed on this request; its log says why", status=500)
-    kind = _KINDS.get(error.status, "invalid_request_error")
-    told = {
-        "message": str(error),
-        "type": "server_error" if error.status >= 500 else kind,
-        "param": error.param,
-        "code": error.status,
-    }
-    return {"error": told}
-
-
 def refusal(error: RefusedError) -> Response:
     """Return the response that a refused request gets."""
-    response = _json(_error(error), error.status)
+    response = _json(error_of(error), error.status)
     if error.status == 429:
         response.headers["retry-after"] = "1"
     if error.status == 401:
@@ -355,7 +340,7 @@ async def _http_error(request: Request, error: Any) -> Response:
 
 
 async def _failure(request: Request, error: Exception) -> Response:
-    return _json(_error(error), 500)
+    return _json(error_of(error), 500)
 
 
 def _json(value: Any, status: int = 200) -> Response:

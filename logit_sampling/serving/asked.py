@@ -117,7 +117,7 @@ def asked(
     chat: bool = False,
     template: Any = None,
     limits: Limits = Limits(),
-    seed: int | None = None,
+    otherwise: Mapping[str, Any] | None = None,
     ordinary: int | None = None,
 ) -> Asked:
     """Read a request.
@@ -128,7 +128,7 @@ def asked(
         chat: whether it has `messages`, or a `prompt`.
         template: as for `ls.chat`.
         limits: what it may ask for.
-        seed: where it has none; None for a fresh one.
+        otherwise: options of `generate` where it does not say them; the seed is a fresh one.
         ordinary: how many tokens a text gets where nobody says; None for as many as there is room
             for.
 
@@ -143,7 +143,7 @@ def asked(
     if body.get(source) is None:
         raise RefusedError(f"`{source}` is missing", source)
     prompts = _prompts(body, model, chat, template, given.get("chat_template_kwargs"))
-    settings = {"seed": secrets.randbits(32) if seed is None else seed} | options
+    settings = {"seed": secrets.randbits(32)} | dict(otherwise or {}) | options
     if chain:
         if "sampler" in options:
             raise RefusedError(
