@@ -134,8 +134,7 @@ def compare(
     form = "json" if as_json else form
     shown = list(measure or known.DEFAULT)
     for name in shown:
-        if name != "frontier":
-            known.measure(name)
+        known.measure(name)
     frontier = frontier or "frontier" in shown
     if judge is None and load is None and any(name.startswith("judge") for name in shown):
         raise ValueError("--measure judge-perplexity and judge-log-prob need a --judge")

@@ -138,7 +138,7 @@ def compare(
     if not models:
         raise ValueError("model is empty: give at least one")
     several = [measures] if isinstance(measures, str) else measures
-    shown = tuple(dict.fromkeys([*(name.replace("-", "_") for name in several), *(metrics or {})]))
+    shown = tuple(dict.fromkeys(name.replace("-", "_") for name in [*several, *(metrics or {})]))
     if judge is not None and not any(name.startswith("judge_") for name in shown):
         shown = (*shown, "judge_perplexity")
     shown = (*shown, *(["frontier"] if frontier and "frontier" not in shown else []))
@@ -156,8 +156,7 @@ def compare(
         "overflow": overflow,
     }
     for name in shown:
-        if name != "frontier":
-            measure(name, metrics)
+        measure(name, metrics)
     if frontier and not any(prompt.human is not None for prompt in asked):
         raise ValueError(
             "the frontier is to human texts: give prompts that say how their authors went on"

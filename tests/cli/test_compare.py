@@ -162,6 +162,18 @@ def test_prompts_of_a_file_samplers_of_a_file_and_a_folder_to_go_on_with(
         assert (told.strip(), status) == (expected.strip(), 0)
 
 
+@pytest.mark.parametrize("form", ["text", "csv"])
+def test_a_folder_without_whole_texts_says_so(
+    capsys: pytest.CaptureFixture, tmp_path: Path, form: str
+) -> None:
+    made = ls.compare(lambda ids: np.zeros((len(ids), 3)), [[0]], ["greedy"], max_new_tokens=4)
+    replace(made, texts=()).save(tmp_path)
+    out, err, _ = run(capsys, "--load", str(tmp_path), "--format", form)
+    assert out == ""
+    assert err.startswith("logit-sampling: No prompt has all of its texts. Left out")
+    assert "greedy (0 of 1 texts)" in err
+
+
 def test_prompts_of_standard_input(
     capsys: pytest.CaptureFixture, model: list[str], monkeypatch: Any
 ) -> None:

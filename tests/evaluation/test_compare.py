@@ -23,7 +23,7 @@ from logit_sampling.evaluation import (
 )
 from logit_sampling.evaluation.frontier import divergence_area
 from logit_sampling.evaluation.intervals import difference, estimate
-from logit_sampling.evaluation.tables import legend
+from logit_sampling.evaluation.legend import legend
 from logit_sampling.generation.result import GenerationResult
 
 from .conftest import PROBABILITIES
@@ -451,6 +451,12 @@ def test_a_measure_of_one_s_own(toy: Any) -> None:
     comparison = ls.compare(toy, ["a"], ["greedy"], max_new_tokens=9, metrics=metrics)
     assert comparison.results[0].spaces.mean == 3
     assert "spaces" in str(comparison)
+    metrics = {"own-spaces": metrics["spaces"]}  # a hyphen is as good as an underscore here too
+    own = ls.compare(
+        toy, ["a"], ["greedy"], max_new_tokens=9, measures=["own_spaces"], metrics=metrics
+    )
+    assert own.measures == ("own_spaces",)
+    assert own.results[0].own_spaces.mean == own.results[0].number("own-spaces").mean > 0
 
 
 def test_what_a_sampler_raises_leaves_the_others_their_results(toy: Any) -> None:
