@@ -511,7 +511,11 @@ def test_arguments_by_the_names_of_others(toy: Any, given: dict[str, Any], messa
     [
         ({"prompts": []}, "prompts is empty"),
         ({"prompts": ["a", ""]}, "prompt 1 is empty"),
-        ({"prompts": ["a" * 39]}, "39 tokens"),
+        (
+            {"prompts": ["a" * 39]},
+            '39 tokens.* prompt; overflow="slide" goes on beyond the context',
+        ),
+        ({"prompts": ["a" * 40]}, '40 tokens.* fewer; overflow="slide" reads the last part'),
         ({"samplers": {}}, "samplers is empty"),
         ({"seeds": ()}, r"at least one; got \(\)"),
         ({"seeds": 3}, "list of different integers.* got 3"),
@@ -530,9 +534,13 @@ def test_arguments_by_the_names_of_others(toy: Any, given: dict[str, Any], messa
         ({"baseline": "human"}, r"no sampler is called 'human' \(baseline\)"),
         ({"max_new_tokens": 5.9}, "an integer of at least 4 for 4-grams, got 5.9"),
         (
-            {"samplers": {"g": ls.Greedy(), "k": ls.Sampler(ls.TopK([1, 2, 3]))}},
-            "sampler 'k': .* 3",
+            {
+                "samplers": {"g": ls.Greedy(), "k": ls.Sampler(ls.TopP([0.5, 1]))},
+                "prompts": ["a", "b"],
+            },
+            "sampler 'k': TopP has 2 values of `p`, one for each row; .* give one for each value",
         ),
+        ({"prompts": ["a", 3]}, "prompt 1 is a string, a list of token ids or a Prompt, got 3"),
     ],
 )
 def test_bad_input(toy: Any, change: dict[str, Any], message: str) -> None:
