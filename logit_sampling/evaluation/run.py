@@ -23,7 +23,7 @@ from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.result import Interrupted
 from logit_sampling.models.as_model import as_model, given_to
 from logit_sampling.models.model import AnyModel, AnyTokenizer
-from logit_sampling.types import Overflow
+from logit_sampling.types import NEW_TOKENS, Overflow
 
 
 @tells_names
@@ -32,7 +32,7 @@ def compare(
     prompts: str | Prompt | Sequence[str | Sequence[int] | Prompt],
     samplers: Mapping[str, Chosen] | Iterable[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
-    max_new_tokens: int = 100,
+    max_new_tokens: int = NEW_TOKENS,
     tokenizer: AnyTokenizer | None = None,
     on_run: Callable[[str, int, int], None] | None = None,
     *,

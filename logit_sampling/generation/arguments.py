@@ -17,7 +17,7 @@ from logit_sampling.sampler import Sampler
 from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, IN_GENERATE, NEAREST, closest
 from logit_sampling.settings.names import NAMES
 from logit_sampling.strategies import MinNewTokens
-from logit_sampling.types import OnError, Overflow
+from logit_sampling.types import NEW_TOKENS, OnError, Overflow
 
 Samplers = Sampler | Sequence[Sampler] | None
 """One for all rows, or one for each prompt; None draws from the model's own distribution."""
@@ -56,7 +56,7 @@ class Options(TypedDict, total=False):
 
 DEFAULTS: Options = {
     "sampler": None,
-    "max_new_tokens": 100,
+    "max_new_tokens": NEW_TOKENS,
     "min_new_tokens": 0,
     "seed": None,
     "n": 1,
