@@ -43,10 +43,10 @@ def named(samplers: Mapping[str, Chosen] | Iterable[str]) -> dict[str, Written]:
     for name, sampler in pairs:
         if isinstance(sampler, str):
             own = read(sampler)
-        elif isinstance(sampler, BeamSearch | ContrastiveSearch):
-            own = Written(str(name), Sampler(), sampler)
         elif name is None:
             raise ValueError(f'a list of samplers holds lines such as "top_k=50"; got {sampler!r}')
+        elif isinstance(sampler, BeamSearch | ContrastiveSearch):
+            own = Written(name, Sampler(), sampler)
         else:
             own = Written(name, sampler)
         name = own.name if name is None else name

@@ -540,6 +540,7 @@ def test_arguments_by_the_names_of_others(toy: Any, given: dict[str, Any], messa
             },
             "sampler 'k': TopP has 2 values of `p`, one for each row; .* give one for each value",
         ),
+        ({"samplers": [ls.BeamSearch(2)]}, "a list of samplers holds lines .* got BeamSearch"),
         ({"prompts": ["a", 3]}, "prompt 1 is a string, a list of token ids or a Prompt, got 3"),
     ],
 )
