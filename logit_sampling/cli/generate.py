@@ -29,8 +29,7 @@ from logit_sampling.cli.options import (
 )
 from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.plotting.visible import unescaped, visible
-
-LENGTH = 100  # tokens, where nobody says how many
+from logit_sampling.types import NEW_TOKENS
 
 
 def generate(
@@ -52,7 +51,7 @@ def generate(
         int | None,
         typer.Option(
             min=1,
-            help=f"Tokens that a text gets at most; by default {LENGTH}, or as many as fit the "
+            help=f"Tokens that a text gets at most; by default {NEW_TOKENS}, or as many as fit the "
             "model's context.",
         ),
     ] = None,
@@ -140,7 +139,7 @@ def generate(
         loaded = load_model(model, dtype=dtype)
     catch_interrupts()
     seeds = row_integers(seed, n * len(prompts))
-    length = fitting(loaded, prompts, max_new_tokens, LENGTH, overflow == "slide")
+    length = fitting(loaded, prompts, max_new_tokens, NEW_TOKENS, overflow == "slide")
     terminal = sys.stdout.isatty()
     # A terminal would obey the control characters that a model writes.
     shown = partial(visible, keep="\n\t") if terminal else str

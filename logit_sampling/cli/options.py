@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 _Made = TypeVar("_Made")
 
 
+def complete_measure(written: str) -> Iterator[str]:
+    """Yield how the name of a measure that is being written may go on."""
+    from logit_sampling.evaluation import measure_names
+
+    for name in measure_names:
+        for n in range(1, 5) if name.endswith("_N") else [0]:
+            ending = name.replace("_N", f"_{n}").replace("_", "-")
+            if ending.startswith(written.replace("_", "-")):
+                yield ending
+
+
 def complete(written: str) -> Iterator[str]:
     """Yield how a sampler that is being written may go on."""
     from logit_sampling.settings.names import NAMES

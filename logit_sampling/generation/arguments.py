@@ -21,7 +21,7 @@ from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, IN_GENERAT
 from logit_sampling.settings.names import NAMES
 from logit_sampling.strategies import Grammar, MinNewTokens
 from logit_sampling.strategies._vocabularies import Vocabulary, as_vocabulary
-from logit_sampling.types import OnError, Overflow
+from logit_sampling.types import NEW_TOKENS, OnError, Overflow
 
 Samplers = Sampler | str | Sequence[Sampler | str] | None
 """One for all rows, or one for each prompt, or what `Sampler.parse` reads; None draws from the
@@ -66,7 +66,7 @@ class Options(TypedDict, total=False):
 
 DEFAULTS: Options = {
     "sampler": None,
-    "max_new_tokens": 100,
+    "max_new_tokens": NEW_TOKENS,
     "min_new_tokens": 0,
     "seed": None,
     "n": 1,

@@ -139,13 +139,13 @@ def encode_prompt(
         raise ValueError(
             f"prompt {index} has {len(ids)} tokens, but the context of model {model.name!r} has "
             f"{context} and a new token needs room: shorten the prompt to {context - 1} or fewer; "
-            'generate reads the last part of a longer one with overflow="slide"'
+            'overflow="slide" reads the last part of a longer one'
         )
     if len(ids) + max_new_tokens > context:
         raise ValueError(
             f"prompt {index} has {len(ids)} tokens and max_new_tokens is {max_new_tokens}, "
             f"together more than the context of model {model.name!r}, {context}: ask for at most "
-            f"{context - len(ids)} new tokens or shorten the prompt; generate goes on beyond the "
-            'context with overflow="slide"'
+            f"{context - len(ids)} new tokens or shorten the prompt; "
+            'overflow="slide" goes on beyond the context'
         )
     return ids

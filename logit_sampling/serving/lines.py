@@ -16,9 +16,9 @@ from logit_sampling.plain import strict_json
 from logit_sampling.serving.answers import Answer, check_all_ended, error_of, usage
 from logit_sampling.serving.asked import ORDINARY, Asked, Limits, RefusedError, asked
 from logit_sampling.serving.spelling import Spelling
+from logit_sampling.types import NEW_TOKENS
 
 _URLS = {"/v1/completions": False, "/v1/chat/completions": True}
-_PLAIN = 100  # tokens of a text where nobody says how many, as `generate` has it
 
 
 class Writer:
@@ -137,7 +137,7 @@ class _Line:
         """Let the texts be written."""
         try:
             body, self._chat = self._body()
-            ordinary = _PLAIN if not self._api else None if self._chat else ORDINARY
+            ordinary = NEW_TOKENS if not self._api else None if self._chat else ORDINARY
             self._asked = self._writer.read(body, self._chat, ordinary, self._id)
             self._call = self._asked.call(self._writer.model)
             self._writings = [Writing(part, with_text=False) for part in self._call.parts()]

@@ -207,9 +207,9 @@ def test_a_terminal_does_not_obey_what_a_model_writes(
         (["a" * 30], "prompt 0 has 31 tokens and --max-new-tokens is 20, together more than"),
         (
             ["a" * 30],
-            "ask for at most 17 new tokens or shorten the prompt; generate goes on beyond",
+            "ask for at most 17 new tokens or shorten the prompt; --overflow slide goes on beyond",
         ),
-        (["a" * 30], "beyond the context with --overflow slide"),
+        (["a" * 30], "--overflow slide goes on beyond the context\n"),
         (["a", "--model", "no-such-model"], "unknown model 'no-such-model': give a shipped model"),
     ],
 )
