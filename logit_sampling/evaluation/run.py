@@ -180,6 +180,10 @@ def compare(
     readers = {name: Reader(name, own, tokenizer, slide) for name, own in models.items()}
     judging = None if judge is None else Reader(as_model(judge).name, judge, None, slide)
     notes = Notes(judging, (judging or next(iter(readers.values()))) if frontier else None, steps)
+    others = {judging, notes.embedder} - {None}
+    for own in others:
+        for writing in readers.values():
+            own.check_reads(writing)
 
     def work() -> None:
         jobs = list(jobs_of(asked, models, chosen, seeds, batch_size, record, notes))
@@ -211,6 +215,9 @@ def compare(
         with contextlib.suppress(AttributeError):  # of a class with slots
             error.result = comparison()  # type: ignore[attr-defined]
         raise
+    finally:
+        for own in others:
+            own.warn_of_cuts()
     return comparison()
 
 

@@ -289,11 +289,14 @@ def test_a_model_with_other_weights_is_another_model(tmp_path: Path) -> None:
 def test_a_text_as_a_line() -> None:
     text = Text(
         "m", "s", "p", (1, 2), 3, 2**63 + 1, "é\u2028\n</", (4, 5), (-0.1234567, -math.inf),
-        (0.0, -1.0), "length", None, 0.25, (3, 1), (1.5, 0.0), -2.5, (0.5, -0.25),
+        (0.0, -1.0), "length", None, 0.25, (3, 1), (1.5, 0.0), -2.5, np.array([0.5, -0.25], np.float16),
     )  # fmt: skip
     line = text.to_json()
     assert "\n" not in line
-    assert Text.from_json(line) == text
+    again = Text.from_json(line)
+    assert again == text
+    assert again.embedding is not None and again.embedding.dtype == np.float16
+    assert again.embedding.tolist() == [0.5, -0.25]
     assert text.log_probs[0] == -0.123457
     for wrong in ("[]", "{}", '{"model": "m"}', '{"x": 1}', "nonsense"):
         with pytest.raises(ValueError, match=r"no text of a comparison|Expecting value"):
