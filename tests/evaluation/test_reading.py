@@ -1,4 +1,4 @@
-"""What a second model is given to read: text where tokenizers differ, as much as it has room for."""
+"""What a second model is given to read: text where tokenizers differ, and what fits."""
 
 import math
 import warnings
