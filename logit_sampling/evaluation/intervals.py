@@ -243,16 +243,16 @@ def difference(
 def sign_flips(units: np.ndarray) -> float:
     """Return the share of ways to sign differences whose mean is at least as far from 0.
 
-    Of signs that all ways have alike, few would come so far where the share is small: a thousandth
-    would take millions. So the signs drawn lean towards what was seen, each way counts for as much
-    as it is likelier without that (importance sampling by exponential tilting, Siegmund 1976), and
-    a small share is known as well as a large one: to 2 or 3 % of itself.
+    Of signs that are drawn evenly none comes so far where the share is small. So they are drawn to
+    lean towards what was seen, and each way counts for as much as it is likelier without that:
+    importance sampling by exponential tilting (Siegmund, 1976). It tells a small share as well as a
+    large one, to 2 or 3 % of itself.
 
     Args:
         units: floating point [units].
 
-    >>> sign_flips(np.full(11, 0.5)) == 2 ** -10
-    True
+    >>> round(sign_flips(np.full(11, 0.5)) * 2 ** 10, 6)
+    1.0
     """
     from scipy.optimize import brentq
     from scipy.special import expit

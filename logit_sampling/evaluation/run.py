@@ -167,7 +167,7 @@ def compare(
         "overflow": overflow,
     }
     for name in shown:
-        if name != "frontier":
+        if name != "frontier" or name in (metrics or {}):
             measure(name, metrics)
     if frontier and not any(prompt.human is not None for prompt in asked):
         raise ValueError(

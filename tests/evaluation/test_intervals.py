@@ -207,6 +207,10 @@ def test_the_same_texts_do_not_differ() -> None:
     assert (found.p, found.estimate.low, found.deviation) == (1.0, None, 0.0)
 
 
+def test_no_number_is_written_as_a_dash() -> None:
+    assert Estimate(math.nan).format(2) == "-"
+
+
 def test_few_units_or_one_value_have_no_interval() -> None:
     few = estimate(np.arange(UNITS - 1.0)[:, None])
     assert (few.low, few.high, few.units, few.over) == (None, None, UNITS - 1, "prompts")
