@@ -15,6 +15,7 @@ from logit_sampling.models.tokenizers import AnyTokenizer, token_count
 
 _FOR_SHOW = {"build_config", "compile_config", "trainable"}  # they change no text
 _PROBE = 10_000  # characters
+_FEW = 256  # ids, where nobody tells how many there are
 
 
 def identity(model: Any, tokenizer: Any = None) -> dict[str, str | None]:
@@ -92,9 +93,16 @@ def _nameless(config: Any) -> Any:
 
 def _tokenizer(tokenizer: Tokenizer, vocab_size: int | None) -> str:
     own = tokenizer.tokenizer if isinstance(tokenizer, AnyTokenizer) else tokenizer
-    text, ids = None, None
-    with suppress(Exception):  # one's own may refuse what it never saw, with any error
-        text = tokenizer.decode(list(range(token_count(tokenizer) or vocab_size or 0)))
+    count = token_count(tokenizer) or vocab_size
+    ids: list[int] = []
+
+    def decoded(some: list[int]) -> str:
+        with suppress(Exception):  # one's own may refuse what it never saw, with any error
+            return tokenizer.decode(some)
+        return ""
+
+    text = decoded(list(range(count))) if count else "".join(decoded([i]) for i in range(_FEW))
+    with suppress(Exception):
         ids = [int(i) for i in tokenizer.encode(text[:_PROBE])]
     return _hash([type(own).__qualname__, text, ids])
 

@@ -23,21 +23,34 @@ def made(activation: str = "relu", dtype: str = "float32") -> Any:
     return keras.Model(ids, hidden, name="own")
 
 
-class Turned(Characters):
-    """The same characters in another order."""
+class Tokenizer(Characters):
+    """The same characters, by other ids or behind a start token."""
+
+    def __init__(self, turned: bool = False, start: bool = False) -> None:
+        self.characters = CHARACTERS[::-1] if turned else CHARACTERS
+        self.start = [0] if start else []
 
     def encode(self, text: str) -> list[int]:
-        return [4 - CHARACTERS.index(c) for c in text]
+        return self.start + [self.characters.index(c) for c in text]
 
     def decode(self, ids: list[int]) -> str:
-        return "".join(CHARACTERS[4 - i] for i in ids)
+        return "".join(self.characters[i] for i in ids)
 
 
-class Longer(Characters):
-    """The same texts of ids, and other ids of a text."""
+class Configured:
+    """What has a config and nothing else of a Keras model."""
 
-    def encode(self, text: str) -> list[int]:
-        return [0, *super().encode(text)]
+    name, context_length, vocab_size, end_ids, tokenizer = "own", None, 5, (), None
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+
+    def prefill(self, prompts: Any) -> Any:
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        dtype = {"class_name": "DTypePolicy", "config": {"name": self.dtype}}
+        return {"name": "layer_3", "trainable": True, "dtype": dtype}
 
 
 def test_a_model_that_is_made_again_is_the_same() -> None:
@@ -45,7 +58,22 @@ def test_a_model_that_is_made_again_is_the_same() -> None:
     first, second = made(), made()
     assert [own.name for own in first.layers] != [own.name for own in second.layers]
     assert identity(first) == identity(second)
-    assert None not in identity(first, Characters()).values()
+    assert None not in identity(first, Tokenizer()).values()
+
+
+def test_the_name_of_a_dtype_is_no_name_of_a_layer() -> None:
+    assert identity(Configured("float32")) != identity(Configured("mixed_bfloat16"))
+
+
+def test_a_tokenizer_is_told_by_the_ids_and_by_the_texts_of_them() -> None:
+    """Where it refuses the one or cannot be asked for the other, by what is left."""
+
+    class OneWay(Tokenizer):
+        def encode(self, text: str) -> list[int]:
+            raise KeyError(text)
+
+    plain, turned = (identity(Configured(""), OneWay(turned=own)) for own in (False, True))
+    assert plain["tokenizer"] != turned["tokenizer"]
 
 
 @pytest.mark.parametrize(
@@ -55,17 +83,17 @@ def test_a_model_that_is_made_again_is_the_same() -> None:
         (lambda own: made(dtype="mixed_bfloat16"), {"config"}),
         (lambda own: ls.as_model(own, end_ids=3), {"config"}),
         (lambda own: ls.as_model(own, context_length=9), {"config"}),
-        (lambda own: ls.as_model(own, tokenizer=Turned()), {"tokenizer"}),
-        (lambda own: ls.as_model(own, tokenizer=Longer()), {"tokenizer"}),
+        (lambda own: ls.as_model(own, tokenizer=Tokenizer(turned=True)), {"tokenizer"}),
+        (lambda own: ls.as_model(own, tokenizer=Tokenizer(start=True)), {"tokenizer"}),
         (lambda own: own.set_weights([2 * w for w in own.get_weights()]) or own, {"weights"}),
     ],
 )
 def test_what_differs_is_told(other: Any, differ: set[str], tmp_path: Path) -> None:
     options: dict[str, Any] = {"out": tmp_path}
-    first = ls.as_model(made(), tokenizer=Characters())
+    first = ls.as_model(made(), tokenizer=Tokenizer())
     second = other(made())
     if ls.as_model(second).tokenizer is None:
-        second = ls.as_model(second, tokenizer=Characters())
+        second = ls.as_model(second, tokenizer=Tokenizer())
     before, now = identity(first), identity(second)
     assert {name for name in now if now[name] != before[name]} == differ
     ls.compare(first, *OPTIONS, **options)
@@ -75,9 +103,9 @@ def test_what_differs_is_told(other: Any, differ: set[str], tmp_path: Path) -> N
 
 
 def test_the_tokenizer_of_a_call_counts(tmp_path: Path) -> None:
-    ls.compare(made(), *OPTIONS, tokenizer=Characters(), out=tmp_path)
+    ls.compare(made(), *OPTIONS, tokenizer=Tokenizer(), out=tmp_path)
     with pytest.raises(ValueError, match="holds texts of model 'own'"):
-        ls.compare(made(), *OPTIONS, tokenizer=Turned(), out=tmp_path)
+        ls.compare(made(), *OPTIONS, tokenizer=Tokenizer(turned=True), out=tmp_path)
 
 
 def test_a_function_needs_a_name_to_keep_its_texts(tmp_path: Path) -> None:

@@ -183,6 +183,12 @@ def test_p_values_are_the_share_of_all_signs(seed: int) -> None:
     assert sign_flips(-1e-9 * units) == pytest.approx(sign_flips(units))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_where_all_differences_go_one_way_two_of_all_ways_to_sign_them_do(seed: int) -> None:
+    units = -np.random.default_rng(seed).lognormal(0, 3, 30)
+    assert sign_flips(units) == pytest.approx(2**-29, rel=0.01)
+
+
 def test_a_difference_that_is_seen_everywhere_is_seen_among_many() -> None:
     """Of 5,000 comparisons each of 40 prompts: a corrected p-value may be small all the same."""
     seen = difference(
