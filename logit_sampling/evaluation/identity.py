@@ -13,7 +13,9 @@ from logit_sampling.models.function import CallableModel
 from logit_sampling.models.model import Model, Tokenizer
 from logit_sampling.models.tokenizers import AnyTokenizer, token_count
 
-_FOR_SHOW = {"build_config", "compile_config", "trainable"}  # they change no text
+# What changes no text; and the preprocessor, which is looked at as a tokenizer: in its config are
+# sets, in another order in each process.
+_LEFT_OUT = {"build_config", "compile_config", "trainable", "preprocessor"}
 _PROBE = 10_000  # characters
 _FEW = 256  # ids, where nobody tells how many there are
 
@@ -82,7 +84,7 @@ def _nameless(config: Any) -> Any:
 
     def renamed(node: Any) -> Any:
         if isinstance(node, dict):
-            return {str(k): renamed(v) for k, v in node.items() if k not in _FOR_SHOW}
+            return {str(k): renamed(v) for k, v in node.items() if k not in _LEFT_OUT}
         if isinstance(node, list | tuple):
             return [renamed(own) for own in node]
         return numbers.get(node, node) if isinstance(node, str) else node

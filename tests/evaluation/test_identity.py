@@ -1,5 +1,6 @@
 """What tells models apart: weights, layers, dtypes, tokenizers; or else names."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,16 @@ class Configured:
 
     name, context_length, vocab_size, end_ids, tokenizer = "own", None, 5, (), None
 
-    def __init__(self, dtype: str) -> None:
-        self.dtype = dtype
+    def __init__(self, dtype: str = "float32", tokens: Sequence[str] = ()) -> None:
+        self.dtype, self.tokens = dtype, tokens
 
     def prefill(self, prompts: Any) -> Any:
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
         dtype = {"class_name": "DTypePolicy", "config": {"name": self.dtype}}
-        return {"name": "layer_3", "trainable": True, "dtype": dtype}
+        tokens = {"config": {"unsplittable_tokens": self.tokens}}
+        return {"name": "layer_3", "trainable": True, "dtype": dtype, "preprocessor": tokens}
 
 
 def test_a_model_that_is_made_again_is_the_same() -> None:
@@ -65,6 +67,13 @@ def test_the_name_of_a_dtype_is_no_name_of_a_layer() -> None:
     assert identity(Configured("float32")) != identity(Configured("mixed_bfloat16"))
 
 
+def test_a_process_that_has_sets_in_another_order_finds_the_same() -> None:
+    """As KerasHub's tokenizers have the tokens that they do not split."""
+    assert identity(Configured(tokens=["<a>", "<b>"])) == identity(
+        Configured(tokens=["<b>", "<a>"])
+    )
+
+
 def test_a_tokenizer_is_told_by_the_ids_and_by_the_texts_of_them() -> None:
     """Where it refuses the one or cannot be asked for the other, by what is left."""
 
@@ -72,7 +81,7 @@ def test_a_tokenizer_is_told_by_the_ids_and_by_the_texts_of_them() -> None:
         def encode(self, text: str) -> list[int]:
             raise KeyError(text)
 
-    plain, turned = (identity(Configured(""), OneWay(turned=own)) for own in (False, True))
+    plain, turned = (identity(Configured(), OneWay(turned=own)) for own in (False, True))
     assert plain["tokenizer"] != turned["tokenizer"]
 
 
