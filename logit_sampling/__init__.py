@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from logit_sampling.diagnostics.guard import LogitsGuard as LogitsGuard
     from logit_sampling.distribution.checks import ProbabilitiesWarning as ProbabilitiesWarning
     from logit_sampling.distribution.compiled import engine as engine
+    from logit_sampling.evaluation.comparison import Comparison as Comparison
     from logit_sampling.evaluation.run import compare as compare
+    from logit_sampling.evaluation.texts import Prompt as Prompt
+    from logit_sampling.evaluation.texts import read_prompts as read_prompts
     from logit_sampling.generation.chat import ChatTemplate as ChatTemplate
     from logit_sampling.generation.chat import chat as chat
     from logit_sampling.generation.engine import Engine as Engine
@@ -55,6 +58,7 @@ _LAZY = {
     "BeamSearch": "logit_sampling.decoding.beam",
     "BitsPerCharacter": "logit_sampling.training.metrics",
     "ChatTemplate": "logit_sampling.generation.chat",
+    "Comparison": "logit_sampling.evaluation.comparison",
     "ContrastiveSearch": "logit_sampling.decoding.contrastive",
     "Detection": "logit_sampling.strategies.watermark_detector",
     "Engine": "logit_sampling.generation.engine",
@@ -65,6 +69,7 @@ _LAZY = {
     "LogitsReport": "logit_sampling.diagnostics",
     "Perplexity": "logit_sampling.training.metrics",
     "ProbabilitiesWarning": "logit_sampling.distribution.checks",
+    "Prompt": "logit_sampling.evaluation.texts",
     "RowError": "logit_sampling.generation.result",
     "Sampler": "logit_sampling.sampler",
     "State": "logit_sampling.sampler",
@@ -77,6 +82,7 @@ _LAZY = {
     "generate": "logit_sampling.generation.generate",
     "load_model": "logit_sampling.models.loading",
     "logits_from": "logit_sampling.diagnostics",
+    "read_prompts": "logit_sampling.evaluation.texts",
     "score": "logit_sampling.generation.score",
     "stream": "logit_sampling.generation.stream",
     "train": "logit_sampling.training",

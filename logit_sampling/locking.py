@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 if sys.platform == "win32":
     import msvcrt
@@ -17,6 +17,15 @@ else:
 
     def _take(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def lock(file: IO[Any]) -> bool:
+    """Lock a file for as long as it is open; return whether nobody else has it."""
+    try:
+        _take(file.fileno())
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def locked(folder: Path, work: str, way_out: str) -> IO[str]:
@@ -35,15 +44,11 @@ def locked(folder: Path, work: str, way_out: str) -> IO[str]:
     """
     path = folder / "lock"
     file = path.open("a+", encoding="utf-8")
-    try:
-        _take(file.fileno())
-        # Between opening and locking, the process that had it may have ended and removed it.
-        if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-            file.truncate(0)
-            print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
-            return file
-    except (BlockingIOError, PermissionError):
-        pass
+    # Between opening and locking, the process that had it may have ended and removed it.
+    if lock(file) and path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+        file.truncate(0)
+        print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
+        return file
     file.seek(0)
     holder = file.read().strip()
     file.close()

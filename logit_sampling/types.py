@@ -46,6 +46,9 @@ Integers: TypeAlias = ArrayLike | int | Sequence[int]
 PerRow: TypeAlias = ArrayLike | float | Sequence[float]
 """One number for all rows, or one for each."""
 
+NEW_TOKENS = 100
+"""Tokens of a text, where nobody says how many."""
+
 Overflow: TypeAlias = Literal["error", "slide"]
 """What to do with a text that is longer than a model's context."""
 

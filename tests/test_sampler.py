@@ -241,6 +241,7 @@ def test_a_configuration_finds_a_transform_that_was_not_used_before():
 
 
 def test_public_names_are_there():
+    assert {"Comparison", "Prompt", "read_prompts"} <= {*ls.__all__}  # docs/compare.md has them
     for name in ls.__all__:
         assert getattr(ls, name) is not None
     for name in strategies.__all__:

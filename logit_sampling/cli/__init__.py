@@ -4,6 +4,7 @@ What takes long to import is imported in `main`, where an interruption is met.
 """
 
 import io
+import re
 import sys
 
 from logit_sampling.cli import process
@@ -46,7 +47,9 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return f"{' to '.join(names)}: {error.strerror}"
-    text = " ".join(str(error).split())
-    return text.replace('overflow="slide"', "--overflow slide").replace(
-        "max_new_tokens is", "--max-new-tokens is"
+    text = " ".join(str(error).split()).replace('overflow="slide"', "--overflow slide")
+    return re.sub(
+        r"\b(max_new_tokens|stop_at_end|overflow) is",
+        lambda found: f"--{found[1].replace('_', '-')} is",
+        text,
     )

@@ -8,14 +8,24 @@ import typer
 
 from logit_sampling import __version__
 
-COMMANDS = ("generate", "score", "explain", "samplers", "compare", "train", "check")
+COMMANDS = (
+    "generate",
+    "score",
+    "explain",
+    "samplers",
+    "compare",
+    "train",
+    "check",
+    "serve",
+    "batch",
+)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status; raise ValueError for arguments that it lacks."""
     app = typer.Typer(
         help="Turn raw vocabulary logits into tokens: generate, score, explain, samplers, compare, "
-        "train, check.",
+        "train, check, serve, batch.",
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)

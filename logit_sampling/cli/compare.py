@@ -14,17 +14,20 @@ from logit_sampling.cli.options import (
     DtypeOption,
     OverflowOption,
     SamplersOption,
+    complete_measure,
     fitting,
     short_option,
 )
 from logit_sampling.cli.process import catch_interrupts, say
+from logit_sampling.cli.process import interrupted as was_interrupted
 from logit_sampling.models.quiet import import_tensorflow
+from logit_sampling.plotting.visible import counted
+from logit_sampling.types import NEW_TOKENS
 
 if TYPE_CHECKING:
     from logit_sampling.evaluation import Comparison
     from logit_sampling.evaluation.texts import Prompt
 
-LENGTH = 120  # tokens of a text, if nobody says how many
 DRAWN = 3  # prompts after which a report shows the distribution of the next token
 Format = Literal["text", "json", "csv", "markdown", "latex"]
 
@@ -66,7 +69,9 @@ def compare(
     ] = 3,
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(min=4, help=f"Tokens of every text, {LENGTH} or as many as the context has."),
+        typer.Option(
+            min=4, help=f"Tokens of every text, {NEW_TOKENS} or as many as the context has."
+        ),
     ] = None,
     overflow: OverflowOption = "error",
     temperature: Annotated[
@@ -80,13 +85,19 @@ def compare(
     ] = None,
     measure: Annotated[
         list[str] | None,
-        typer.Option(help="A number to show, such as seq-rep-4; may be given several times."),
+        typer.Option(
+            help="A number to show, such as seq-rep-4; may be given several times.",
+            autocompletion=complete_measure,
+        ),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="The sampler from which differences are shown.")
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help="A second model that reads all texts: judge-perplexity.")
+        str | None,
+        typer.Option(
+            help="A second model, of the same --dtype, that reads all texts: judge-perplexity."
+        ),
     ] = None,
     frontier: Annotated[
         bool, typer.Option("--frontier", help="How close texts come to human ones (MAUVE-like).")
@@ -134,8 +145,10 @@ def compare(
     form = "json" if as_json else form
     shown = list(measure or known.DEFAULT)
     for name in shown:
-        if name != "frontier":
+        try:
             known.measure(name)
+        except ValueError as error:  # with names as they are written here
+            raise ValueError(f"--measure: {error}".replace("_", "-")) from None
     frontier = frontier or "frontier" in shown
     if judge is None and load is None and any(name.startswith("judge") for name in shown):
         raise ValueError("--measure judge-perplexity and judge-log-prob need a --judge")
@@ -213,12 +226,17 @@ def compare(
         def told(name: str, done: int, total: int) -> None:
             progress.update(task, description=name, completed=done, total=total)
 
-        loaded = {name: load_model(name, dtype=dtype) for name in names}
+        try:
+            loaded = {name: load_model(name, dtype=dtype) for name in names}
+            judging = None if judge is None else loaded.get(judge) or load_model(judge, dtype=dtype)
+        except (Exception, KeyboardInterrupt) as error:
+            if was_interrupted(error):
+                say("logit-sampling: interrupted before the first text: nothing was written")
+            raise
         # Where the default is more than the least of the contexts has room for, it shrinks.
         least = min(loaded.values(), key=lambda own: own.context_length or math.inf)
         texts = [prompt.text for prompt in asked]
-        length = fitting(least, texts, max_new_tokens, LENGTH, overflow == "slide")  # type: ignore[arg-type]
-        judging = None if judge is None else loaded.get(judge) or load_model(judge)
+        length = fitting(least, texts, max_new_tokens, NEW_TOKENS, overflow == "slide")  # type: ignore[arg-type]
         interrupted = False
         try:
             comparison = evaluation.compare(
@@ -249,7 +267,11 @@ def compare(
             except ValueError as error:  # what was written counts for more than this picture
                 say(f"logit-sampling: the report has no distribution of the next token: {error}")
     if interrupted:
-        say(f"logit-sampling: interrupted; {_whole(comparison, len(chosen) * len(names))}")
+        kept = (
+            f"; {out} keeps {counted(len(comparison.texts), 'text')}, and the same command goes on"
+        )
+        whole = _whole(comparison, len(chosen) * len(names))
+        say(f"logit-sampling: interrupted; {whole}{kept if out else ''}")
     about: dict[str, Any] = {"model": names[0] if len(names) == 1 else names}
     about |= {"interrupted": True} if interrupted else {}
     show(comparison, form, report, about, following)

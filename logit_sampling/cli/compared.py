@@ -25,9 +25,14 @@ def show(
     """Print it in a form, and write its report if one is asked for."""
     if form == "json":
         print(json.dumps(about | comparison.to_dict()))
-    elif comparison.results and form == "text":
+    elif not comparison.results:
+        if "interrupted" not in about:  # which is told already
+            from logit_sampling.evaluation.legend import legend
+
+            say(f"logit-sampling: {legend(comparison)}")
+    elif form == "text":
         _print(comparison)
-    elif comparison.results:
+    else:
         forms = {"csv": comparison.to_csv, "markdown": comparison.to_markdown}
         print(forms.get(form, comparison.to_latex)(), end="")
     if report is not None and comparison.results:
@@ -41,27 +46,22 @@ def _print(comparison: "Comparison") -> None:
     from rich.text import Text
 
     from logit_sampling.evaluation import visible
-    from logit_sampling.evaluation.tables import differences, legend, numbers, side_by_side
+    from logit_sampling.evaluation.tables import printed, side_by_side
 
     console = Console()
     for index, prompt in enumerate(comparison.prompts[:SHOWN]):
         console.print(Rule(Text(visible(str(prompt)), "bold"), align="left"))
-        for part in _parts((*comparison.humans[:1], *comparison.results), console.width):
-            console.print(side_by_side(part, index))
+        for row in _rows((*comparison.humans[:1], *comparison.results), console.width):
+            console.print(side_by_side(row, index))
             console.print()
     if len(comparison.prompts) > SHOWN:
         more = len(comparison.prompts) - SHOWN
         console.print(Text(f"... and {more} prompts more: --report FILE.html shows them\n", "dim"))
-    for table in numbers(comparison, console.width):
-        console.print(table)
-    if comparison.baseline:
-        console.print(Text(f"\nDifferences from {visible(comparison.baseline)}", "bold"))
-        for table in differences(comparison, console.width):
-            console.print(table)
-    console.print(Text("\n" + legend(comparison), "dim"))
+    for part in printed(comparison, console.width):
+        console.print(part)
 
 
-def _parts(results: tuple["Result", ...], width: int) -> list[tuple["Result", ...]]:
+def _rows(results: tuple["Result", ...], width: int) -> list[tuple["Result", ...]]:
     """Split into as few rows of columns as the width allows, each as long as the others."""
     fit = max(1, (width + GAP) // (MIN_COLUMN + GAP))
     rows = -(-len(results) // fit)

@@ -7,6 +7,7 @@ import re
 import secrets
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,8 +29,7 @@ from logit_sampling.cli.options import (
 )
 from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.plotting.visible import unescaped, visible
-
-LENGTH = 100  # tokens, where nobody says how many
+from logit_sampling.types import NEW_TOKENS
 
 
 def generate(
@@ -51,7 +51,7 @@ def generate(
         int | None,
         typer.Option(
             min=1,
-            help=f"Tokens that a text gets at most; by default {LENGTH}, or as many as fit the "
+            help=f"Tokens that a text gets at most; by default {NEW_TOKENS}, or as many as fit the "
             "model's context.",
         ),
     ] = None,
@@ -68,6 +68,14 @@ def generate(
     stop_regex: Annotated[
         list[str] | None,
         typer.Option(help="End a text before what this matches; may be given several times."),
+    ] = None,
+    json_schema: Annotated[
+        str | None,
+        typer.Option(help="The JSON schema that each text follows, as text or in a file."),
+    ] = None,
+    regex: Annotated[
+        str | None,
+        typer.Option(help="The regular expression that each text matches from end to end."),
     ] = None,
     lookup: Annotated[
         bool, typer.Option(help="Draft what followed before: quicker for texts that copy.")
@@ -109,6 +117,9 @@ def generate(
         )
     if "" in (stop or ()):
         raise ValueError("--stop is an empty string, which would end a text before its beginning")
+    if json_schema is not None and regex is not None:
+        raise ValueError("--json-schema and --regex are both given: leave one of them out")
+    schema = None if json_schema is None else _schema(json_schema)
     patterns = [_compiled(pattern) for pattern in stop_regex or ()]
     _, chain, search = chosen(
         sampler, greedy, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p
@@ -128,7 +139,7 @@ def generate(
         loaded = load_model(model, dtype=dtype)
     catch_interrupts()
     seeds = row_integers(seed, n * len(prompts))
-    length = fitting(loaded, prompts, max_new_tokens, LENGTH, overflow == "slide")
+    length = fitting(loaded, prompts, max_new_tokens, NEW_TOKENS, overflow == "slide")
     terminal = sys.stdout.isatty()
     # A terminal would obey the control characters that a model writes.
     shown = partial(visible, keep="\n\t") if terminal else str
@@ -160,6 +171,8 @@ def generate(
             max_new_tokens=length,
             min_new_tokens=min_new_tokens,
             stop=[*map(unescaped, stop or ()), *patterns],
+            json_schema=schema,
+            regex=regex,
             draft="lookup" if lookup else None,
             deadline=deadline,
             overflow=overflow,
@@ -187,6 +200,22 @@ def generate(
     if interrupted:
         raise typer.Exit(130)
     end_with_errors(result.errors)
+
+
+def _schema(given: str) -> str:
+    """Return a schema, which may stand in a file; raise ValueError for what is no JSON."""
+    file, told = Path(given), "--json-schema"
+    if not given.lstrip().startswith(("{", "true")):
+        told = f"--json-schema {given}"
+        try:
+            given = file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{told} is neither a schema nor a file: {error}") from None
+    try:
+        json.loads(given)
+    except ValueError as error:
+        raise ValueError(f"{told} is no JSON: {error}") from None
+    return given
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

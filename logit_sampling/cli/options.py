@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 _Made = TypeVar("_Made")
 
 
+def complete_measure(written: str) -> Iterator[str]:
+    """Yield how the name of a measure that is being written may go on."""
+    from logit_sampling.evaluation import measure_names
+
+    for name in measure_names:
+        for n in range(1, 5) if name.endswith("_N") else [0]:
+            ending = name.replace("_N", f"_{n}").replace("_", "-")
+            if ending.startswith(written.replace("_", "-")):
+                yield ending
+
+
 def complete(written: str) -> Iterator[str]:
     """Yield how a sampler that is being written may go on."""
     from logit_sampling.settings.names import NAMES
@@ -161,17 +172,16 @@ def fitting(
     context = model.context_length
     if wanted is not None or context is None or slide:
         return default if wanted is None else wanted
-    from logit_sampling.generation.prompts import token_ids
+    from logit_sampling.generation.prompts import room
 
-    lengths = [len(token_ids(i, own, model, model.tokenizer)) for i, own in enumerate(prompts)]
-    room = context - max(lengths)
-    if not 0 < room < default:  # a prompt that leaves no room is told by what reads it
+    left, _ = room(model, prompts)
+    if left is None or not 0 < left < default:  # one that leaves no room is told by what reads it
         return default
     say(
-        f"logit-sampling: writing {counted(room, 'token')}, not {default}: more do not fit the "
+        f"logit-sampling: writing {counted(left, 'token')}, not {default}: more do not fit the "
         f"context of model {model.name!r}, {context}"
     )
-    return room
+    return left
 
 
 def from_stdin(text: str) -> str:

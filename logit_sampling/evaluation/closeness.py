@@ -8,15 +8,8 @@ import numpy as np
 
 from logit_sampling.evaluation.frontier import clusters, divergence_area
 from logit_sampling.evaluation.intervals import leaving_out
-from logit_sampling.evaluation.measures import Grid, Measure
+from logit_sampling.evaluation.measures import Grid
 from logit_sampling.evaluation.texts import HUMAN, Text
-
-FRONTIER = Measure(
-    "frontier",
-    "area under the divergence frontier to the human texts, 1 for equal (MAUVE-like)",
-    least=0,
-    most=1,
-)
 
 
 def clusters_of(texts: Sequence[Text]) -> dict[tuple[Any, ...], int]:
@@ -30,7 +23,7 @@ def clusters_of(texts: Sequence[Text]) -> dict[tuple[Any, ...], int]:
     if not all(groups):
         raise ValueError(
             "the frontier needs embeddings of texts and of human ones: compare with "
-            "frontier=True, and prompts that say how their authors went on"
+            "frontier=True (--frontier), and prompts that say how their authors went on"
         )
     ids = clusters(*(np.array([t.embedding for t in group]) for group in groups))
     return {

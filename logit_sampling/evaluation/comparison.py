@@ -9,13 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from logit_sampling.evaluation.closeness import FRONTIER, clusters_of, frontier_values
+from logit_sampling.evaluation.closeness import clusters_of, frontier_values
 from logit_sampling.evaluation.intervals import (
     Difference,
     corrected,
     difference,
 )
-from logit_sampling.evaluation.measures import DEFAULT, Measure, Metric, measure
+from logit_sampling.evaluation.measures import DEFAULT, Grid, Measure, Metric, measure
 from logit_sampling.evaluation.record import FORMAT, read, write_whole
 from logit_sampling.evaluation.report.page import page_of
 from logit_sampling.evaluation.result import Result
@@ -95,15 +95,24 @@ class Comparison:
         """See `human`."""
         return self._arranged[2]
 
+    @property
+    def left_out(self) -> dict[str, tuple[int, int]]:
+        """What `results` lacks, by name: how many of its texts are there, and of how many."""
+        return self._arranged[3]
+
     @cached_property
-    def _arranged(self) -> tuple[tuple[str, ...], tuple[Result, ...], tuple[Result, ...]]:
+    def _arranged(
+        self,
+    ) -> tuple[tuple[str, ...], tuple[Result, ...], tuple[Result, ...], dict[str, tuple[int, int]]]:
         setting = self.setting
         own: dict[tuple[str, str], dict[tuple[str, int | None], Text]] = {}
         for text in self.texts:
             key = (text.model, text.sampler)
             own.setdefault(key, {})[text.prompt_id, text.run] = text
         ids = list(setting["prompts"])
+        several = len(setting["models"]) > 1
         done: dict[tuple[str, str], set[str]] = {}
+        left_out: dict[str, tuple[int, int]] = {}
         for model in setting["models"]:
             for sampler, about in setting["samplers"].items():
                 there = own.get((model, sampler), {})
@@ -111,21 +120,24 @@ class Comparison:
                 whole = {i for i in ids if all((i, run) in there for run in runs)}
                 if whole:
                     done[model, sampler] = whole
+                name = f"{model}: {sampler}" if several else sampler
+                written_there = sum((i, run) in there for i in ids for run in runs)
+                left_out[name] = written_there, len(ids) * len(runs)
         kept = tuple(i for i in ids if all(i in whole for whole in done.values()) and done)
-        several = len(setting["models"]) > 1
         results = []
         for model, sampler in done if kept else ():
             about = setting["samplers"][sampler]
             runs = setting["seeds"] if about["draws"] else [None]
             name = f"{model}: {sampler}" if several else sampler
             results.append(self._result(name, about, model, own[model, sampler], kept, runs))
+            del left_out[name]
         humans = []
         for model in setting["models"]:
             wrote = own.get((model, HUMAN), {})
             if any((i, None) in wrote for i in kept):
                 name = f"{model}: {HUMAN}" if several else HUMAN
                 humans.append(self._result(name, {"chain": HUMAN}, model, wrote, kept, [None]))
-        return kept, tuple(results), tuple(humans)
+        return kept, tuple(results), tuple(humans), left_out
 
     def _result(
         self,
@@ -149,13 +161,26 @@ class Comparison:
         )
 
     def _values(self, result: Result, name: str) -> tuple[np.ndarray, float]:
-        if name.replace("-", "_") == "frontier":
-            return frontier_values(result.grid, self._clusters, self.humans[0].grid)
-        return measure(name, self.metrics).values(result.grid)
+        about, grid = self.measure(name), self._counting(result, name)
+        if about.name == "frontier":
+            return frontier_values(grid, self._clusters, self.humans[0].grid)
+        return about.values(grid)
+
+    def _counting(self, result: Result, name: str) -> Grid:
+        """Return the texts that count for a measure.
+
+        For one of several texts together no human text does that is shorter than the others.
+        """
+        if result.sampler != HUMAN or not self.measure(name).pooled or self.setting["stop_at_end"]:
+            return result.grid
+        return tuple(
+            tuple(t if t and len(t.token_ids) == self.tokens else None for t in row)
+            for row in result.grid
+        )
 
     def measure(self, name: str) -> Measure:
         """Return what is known of a measure: its title, its meaning, how to show it."""
-        return FRONTIER if name.replace("-", "_") == "frontier" else measure(name, self.metrics)
+        return measure(name, self.metrics)
 
     def result(self, name: str) -> Result:
         """Return a result by its name.
@@ -197,7 +222,8 @@ class Comparison:
         )
 
     def _difference(self, own: Result, first: Result, name: str) -> Difference:
-        there = [any(a) and any(b) for a, b in zip(own.grid, first.grid, strict=True)]
+        grids = (self._counting(result, name) for result in (own, first))
+        there = [any(a) and any(b) for a, b in zip(*grids, strict=True)]
         own, first = (result.of(there) for result in (own, first))  # prompts with texts of both
         of_both = own.values(name), first.values(name)
         per_unit = self.measure(name).prompts_per_unit

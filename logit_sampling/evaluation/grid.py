@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ def swept(*sweeps: str) -> Swept:
         sweeps: the lines.
 
     Raises:
-        ValueError: none of the values of a sweep is a range or a list, or one cannot be read; more
-            than 1,000 samplers.
+        ValueError: none of the values is a range or a list, or one cannot be read; a setting that
+            is there twice; more than 1,000 samplers.
 
     >>> swept("temperature=0.5:1:0.25 min_p=0.1")
     ['temperature=0.5 min_p=0.1', 'temperature=0.75 min_p=0.1', 'temperature=1 min_p=0.1']
@@ -46,16 +46,19 @@ def swept(*sweeps: str) -> Swept:
     {'temperature': 1, 'top_k': 5}
     """
     line, axes = " ".join(" ".join(sweeps).split()), []
-    for sweep in sweeps:
-        if not _RANGE.search(sweep) and not _LIST.search(sweep):
-            raise ValueError(
-                f"the sweep {sweep!r} has nothing to sweep: write a range, such as "
-                "temperature=0.5:1.5:0.1, or a list, top_k=[10,50]"
-            )
-    values = {found[1]: (found[0], _range(found)) for found in _RANGE.finditer(line)}
-    values |= {found[1]: (found[0], _list(found)) for found in _LIST.finditer(line)}
-    for name, (written, each) in values.items():
-        axes.append([(name, written, value) for value in each])
+    ranges = [(found[1], found[0], _range(found)) for found in _RANGE.finditer(line)]
+    lists = [(found[1], found[0], _list(found)) for found in _LIST.finditer(line)]
+    if not ranges and not lists:
+        raise ValueError(
+            f"the sweep {line!r} has nothing to sweep: write a range, such as "
+            "temperature=0.5:1.5:0.1, or a list, top_k=[10,50]"
+        )
+    names = set()
+    for name, written, values in (*ranges, *lists):
+        if name.replace("-", "_") in names:
+            raise ValueError(f"the sweep {line!r} has {name} twice: write all values as one list")
+        names.add(name.replace("-", "_"))
+        axes.append([(name, written, value) for value in values])
     count = 1
     for axis in axes:
         count *= len(axis)
@@ -82,7 +85,10 @@ def _range(found: re.Match[str]) -> list[float]:
         raise ValueError(f"{found[0]!r} is no range: the step must be a number other than 0")
     count = math.floor((stop - start) / step) + 1
     if count < 1:
-        raise ValueError(f"{found[0]!r} is empty: the step leads away from {stop}")
+        raise ValueError(
+            f"{found[0]!r} is empty: the step, {step}, leads from {start} away from {stop}; "
+            f"write {found[1]}={start}:{stop}:{-step}, or {found[1]}={stop}:{start}:{step}"
+        )
     if count > MOST:
         raise ValueError(f"{found[0]!r} has {count} values, more than {MOST}: take larger steps")
     return [_plain(start + i * step) for i in range(count)]
@@ -105,8 +111,8 @@ def _list(found: re.Match[str]) -> list[Any]:
 def read_samplers(path: str | Path) -> Swept:
     """Read samplers from a file, TOML or YAML.
 
-    It has `samplers`, a list of lines or a table from names to lines, `sweep`, a line or a list of
-    lines whose product is taken, or both.
+    It has `samplers`, a line, a list of lines or a table from names to lines, `sweep`, a line or a
+    list of lines whose product is taken, or both.
 
     Args:
         path: ends in .toml, .yaml or .yml.
@@ -127,20 +133,24 @@ def read_samplers(path: str | Path) -> Swept:
     if not isinstance(told, dict) or not told or set(told) - {"samplers", "sweep"}:
         what = f"{', '.join(map(repr, told))}" if isinstance(told, dict) and told else "no table"
         raise ValueError(f"{target} holds `samplers`, `sweep` or both; got {what}")
-    samplers = told.get("samplers", [])
-    if isinstance(samplers, dict):
-        samplers = [f"{name}: {line}" for name, line in samplers.items()]
-    lines = Swept(_lines(target, "samplers", samplers))
+    lines = Swept(_lines(target, "samplers", told.get("samplers", [])))
     if sweep := told.get("sweep"):
-        found = swept(*_lines(target, "sweep", [sweep] if isinstance(sweep, str) else sweep))
+        found = swept(*_lines(target, "sweep", sweep))
         lines = Swept([*lines, *found], found.settings)
     return lines
 
 
-def _lines(target: Path, name: str, given: Any) -> Sequence[str]:
-    if not isinstance(given, list) or not all(isinstance(line, str) for line in given):
-        raise ValueError(f"`{name}` in {target} is a list of lines, got {given!r}")
-    return given
+def _lines(target: Path, field: str, given: Any) -> Iterator[str]:
+    for line in given if isinstance(given, list) else [given]:
+        # Without quotes YAML reads a line with a name as a table of one.
+        named = isinstance(line, dict) and field == "samplers"
+        for name, own in line.items() if named else [("", line)]:
+            if not isinstance(own, str):
+                raise ValueError(
+                    f"`{field}` in {target} is a list of lines, such as "
+                    f'"temperature=0.8 top_k=50"; got {line!r}'
+                )
+            yield f"{name}: {own}" if named else own
 
 
 def _parsed(target: Path) -> Any:

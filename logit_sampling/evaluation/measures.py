@@ -34,7 +34,7 @@ GROUP = 8  # texts of which self-BLEU compares each with the others
 class Measure:
     """A number of texts.
 
-    It has one of `of_text`, `of_counts` and `of_group`.
+    It has one of `of_text`, `of_counts` and `of_group`, but for the frontier.
 
     Attributes:
         name: as it is asked for: `"seq_rep_4"`.
@@ -65,6 +65,11 @@ class Measure:
     digits: int = 2
     scale: float = 1.0
     unit: str = ""
+
+    @property
+    def pooled(self) -> bool:
+        """Whether it is a number of several texts together, which depends on how many they are."""
+        return self.of_counts is not None or self.of_group is not None
 
     @property
     def title(self) -> str:
@@ -264,17 +269,22 @@ _MEASURES = {
         Measure("self_bleu",
                 f"mean BLEU-4 of a text against others, in whole groups of {GROUP} prompts",
                 of_group=_self_bleu, least=0, most=1),
+        Measure(  # of the clusters of all texts: `Comparison` has its values
+            "frontier",
+            "area under the divergence frontier to the human texts, 1 for equal (MAUVE-like)",
+            least=0, most=1,
+        ),
     )
 }  # fmt: skip
 
 DEFAULT = ("seq_rep_4", "distinct_1", "distinct_2", "perplexity")
-measure_names = (*(f"{name}_N" for name in _OF_N), *_MEASURES, "frontier")
+measure_names = (*(f"{name}_N" for name in _OF_N), *_MEASURES)
 Metric = Callable[[str | None, Sequence[int]], float]
 """A measure of one's own: a text (None without a tokenizer) and its token ids to a number."""
 
 
-_TAKEN = {"frontier", "name", "sampler", "model", "settings", "texts", "grid", "failed"}
-_TAKEN |= {"number", "values", "of", "steps", "seconds_per_token"}  # of a result, or its row
+_TAKEN = {"name", "sampler", "model", "settings", "texts", "grid", "failed", "number", "values"}
+_TAKEN |= {"of", "steps", "seconds_per_token"}  # of a result, or of its row
 
 
 def _own(name: str, metric: Metric) -> Callable[[Text], float]:
@@ -315,7 +325,7 @@ def measure(name: str, own: Mapping[str, Metric] | None = None) -> Measure:
 
     Args:
         name: such as `"seq_rep_4"`.
-        own: measures of one's own by name.
+        own: measures of one's own by name, spelt likewise.
 
     Raises:
         ValueError: there is none of that name, or one's own has the name of another one.
@@ -325,8 +335,10 @@ def measure(name: str, own: Mapping[str, Metric] | None = None) -> Measure:
     >>> measure("words", {"words": lambda text, ids: len(text.split())}).name
     'words'
     """
-    if own and name in own:
-        return Measure(name, "a measure of one's own", of_text=_own(name, own[name]))
+    spelt = name.replace("-", "_")
+    for key, metric in (own or {}).items():
+        if key.replace("-", "_") == spelt:
+            return Measure(spelt, "a measure of one's own", of_text=_own(key, metric))
     plain = _plain(name)
     if plain == "self_bleu" and find_spec("sacrebleu") is None:  # told before texts are written
         raise ValueError('self-bleu needs sacrebleu: pip install "logit-sampling[compare]"')

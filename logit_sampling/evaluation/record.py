@@ -18,6 +18,7 @@ from typing import Any
 
 from logit_sampling.evaluation.texts import Text
 from logit_sampling.locking import locked
+from logit_sampling.plotting.visible import brief
 
 FORMAT = 1
 _PACKAGES = (
@@ -156,16 +157,16 @@ def _joined(
     for name in ("max_new_tokens", "stop_at_end", "overflow"):
         if old[name] != new[name]:
             raise ValueError(
-                f"{folder} holds texts with {name} {old[name]!r}, and this call has "
-                f"{new[name]!r}: choose another folder"
+                f"{name} is {new[name]!r}, and was {old[name]!r} for the texts in {folder}: choose "
+                "another folder"
             )
     joined = {**old, **new}
     for name in ("judge", "embedder"):
         if old[name] and new[name] and old[name] != new[name]:
             _check_version(folder, old[name], new[name])
             raise ValueError(
-                f"{folder} holds what {_shown(old[name])} read ({name}), and here it is "
-                f"{_shown(new[name])}: choose another folder"
+                f"{folder} holds what another {name} found ({_changed(old[name], new[name])}): "
+                "choose another folder"
             )
         joined[name] = new[name] or old[name]
     # Those of which there is no text may be others now: the last call had failed before it wrote.
@@ -176,8 +177,8 @@ def _joined(
             if before != now:
                 _check_version(folder, before, now)
                 raise ValueError(
-                    f"{folder} holds texts of {name[:-1]} {key!r} that is {_shown(before)}, and "
-                    f"here it is {_shown(now)}: give it another name, or choose another folder"
+                    f"{folder} holds texts of another {name[:-1]} {key!r} "
+                    f"({_changed(before, now)}): give it another name, or choose another folder"
                 )
         joined[name] = {**old[name], **new[name]}
     joined["seeds"] = [*old["seeds"], *(s for s in new["seeds"] if s not in old["seeds"])]
@@ -194,13 +195,17 @@ def _check_version(folder: Path, before: dict[str, Any], now: dict[str, Any]) ->
 
 
 def _identity(about: dict[str, Any]) -> dict[str, Any]:
-    """Return what is said of a prompt, sampler or model without what is for show."""
-    return {name: value for name, value in about.items() if name != "settings"}
+    """Return what is said of a prompt, sampler or model without what is for show or follows."""
+    return {name: value for name, value in about.items() if name not in ("settings", "draws")}
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) < 200 else f"{text[:200]}…"
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """Return what differs: `chain 'Greedy()' there, 'Sampler()' here`."""
+    return "; ".join(
+        f"{name} {brief(value, 100)} there, {brief(new.get(name), 100)} here"
+        for name, value in old.items()
+        if value != new.get(name)
+    )
 
 
 def call(command: str) -> dict[str, Any]:

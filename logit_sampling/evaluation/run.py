@@ -21,7 +21,7 @@ from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.result import Interrupted
 from logit_sampling.models.as_model import as_model
 from logit_sampling.models.model import AnyModel, AnyTokenizer
-from logit_sampling.types import Overflow
+from logit_sampling.types import NEW_TOKENS, Overflow
 
 
 @tells_names
@@ -30,7 +30,7 @@ def compare(
     prompts: str | Prompt | Sequence[str | Sequence[int] | Prompt],
     samplers: Mapping[str, Chosen] | Iterable[str] | None = None,
     seeds: Sequence[int] = (0, 1, 2),
-    max_new_tokens: int = 100,
+    max_new_tokens: int = NEW_TOKENS,
     tokenizer: AnyTokenizer | None = None,
     on_run: Callable[[str, int, int], None] | None = None,
     *,
@@ -137,7 +137,7 @@ def compare(
     if not models:
         raise ValueError("model is empty: give at least one")
     several = [measures] if isinstance(measures, str) else measures
-    shown = tuple(dict.fromkeys([*(name.replace("-", "_") for name in several), *(metrics or {})]))
+    shown = tuple(dict.fromkeys(name.replace("-", "_") for name in [*several, *(metrics or {})]))
     if judge is not None and not any(name.startswith("judge_") for name in shown):
         shown = (*shown, "judge_perplexity")
     shown = (*shown, *(["frontier"] if frontier and "frontier" not in shown else []))
@@ -167,8 +167,7 @@ def compare(
         "overflow": overflow,
     }
     for name in shown:
-        if name != "frontier" or name in (metrics or {}):
-            measure(name, metrics)
+        measure(name, metrics)
     if frontier and not any(prompt.human is not None for prompt in asked):
         raise ValueError(
             "the frontier is to human texts: give prompts that say how their authors went on"

@@ -34,7 +34,8 @@ def named(samplers: Mapping[str, Chosen] | Iterable[str]) -> dict[str, Written]:
     """Return samplers and searches by name: lines of text have their own.
 
     Raises:
-        ValueError: a line that cannot be read, two of one name, or none at all.
+        ValueError: a line that cannot be read, a value for each row, two of one name, or none at
+            all.
     """
     found: dict[str, Written] = {}
     samplers = [samplers] if isinstance(samplers, str) else samplers
@@ -42,13 +43,21 @@ def named(samplers: Mapping[str, Chosen] | Iterable[str]) -> dict[str, Written]:
     for name, sampler in pairs:
         if isinstance(sampler, str):
             own = read(sampler)
-        elif isinstance(sampler, BeamSearch | ContrastiveSearch):
-            own = Written(str(name), Sampler(), sampler)
         elif name is None:
             raise ValueError(f'a list of samplers holds lines such as "top_k=50"; got {sampler!r}')
+        elif isinstance(sampler, BeamSearch | ContrastiveSearch):
+            own = Written(name, Sampler(), sampler)
         else:
             own = Written(name, sampler)
         name = own.name if name is None else name
+        # Batches and calls that go on would give a prompt another row's value.
+        for transform in getattr(own.sampler, "transforms", ()):
+            for parameter, values in transform.per_row().items():
+                raise ValueError(
+                    f"sampler {name!r}: {type(transform).__name__} has {len(values)} values of "
+                    f"`{parameter}`, one for each row; here a sampler is the same for all prompts: "
+                    "give one for each value"
+                )
         if name in found:
             raise ValueError(f"two samplers are called {name!r}; write a name before one: 'a: ...'")
         found[name] = own

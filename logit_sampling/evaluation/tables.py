@@ -6,9 +6,10 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from logit_sampling.evaluation.intervals import UNITS, Estimate
+from logit_sampling.evaluation.intervals import Estimate
+from logit_sampling.evaluation.legend import legend
 from logit_sampling.evaluation.record import write_whole
 from logit_sampling.plotting import html as notebook
 from logit_sampling.plotting.visible import visible
@@ -42,15 +43,63 @@ def _titles(comparison: "Comparison") -> list[str]:
     return [comparison.measure(name).title for name in comparison.measures]
 
 
+class _Difference(NamedTuple):
+    """A difference from the baseline as text; `clear` where it is told from chance."""
+
+    name: str
+    measure: str
+    number: str
+    interval: str
+    p: str
+    clear: bool
+
+
+_DIFFERENCE_TITLES = ("", "measure", "difference", "p")
+
+
+def _differences(comparison: "Comparison") -> list[_Difference]:
+    """Return what differs from the baseline, if there is one."""
+    found = []
+    for own in comparison.differences() if comparison.baseline else ():
+        about, p = comparison.measure(own.measure), own.corrected
+        found.append(
+            _Difference(
+                visible(own.name),
+                about.title,
+                _number(own.estimate.mean, about.digits, about.scale, "+"),
+                own.estimate.interval(about.digits, about.scale),
+                "-" if p is None else f"{p:.3f}" if p >= 1e-3 else "<0.001",
+                p is not None and p < 0.05,
+            )
+        )
+    return found
+
+
+def _from(comparison: "Comparison") -> str:
+    return f"Differences from {visible(comparison.baseline or '')}"
+
+
 def text_of(comparison: "Comparison", width: int = 100) -> str:
-    """Return the table as plain text."""
+    """Return all of it as plain text."""
     from rich.console import Console
 
     file = io.StringIO()
     console = Console(file=file, width=width)
-    for part in numbers(comparison, width):
+    for part in printed(comparison, width):
         console.print(part)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def printed(comparison: "Comparison", width: int) -> list["RenderableType"]:
+    """Return numbers, differences and legend for a terminal of this width in characters."""
+    from rich.text import Text
+
+    differing = differences(comparison, width)
+    return [
+        *(numbers(comparison, width) if comparison.results else ()),
+        *([Text(f"\n{_from(comparison)}", "bold"), *differing] if differing else ()),
+        Text("\n" * bool(comparison.results) + visible(legend(comparison)), "dim"),
+    ]
 
 
 def html_of(comparison: "Comparison") -> str:
@@ -60,12 +109,19 @@ def html_of(comparison: "Comparison") -> str:
         for result, estimates in rows(comparison)
     ]
     told = notebook.table(repr(comparison)[1:-1], ["", *_titles(comparison)], shown)
+    if found := _differences(comparison):
+        differing = [[*own[:2], "\n".join(filter(None, own[2:4])), own.p] for own in found]
+        told += notebook.table(_from(comparison), _DIFFERENCE_TITLES, differing)
     return f"{told}<p>{html.escape(visible(legend(comparison)))}</p>"
 
 
 def records(comparison: "Comparison") -> list[dict[str, Any]]:
-    """Return a flat dict for each result: name, settings, numbers and ends of intervals."""
-    found = []
+    """Return a flat dict for each result: name, settings, numbers and ends of intervals.
+
+    If there is a baseline, its differences from it too.
+    """
+    found: list[dict[str, Any]] = []
+    differing = comparison.differences() if comparison.baseline else []
     for result, estimates in rows(comparison):
         row: dict[str, Any] = {
             "name": result.name,
@@ -74,15 +130,22 @@ def records(comparison: "Comparison") -> list[dict[str, Any]]:
             **result.settings,
         }
         for name, estimate in zip(comparison.measures, estimates, strict=True):
-            name = name.replace("-", "_")
-            row |= {
-                name: None if math.isnan(estimate.mean) else estimate.mean,
-                f"{name}_low": estimate.low,
-                f"{name}_high": estimate.high,
-            }
+            row |= _flat(name.replace("-", "_"), estimate)
+        for own in differing:
+            if own.name == result.name:
+                name = f"{own.measure.replace('-', '_')}_difference"
+                row |= _flat(name, own.estimate) | {f"{name}_p": own.corrected}
         time = result.seconds_per_token.mean
         found.append(row | {"seconds_per_token": None if math.isnan(time) else time})
     return found
+
+
+def _flat(name: str, estimate: Estimate) -> dict[str, float | None]:
+    return {
+        name: None if math.isnan(estimate.mean) else estimate.mean,
+        f"{name}_low": estimate.low,
+        f"{name}_high": estimate.high,
+    }
 
 
 def csv_of(comparison: "Comparison") -> str:
@@ -97,38 +160,54 @@ def csv_of(comparison: "Comparison") -> str:
 
 
 def markdown_of(comparison: "Comparison") -> str:
-    """Return the table in Markdown."""
-    lines = [
-        "| " + " | ".join(["", *_titles(comparison)]) + " |",
-        "| --- |" + " ---: |" * len(comparison.measures),
+    """Return the tables in Markdown."""
+    body = [
+        [visible(result.name), *(_joined(*cell) for cell in _cells(comparison, estimates))]
+        for result, estimates in rows(comparison)
     ]
-    for result, estimates in rows(comparison):
-        cells = [
-            f"{shown} [{interval}]" if interval else shown
-            for shown, interval in _cells(comparison, estimates)
-        ]
-        name = visible(result.name).replace("|", "\\|")
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    return "\n".join(lines) + "\n"
+    text = _markdown(["", *_titles(comparison)], body)
+    if found := _differences(comparison):
+        body = [[*own[:2], _joined(*own[2:4]), own.p] for own in found]
+        text += f"\n{_from(comparison)}\n\n{_markdown(_DIFFERENCE_TITLES, body)}"
+    return text
+
+
+def _joined(number: str, interval: str) -> str:
+    return f"{number} [{interval}]" if interval else number
+
+
+def _markdown(titles: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in [titles, *body]]
+    head, *lines = ("| " + " | ".join(row) + " |\n" for row in escaped)
+    return "".join([head, "| --- |" + " ---: |" * (len(titles) - 1) + "\n", *lines])
 
 
 def latex_of(comparison: "Comparison") -> str:
-    """Return the table in LaTeX; it needs the package booktabs."""
-    lines = [
-        "\\begin{tabular}{l" + "r" * len(comparison.measures) + "}",
-        "\\toprule",
-        " & ".join(["", *map(_tex, _titles(comparison))]) + " \\\\",
-        "\\midrule",
+    """Return the tables in LaTeX; they need the package booktabs."""
+    body = [
+        [_tex(visible(result.name)), *(_tex_number(*cell) for cell in _cells(comparison, own))]
+        for result, own in rows(comparison)
     ]
-    for result, estimates in rows(comparison):
-        cells = [
-            f"${shown}$ {{\\footnotesize[${interval.replace(', ', '$, $')}$]}}"
-            if interval
-            else f"${shown}$"
-            for shown, interval in _cells(comparison, estimates)
+    text = _tabular([_tex(title) for title in ["", *_titles(comparison)]], body)
+    if found := _differences(comparison):
+        body = [
+            [_tex(own.name), _tex(own.measure), _tex_number(*own[2:4]), f"${own.p}$"]
+            for own in found
         ]
-        lines.append(" & ".join([_tex(visible(result.name)), *cells]) + " \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+        text += f"\n{_tex(_from(comparison))}\n\n{_tabular(_DIFFERENCE_TITLES, body)}"
+    return text
+
+
+def _tabular(titles: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    head, *lines = (" & ".join(row) + " \\\\" for row in [titles, *body])
+    columns = "l" + "r" * (len(titles) - 1)
+    begin = ["\\begin{tabular}{" + columns + "}", "\\toprule", head, "\\midrule"]
+    return "\n".join([*begin, *lines, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def _tex_number(number: str, interval: str) -> str:
+    ends = interval.replace(", ", "$, $")
+    return f"${number}$ {{\\footnotesize[${ends}$]}}" if ends else f"${number}$"
 
 
 def _tex(text: str) -> str:
@@ -136,8 +215,8 @@ def _tex(text: str) -> str:
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
-def _number(value: float, digits: int, scale: float) -> str:
-    return "-" if math.isnan(value) else f"{value * scale:.{digits}f}"
+def _number(value: float, digits: int, scale: float, sign: str = "") -> str:
+    return "-" if math.isnan(value) else f"{value * scale:{sign}.{digits}f}"
 
 
 def written(text: str, path: str | Path | None) -> str:
@@ -195,79 +274,20 @@ def differences(comparison: "Comparison", width: int) -> list["RenderableType"]:
     from rich.table import Table
     from rich.text import Text
 
-    found = comparison.differences()
+    found = _differences(comparison)
     if not found:
         return []
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
     wide = width >= 72
-    for title in ("", "measure") if wide else ("",):
+    for title in _DIFFERENCE_TITLES[: 1 + wide]:
         table.add_column(title, overflow="fold")
-    for title in ("difference", "p"):
+    for title in _DIFFERENCE_TITLES[2:]:
         table.add_column(title, justify="right")
     for own in found:
-        about = comparison.measure(own.measure)
-        sign = f"{own.estimate.mean * about.scale:+.{about.digits}f}"
-        interval = own.estimate.interval(about.digits, about.scale)
-        p = (
-            "-"
-            if own.corrected is None
-            else f"{own.corrected:.3f}"
-            if own.corrected >= 1e-3
-            else "<0.001"
-        )
-        shown = f"{sign} [{interval}]" if wide and interval else f"{sign}\n{interval}".rstrip()
-        known = own.corrected is not None and own.corrected < 0.05
-        names = [visible(own.name), about.title]
-        table.add_row(
-            *(names if wide else [Text("\n".join(names))]),
-            Text(shown, "bold" if known else ""),
-            p,
-        )
+        shown = _joined(*own[2:4]) if wide else "\n".join(filter(None, own[2:4]))
+        names = [Text(own.name), Text(own.measure)] if wide else [Text("\n".join(own[:2]))]
+        table.add_row(*names, Text(shown, "bold" if own.clear else ""), own.p)
     return [table]
-
-
-def legend(comparison: "Comparison") -> str:
-    """Return what a reader must know of the numbers."""
-    results = comparison.results
-    if not results:
-        return "No sampler has all of its texts."
-    prompts, seeds = len(comparison.prompt_ids), len(comparison.seeds)
-    draws = [r for r in results if len(r.grid[0]) == seeds and r.texts[0].run is not None]
-    lines = [
-        f"{prompts} {'prompt' if prompts == 1 else 'prompts'}"
-        + (f", {seeds} {'text' if seeds == 1 else 'texts'} each" if draws else "")
-        + (
-            ", one from greedy and searches"
-            if draws and len(draws) < len(results) and seeds > 1
-            else ""
-        )
-        + f", {'at most ' if comparison.setting['stop_at_end'] else ''}{comparison.tokens} tokens a"
-        + (" text." if comparison.setting["stop_at_end"] else " text, end tokens ignored.")
-    ]
-    known = [e for _, estimates in rows(comparison) for e in estimates if e.low is not None]
-    if any(estimate.over == "prompts" for estimate in known):
-        lines.append("Under a number its 95 % interval, over prompts such as these.")
-    elif known:
-        lines.append("Under a number its 95 % interval, over draws for these prompts alone.")
-    else:
-        lines.append(f"No intervals: they take {UNITS} prompts, or {UNITS} texts.")
-    failed = {result.name: result.failed for result in results if result.failed}
-    if failed:
-        told = ", ".join(f"{count} of {name}" for name, count in failed.items())
-        lines.append(f"Texts that failed, and count for nothing: {told}.")
-    for human in comparison.humans[:1]:
-        theirs = [row[0] for row in human.grid if row[0] is not None]
-        short = sum(len(text.token_ids) < comparison.tokens for text in theirs)
-        if short or len(theirs) < prompts:
-            lines.append(
-                f"Human texts: of {len(theirs)} of {prompts} prompts, {short} of them shorter than "
-                f"{comparison.tokens} tokens, which many of these numbers depend on."
-            )
-    asked = len(comparison.setting["prompts"])
-    if prompts < asked:
-        lines.append(f"Not all texts are written: {prompts} of {asked} prompts.")
-    lines += [f"{(m := comparison.measure(n)).title}: {m.meaning}." for n in comparison.measures]
-    return " ".join(lines)
 
 
 def side_by_side(results: Sequence["Result"], prompt: int) -> "RenderableType":

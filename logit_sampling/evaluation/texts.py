@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -35,14 +36,26 @@ class Prompt:
 def as_prompts(given: Any) -> tuple[Prompt, ...]:
     """Return prompts: strings, lists of token ids or `Prompt`s, one or several.
 
+    Strings that all end in a line break, as the lines of an open file do, are told with a warning:
+    after it a model begins a new line, which may be meant.
+
     Raises:
-        ValueError: there is none, or two have one id.
+        ValueError: there is none, one is neither, or two have one id.
     """
     several = [given] if isinstance(given, str | bytes | Prompt) else list(given)
     prompts = tuple(
-        p if isinstance(p, Prompt) else Prompt(str(i), p if isinstance(p, str) else _plain(p))
+        p if isinstance(p, Prompt) else Prompt(str(i), p if isinstance(p, str) else _plain(i, p))
         for i, p in enumerate(several)
     )
+    # Of a file without a last line break all but the last.
+    if len(several) > 1 and all(
+        isinstance(p, str) and p.find("\n") == len(p) - 1 > 0 for p in several[:-1]
+    ):
+        warnings.warn(
+            "the prompts end in a line break, as lines of a file do, and the texts begin after it: "
+            "read_prompts(path) leaves it out; if it is meant, Prompt(id, text) says so",
+            stacklevel=4,  # of who called `compare`
+        )
     if not prompts:
         raise ValueError("prompts is empty: give at least one prompt")
     seen: set[str] = set()
@@ -53,11 +66,15 @@ def as_prompts(given: Any) -> tuple[Prompt, ...]:
     return prompts
 
 
-def _plain(prompt: Any) -> Any:
-    """Return a prompt of token ids as a tuple; `generate` tells what is wrong with others."""
+def _plain(index: int, prompt: Any) -> str | tuple[int, ...]:
+    """Return a prompt of token ids as a tuple; `generate` tells what is wrong with the ids."""
     if isinstance(prompt, bytes):
         return prompt.decode()
-    return tuple(int(i) for i in prompt) if np.ndim(prompt) == 1 else prompt
+    if np.ndim(prompt) != 1:
+        raise ValueError(
+            f"prompt {index} is a string, a list of token ids or a Prompt, got {prompt!r}"
+        )
+    return tuple(int(i) for i in prompt)
 
 
 def read_prompts(path: str | Path) -> tuple[Prompt, ...]:

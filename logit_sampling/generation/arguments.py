@@ -1,14 +1,17 @@
 """Arguments of `generate`, checked."""
 
+import contextlib
 import functools
 import inspect
 import re
+import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 
 from logit_sampling.decoding.plan import MAX_ROWS, Group, Search
+from logit_sampling.decoding.written import read
 from logit_sampling.generation.stop_patterns import StopPattern, Stops
 from logit_sampling.generation.stopping import StopStrings
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
@@ -16,11 +19,16 @@ from logit_sampling.plotting.visible import brief
 from logit_sampling.sampler import Sampler
 from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, IN_GENERATE, NEAREST, closest
 from logit_sampling.settings.names import NAMES
-from logit_sampling.strategies import MinNewTokens
-from logit_sampling.types import OnError, Overflow
+from logit_sampling.strategies import Grammar, MinNewTokens
+from logit_sampling.strategies._vocabularies import Vocabulary, as_vocabulary
+from logit_sampling.types import NEW_TOKENS, OnError, Overflow
 
-Samplers = Sampler | Sequence[Sampler] | None
-"""One for all rows, or one for each prompt; None draws from the model's own distribution."""
+Samplers = Sampler | str | Sequence[Sampler | str] | None
+"""One for all rows, or one for each prompt, or what `Sampler.parse` reads; None draws from the
+model's own distribution."""
+
+Schema = str | bool | Mapping[str, object]
+"""A JSON schema, as a dict or its text; True for any JSON."""
 
 
 Stop = str | re.Pattern[str]
@@ -52,11 +60,13 @@ class Options(TypedDict, total=False):
     draft: AnyModel | Literal["lookup"] | None
     num_draft: int | None
     on_error: OnError
+    json_schema: Schema | None
+    regex: str | None
 
 
 DEFAULTS: Options = {
     "sampler": None,
-    "max_new_tokens": 100,
+    "max_new_tokens": NEW_TOKENS,
     "min_new_tokens": 0,
     "seed": None,
     "n": 1,
@@ -75,6 +85,8 @@ DEFAULTS: Options = {
     "draft": None,
     "num_draft": None,
     "on_error": "raise",
+    "json_schema": None,
+    "regex": None,
 }
 
 
@@ -170,8 +182,76 @@ def check_on_error(on_error: str) -> None:
         raise ValueError(f'on_error must be "raise" or "return", got {on_error!r}')
 
 
+def sampler_and_search(
+    sampler: Samplers, search: Search | None
+) -> tuple[Sampler | Sequence[Sampler] | None, Search | None]:
+    """Return samplers for what is written as text, and the search if that is one.
+
+    Raises:
+        ValueError: a text that cannot be read, or a search beside `search`.
+    """
+    if isinstance(sampler, str):
+        line = read(sampler)
+        if line.search is not None and search is not None:
+            raise ValueError(f"sampler={sampler!r} is a search, and there is search= too: give one")
+        return line.sampler, line.search or search
+    if isinstance(sampler, Sequence):
+        return [Sampler.parse(own) if isinstance(own, str) else own for own in sampler], search
+    return sampler, search
+
+
+_VOCABULARIES: weakref.WeakKeyDictionary[Any, Vocabulary] = weakref.WeakKeyDictionary()
+
+
+def grammar_of(
+    json_schema: Schema | None, regex: str | None, tokenizer: Any, ends: Sequence[int]
+) -> Grammar:
+    """Return the grammar of what texts are to be.
+
+    Args:
+        json_schema: of the texts, or None.
+        regex: what they match, or None.
+        tokenizer: of the model.
+        ends: the ids that end a text of it.
+
+    Raises:
+        ValueError: both are given, one that cannot be read, or a tokenizer that does not tell its
+            tokens.
+    """
+    if json_schema is not None and regex is not None:
+        raise ValueError("json_schema= and regex= are both given: leave one of them out")
+    known = vocabulary_of(tokenizer, tuple(ends))
+    if json_schema is not None:
+        return Grammar.json_schema(json_schema, known)
+    return Grammar.regex(str(regex), known)
+
+
+class _Ending(NamedTuple):
+    """A tokenizer, and the ids that end a text for its model."""
+
+    tokenizer: Any
+    end_ids: tuple[int, ...]
+
+
+def vocabulary_of(tokenizer: Any, ends: tuple[int, ...]) -> Vocabulary:
+    """Return the tokens of a tokenizer; those of a large one take a while, and are kept."""
+    inner = getattr(tokenizer, "tokenizer", tokenizer)
+    with contextlib.suppress(TypeError):  # one that no weak reference can be made of
+        known = _VOCABULARIES.get(inner)
+        if known is None or known.end_ids != ends:
+            known = as_vocabulary(_Ending(inner, ends), None)
+            _VOCABULARIES[inner] = known
+        return known
+    return as_vocabulary(_Ending(inner, ends), None)
+
+
 def groups_of(
-    sampler: Samplers, prompts: int, n: int, min_new_tokens: int, end_ids: frozenset[int]
+    sampler: Sampler | Sequence[Sampler] | None,
+    prompts: int,
+    n: int,
+    min_new_tokens: int,
+    end_ids: frozenset[int],
+    grammar: Grammar | None = None,
 ) -> list[Group]:
     """Return the samplers, each with the numbers of the rows that it draws for, `n` a prompt.
 
@@ -194,6 +274,8 @@ def groups_of(
         members.setdefault(id(own), (own, []))[1].extend(range(prompt * n, prompt * n + n))
     groups = []
     for own, rows in members.values():
+        if grammar is not None:  # so that a cut by rank or mass is made among valid tokens
+            own = type(own)(grammar, *own.transforms)
         for transform in own.transforms:
             transform.check_rows(len(rows))
         ends = end_ids.union(*(transform.end_tokens() for transform in own.transforms))

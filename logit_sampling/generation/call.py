@@ -15,7 +15,9 @@ from logit_sampling.generation.arguments import (
     check_at_least,
     check_on_error,
     end_ids,
+    grammar_of,
     groups_of,
+    sampler_and_search,
     seconds,
     stops_of,
     with_defaults,
@@ -30,6 +32,7 @@ from logit_sampling.models.as_model import as_model, model_and_tokenizer
 from logit_sampling.models.model import Tokenizer, needed_tokenizer
 from logit_sampling.models.steps import MOST
 from logit_sampling.models.tokenizers import token_count
+from logit_sampling.strategies import Grammar
 
 
 def _search(search: Any, draft: Any, num_draft: int | None) -> Search | None:
@@ -161,7 +164,8 @@ class Call:
             log_probs_or_error(f"prompt {i}", runner, ids, slide)
             for i, ids in enumerate(encoded if asked["echo"] else ())
         ]
-        search = _search(asked["search"], asked["draft"], asked["num_draft"])
+        sampler, search = sampler_and_search(asked["sampler"], asked["search"])
+        search = _search(search, asked["draft"], asked["num_draft"])
         if search is not None:
             refusable = {
                 "stop": stops is not None,
@@ -173,9 +177,13 @@ class Call:
         ends, deadline = end_ids(asked["stop_at_end"], asked["stop_token_ids"], runner), None
         if asked["deadline"] is not None:
             deadline = started + seconds(asked["deadline"])
+        grammar = None
+        if asked["json_schema"] is not None or asked["regex"] is not None:
+            needed = needed_tokenizer(tokenizer, runner.name)
+            grammar = grammar_of(asked["json_schema"], asked["regex"], needed, runner.end_ids)
         plan = Plan(
             model=runner,
-            groups=groups_of(asked["sampler"], len(given), int(n), int(least), ends),
+            groups=groups_of(sampler, len(given), int(n), int(least), ends, grammar),
             n=int(n),
             max_new_tokens=int(new),
             top_log_probs=int(asked["top_log_probs"]),
@@ -239,6 +247,12 @@ class Call:
                 if problem is not None:
                     row.fail(problem)
         return rows
+
+    def unfinished(self, i: int, row: Row) -> bool:
+        """Whether row `i` is no whole text under a grammar of its sampler."""
+        sampler = next(group.sampler for group in self.plan.groups if i in group.rows)
+        grammars = [own for own in sampler.transforms if isinstance(own, Grammar)]
+        return not all(grammar.accepts(row.ids) for grammar in grammars)
 
     def text(self, i: int, row: Row) -> str:
         """Return what row `i` adds to its prompt, without what ended it.

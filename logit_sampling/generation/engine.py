@@ -202,6 +202,7 @@ class Engine:
 
     Attributes:
         model: what it writes with, a `Model`.
+        max_rows: as given.
 
     `generate`, `stream`, `chat`, `compare` and `score` take an engine in place of a model. The
     first four then ask it for each prompt, and what it writes for others goes on; `score` reads
@@ -232,6 +233,7 @@ class Engine:
         if max_tokens is not None:
             check_at_least(1, max_tokens=max_tokens)
         self.model: Model = as_model(model, tokenizer=tokenizer)
+        self.max_rows: int = int(max_rows)
         check_at_least(0, keep=keep)
         runner, _ = model_and_tokenizer(self.model, None)
         self._work = _Work(Scheduler(runner, int(max_rows), max_tokens, int(keep)))
@@ -281,6 +283,11 @@ class Engine:
         """Raise RuntimeError in the thread of the engine, which would wait for itself."""
         self._work.check_waits()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or its thread has died: it takes no request any more."""
+        return self._work.closed
+
     def close(self) -> None:
         """End what runs and what waits, as `"interrupted"`, and the thread; twice does no harm."""
         self._close()
@@ -307,6 +314,11 @@ class _Work:
         self._closed = False
         self._died: BaseException | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is begun any more."""
+        return self._closed or self._died is not None
 
     def __str__(self) -> str:
         state = "closed, " if self._closed else ""

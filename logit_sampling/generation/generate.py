@@ -45,8 +45,9 @@ def generate(
             preprocessor says (with its start token, which makes a prompt of the empty one, or
             without); ids are taken as they are.
         sampler: draws the tokens; by default from the model's own distribution. A list has one for
-            each prompt. A parameter with a value per row has one for each row that the sampler
-            draws for.
+            each prompt. A text is read as `Sampler.parse` does, or is a search, such as
+            `"beam num_beams=4"`. A parameter with a value per row has one for each row that the
+            sampler draws for.
         max_new_tokens: how many tokens a text gets at most.
         min_new_tokens: how many it gets before an end token can be drawn (see
             `MinNewTokens`) or a stop string, complete with a later token, ends it.
@@ -89,6 +90,10 @@ def generate(
             followed the last tokens where the text had them before is the draft (up to 16 tokens).
             It pays for texts that copy: summaries, code, what repeats; see `Lookup`.
         num_draft: at least 1, with `draft` alone.
+        json_schema: a JSON schema, a dict or its text, that each text is to follow, compact; True
+            for any JSON. It is a `Grammar` before the chain of `sampler`. A text that reaches
+            `max_new_tokens` before it is whole ends as `"unfinished"`.
+        regex: a regular expression that each text is to match from end to end; see `Grammar`.
         on_error: what to do, after all rows have ended, if some could not go on: `"raise"`, or
             `"return"` the result, whose `errors` tell why.
 

@@ -106,6 +106,20 @@ def _encoded(
     return ids
 
 
+def room(model: Model, prompts: Sequence[Any]) -> tuple[int | None, int]:
+    """Return how many tokens fit behind the longest of prompts, and how long that is.
+
+    None fits any number where the model does not tell its context.
+
+    Raises:
+        ValueError: a prompt that is none of the model's.
+    """
+    own = enumerate(prompts)
+    longest = max(len(token_ids(i, prompt, model, model.tokenizer)) for i, prompt in own)
+    context = model.context_length
+    return None if context is None else context - longest, longest
+
+
 def encode_prompt(
     index: int,
     prompt: Any,
@@ -125,13 +139,13 @@ def encode_prompt(
         raise ValueError(
             f"prompt {index} has {len(ids)} tokens, but the context of model {model.name!r} has "
             f"{context} and a new token needs room: shorten the prompt to {context - 1} or fewer; "
-            'generate reads the last part of a longer one with overflow="slide"'
+            'overflow="slide" reads the last part of a longer one'
         )
     if len(ids) + max_new_tokens > context:
         raise ValueError(
             f"prompt {index} has {len(ids)} tokens and max_new_tokens is {max_new_tokens}, "
             f"together more than the context of model {model.name!r}, {context}: ask for at most "
-            f"{context - len(ids)} new tokens or shorten the prompt; generate goes on beyond the "
-            'context with overflow="slide"'
+            f"{context - len(ids)} new tokens or shorten the prompt; "
+            'overflow="slide" goes on beyond the context'
         )
     return ids

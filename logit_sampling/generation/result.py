@@ -27,9 +27,10 @@ class GenerationResult:
         sampler_log_probs: the same under the distribution that the sampler drew from; 0.0 for a
             token that was the only one left.
         finish_reasons: why each text ends: `"end_token"`, `"stop_string"`, `"loop"`
-            (`stop_loops`), `"length"` (`max_new_tokens`), `"callback"` (`should_stop`),
-            `"deadline"`, `"interrupted"`, `"cancelled"` (a request of an `Engine`), or `"error"`
-            for a row that could not go on (see `errors`).
+            (`stop_loops`), `"length"` (`max_new_tokens`), `"unfinished"` (the same, and the text is
+            not whole under a `Grammar`), `"callback"` (`should_stop`), `"deadline"`,
+            `"interrupted"`, `"cancelled"` (a request of an `Engine`), or `"error"` for a row that
+            could not go on (see `errors`).
         seeds: the seed of each row, in [0, 2**64): passed as `seed` they repeat the texts, and
             `[seeds[i]]` repeats that of row `i` alone.
         seconds: wall time of the call, tracing included.

@@ -150,6 +150,8 @@ class Writing:
 
     def _event(self, i: int) -> TextEvent:
         row, call = self.rows[i], self.call
+        if row.finish_reason == "length" and call.unfinished(i, row):
+            row.finish_reason = "unfinished"
         piece, self._pieces[i] = self._pieces[i], ""
         if self._texts:
             if self._told[i] < 0 and call.echo:

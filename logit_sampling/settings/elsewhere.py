@@ -71,6 +71,8 @@ _GENERATE = {  # argument -> its names in other systems, and why it is no parame
         "it ends a text and changes no distribution; give it to `generate`",
     ),
     "seed": ("random_seed rng_seed", "give it to the call, or to `init` or `generate`, as `seed`"),
+    "json_schema": ("guided_json response_schema", "give it to `generate`, as `json_schema`"),
+    "regex": ("guided_regex", "give it to `generate`, as `regex`"),
     "top_log_probs": (
         "logprobs top_logprobs n_probs",
         "`log_prob` and the result of `generate` hold them",
@@ -89,6 +91,7 @@ ELSEWHERE: dict[str, str] = {
     "n": "give it to `generate`",
     "stop": _GENERATE["stop"][1],
     **_each("ignore_eos ban_eos_token bypass_eos", _NO_END),
+    **_each("json_schema regex", "give it to `generate`"),
     "stream": "use ls.stream",
     **_each(
         "num_ctx n_ctx max_context_length truncation_length",
@@ -111,9 +114,9 @@ ELSEWHERE: dict[str, str] = {
     "prefix_allowed_tokens_fn": "write a Transform of your own that looks at the history",
     **_each("encoder_repetition_penalty encoder_no_repeat_ngram_size", "there is no encoder here"),
     **_each(
-        "grammar grammar_string json_schema regex ebnf structured_outputs response_format "
-        "guided_json guided_regex guided_choice guided_grammar",
-        "put ls.Grammar into ls.Sampler(...)",
+        "grammar grammar_string ebnf structured_outputs response_format guided_choice "
+        "guided_grammar",
+        "give `json_schema` or `regex` to `generate`, or put ls.Grammar into ls.Sampler(...)",
     ),
     **_each("logits_processor logits_processors", "put your own Transform into ls.Sampler(...)"),
 }

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from logit_sampling.settings.chain import chain_of
@@ -135,3 +135,24 @@ def _no_setting(word: str, kinds: list[str]) -> str:
         return f"{kinds[0]!r} and {kinds[1]!r} are words without a value; one there may be; {_HOW}"
     guess = closest(word, KINDS, cutoff=0.7)
     return f"{word!r} has no value; " + (f"did you mean {guess!r}?" if guess else _HOW)
+
+
+def written(settings: Mapping[str, Any]) -> str:
+    """Return the line that says what settings say; raise ValueError for what none can.
+
+    Args:
+        settings: values by name, as JSON has them, `order` and `defaults` among them.
+
+    >>> written({"temperature": 0.8, "logit_bias": {"5": -1.0}, "order": "hf"})
+    'temperature=0.8 logit_bias={"5": -1.0} order=hf'
+    """
+    line = " ".join(f"{name}={_as_word(value)}" for name, value in settings.items())
+    parse(line)
+    return line
+
+
+def _as_word(value: Any) -> str:
+    """Return a value as `_value` reads it: JSON, or a word that is not taken for another."""
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w.-]*", value)
+    numbers = (*_CONSTANTS, "nan", "inf", "infinity")
+    return value if plain and value.lower() not in numbers else json.dumps(value)

@@ -64,6 +64,8 @@ class _Tokens:
 
 def as_vocabulary(tokenizer: Any, end_id: int | None) -> Vocabulary:
     """Return the tokens of a tokenizer of any kind (see `Grammar`)."""
+    if isinstance(tokenizer, Vocabulary) and end_id is None:
+        return tokenizer
     told: tuple[int, ...] = ()
     inner = tokenizer
     while inner is not None and not isinstance(inner, Vocabulary):  # down to what has no other

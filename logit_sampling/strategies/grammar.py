@@ -1,7 +1,7 @@
 """Grammar-constrained sampling: a grammar says which tokens can come next."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -97,10 +97,10 @@ class Grammar(Transform):
         """Return the grammar of JSON texts that a JSON schema, a dict or its text, allows.
 
         `whitespace` is a regular expression for the white space between the parts of a text. By
-        default it is `" ?"`, one space or none, so that none runs on for ever; `""` writes
-        compact texts, and `r"[ \t\r\n]*"` is all that JSON allows. It takes the place of what the
-        schema says itself in llguidance's `"x-guidance"`, and so does the default where that says
-        nothing of white space.
+        default it is `""`: texts are compact, and no white space runs on for ever. `" ?"` lets a
+        model write one space or none, and `r"[ \t\r\n]*"` is all that JSON allows. It takes the
+        place of what the schema says itself in llguidance's `"x-guidance"`, and so does the default
+        where that says nothing of white space.
         """
         try:
             read = json.loads(schema) if isinstance(schema, str) else schema
@@ -134,6 +134,12 @@ class Grammar(Transform):
     def end_tokens(self) -> tuple[int, ...]:
         """Return `end_ids`."""
         return self.end_ids
+
+    def accepts(self, ids: Sequence[int]) -> bool:
+        """Return whether ids are a whole text, with or without an end token behind it."""
+        matcher = self._matcher.deep_copy()
+        text = [id for id in ids if id not in self.end_ids]
+        return matcher.consume_tokens(text) and matcher.is_accepting()
 
     def init(self, history: ArrayLike, vocab_size: int) -> "tuple[_Text, ...]":
         """Return an empty text for each row."""
@@ -245,7 +251,7 @@ def _layout(options: Any, whitespace: str | None) -> Any:
         own = {key: value for key, value in options.items() if key != "whitespace_flexible"}
         return own | {"whitespace_pattern": whitespace}
     told = {"whitespace_flexible", "whitespace_pattern"} & options.keys()
-    return options if told else options | {"whitespace_pattern": " ?"}
+    return options if told else options | {"whitespace_pattern": ""}
 
 
 def _refuse_graph(array: Any) -> None:

@@ -15,7 +15,9 @@ from rich.cells import cell_len
 import logit_sampling as ls
 from logit_sampling import evaluation
 from logit_sampling.cli import main
+from logit_sampling.cli.options import complete_measure
 from logit_sampling.evaluation import default_samplers
+from logit_sampling.evaluation.measures import measure
 from logit_sampling.models import loading
 
 OPTIONS = ["--max-new-tokens", "20", "--top-k", "7", "--top-p", "0.5", "--temperature", "1.5"]
@@ -162,6 +164,18 @@ def test_prompts_of_a_file_samplers_of_a_file_and_a_folder_to_go_on_with(
         assert (told.strip(), status) == (expected.strip(), 0)
 
 
+@pytest.mark.parametrize("form", ["text", "csv"])
+def test_a_folder_without_whole_texts_says_so(
+    capsys: pytest.CaptureFixture, tmp_path: Path, form: str
+) -> None:
+    made = ls.compare(lambda ids: np.zeros((len(ids), 3)), [[0]], ["greedy"], max_new_tokens=4)
+    replace(made, texts=()).save(tmp_path)
+    out, err, _ = run(capsys, "--load", str(tmp_path), "--format", form)
+    assert out == ""
+    assert err.startswith("logit-sampling: No prompt has all of its texts. Left out")
+    assert "greedy (0 of 1 texts)" in err
+
+
 def test_prompts_of_standard_input(
     capsys: pytest.CaptureFixture, model: list[str], monkeypatch: Any
 ) -> None:
@@ -180,7 +194,7 @@ def test_the_default_length_shrinks_to_a_small_context(
     out, err, _ = run(capsys, "the cat", *model[:2], "-n", "1", "--sampler", "greedy", "--json")
     (text,) = json.loads(out)["results"][0]["texts"]
     assert 4 < len(text["token_ids"]) < 48
-    assert err.startswith(f"logit-sampling: writing {len(text['token_ids'])} tokens, not 120: more")
+    assert err.startswith(f"logit-sampling: writing {len(text['token_ids'])} tokens, not 100: more")
     options = ["--overflow", "slide", "--max-new-tokens", "60"]
     out, err, _ = run(
         capsys, "the cat", *model[:2], "-n", "1", "--sampler", "greedy", "--json", *options
@@ -201,6 +215,28 @@ def test_two_models_and_a_judge(
     assert first["name"] == f"{tiny_preset}: greedy"
     assert second["name"] == f"{other}: greedy"
     assert first["judge_perplexity"]["mean"] == second["judge_perplexity"]["mean"] > 1
+
+
+def test_the_judge_has_the_dtype_of_the_others(
+    capsys: pytest.CaptureFixture, monkeypatch: Any
+) -> None:
+    loaded = []
+
+    def load(name: str, **options: Any) -> Any:
+        loaded.append((name, options))
+        if name == "second":
+            raise ValueError("enough")
+        return name
+
+    monkeypatch.setattr(loading, "load_model", load)
+    run(capsys, "a", "--model", "first", "--judge", "second", "--dtype", "float16")
+    assert loaded == [("first", {"dtype": "float16"}), ("second", {"dtype": "float16"})]
+
+
+def test_completion_of_measures() -> None:
+    assert list(complete_measure("seq")) == [f"seq-rep-{n}" for n in range(1, 5)]
+    assert list(complete_measure("step_")) == ["step-entropy"]
+    assert all(measure(name).title == name for name in complete_measure("") if name != "self-bleu")
 
 
 def test_plot(capsys: pytest.CaptureFixture, model: list[str], tmp_path: Path) -> None:
@@ -230,6 +266,8 @@ def test_a_plot_that_fails_does_not_cost_the_results(
 def test_ctrl_c_tells_of_the_samplers_that_are_whole(
     capsys: pytest.CaptureFixture, model: list[str], monkeypatch: Any, whole: int, as_json: bool
 ) -> None:
+    """And of what a folder keeps."""
+
     def same(ids: np.ndarray) -> np.ndarray:
         return np.zeros((len(ids), 3))
 
@@ -249,6 +287,20 @@ def test_ctrl_c_tells_of_the_samplers_that_are_whole(
         assert [result["name"] for result in data["results"]] == ["greedy"][:whole]
     else:
         assert ("greedy" in out, "seq-rep-4" in out) == (bool(whole), bool(whole))
+    _, err, _ = run(capsys, "a", *model, "--out", "folder")
+    kept = f"folder keeps {whole} {'text' if whole else 'texts'}, and the same command goes on\n"
+    assert err.endswith(f" of 4 samplers; {kept}")
+
+
+def test_ctrl_c_while_a_model_loads_tells_that_nothing_is_written(
+    capsys: pytest.CaptureFixture, monkeypatch: Any
+) -> None:
+    def interrupted(*args: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loading, "load_model", interrupted)
+    told = "logit-sampling: interrupted before the first text: nothing was written\n"
+    assert run(capsys, "a") == ("", told, 130)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +316,11 @@ def test_ctrl_c_tells_of_the_samplers_that_are_whole(
             "'--max-new-tokens': Input should be greater than or equal to 4",
         ),
         (["a", "--measure", "perplexety"], "did you mean 'perplexity'"),
+        (
+            ["a", "--measure", "seq-rap-4"],
+            "--measure: no measure 'seq-rap-4'; did you mean 'seq-rep-4'",
+        ),
+        (["a", "b", "--sampler", "top_p=[0.5,0.9]"], "sampler 'top_p=[0.5,0.9]'"),
         (["a", "--baseline", "x"], "--baseline 'x' is none of 'greedy', 'top-k 50'"),
         (
             ["a", "--format", "html"],

@@ -207,9 +207,9 @@ def test_a_terminal_does_not_obey_what_a_model_writes(
         (["a" * 30], "prompt 0 has 31 tokens and --max-new-tokens is 20, together more than"),
         (
             ["a" * 30],
-            "ask for at most 17 new tokens or shorten the prompt; generate goes on beyond",
+            "ask for at most 17 new tokens or shorten the prompt; --overflow slide goes on beyond",
         ),
-        (["a" * 30], "beyond the context with --overflow slide"),
+        (["a" * 30], "--overflow slide goes on beyond the context\n"),
         (["a", "--model", "no-such-model"], "unknown model 'no-such-model': give a shipped model"),
     ],
 )
@@ -425,3 +425,30 @@ def test_a_prompt_from_standard_input(
 def test_a_stop_string_of_a_shell() -> None:
     assert unescaped(r"\n\n") == "\n\n"
     assert unescaped(r"a\tb\\n\q") == "a\tb\\n\\q"
+
+
+def test_texts_follow_a_schema_or_a_pattern(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance")
+    schema, file = '{"enum": ["yes", "no"]}', tmp_path / "schema.json"
+    file.write_text(schema)
+    for given in (schema, str(file)):
+        out, _, status = run(capsys, "ROMEO:", "--json-schema", given, "--seed", "1")
+        assert status == 0 and out in ('ROMEO:"yes"\n', 'ROMEO:"no"\n')
+    out, _, _ = run(capsys, "ROMEO:", "--regex", "(yes|no)", "--seed", "1")
+    assert out in ("ROMEO:yes\n", "ROMEO:no\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--json-schema", "{}", "--regex", "a"], "leave one of them out"),
+        (["--json-schema", '{"a"'], "--json-schema is no JSON"),
+        (["--json-schema", "nowhere.json"], "nowhere.json is neither a schema nor a file"),
+        (["--json-schema", '{"type": "nonsense"}'], "no valid grammar"),
+    ],
+)
+def test_a_schema_that_cannot_be_read(
+    capsys: pytest.CaptureFixture, options: list[str], says: str
+) -> None:
+    out, err, status = run(capsys, "ROMEO:", *options)
+    assert (out, status) == ("", 2) and says in err

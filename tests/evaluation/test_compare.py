@@ -23,7 +23,7 @@ from logit_sampling.evaluation import (
 )
 from logit_sampling.evaluation.frontier import divergence_area
 from logit_sampling.evaluation.intervals import difference, estimate
-from logit_sampling.evaluation.tables import legend
+from logit_sampling.evaluation.legend import legend
 from logit_sampling.generation.result import GenerationResult
 
 from .conftest import PROBABILITIES
@@ -463,6 +463,12 @@ def test_a_measure_of_one_s_own(toy: Any) -> None:
     comparison = ls.compare(toy, ["a"], ["greedy"], max_new_tokens=9, metrics=metrics)
     assert comparison.results[0].spaces.mean == 3
     assert "spaces" in str(comparison)
+    metrics = {"own-spaces": metrics["spaces"]}  # a hyphen is as good as an underscore here too
+    own = ls.compare(
+        toy, ["a"], ["greedy"], max_new_tokens=9, measures=["own_spaces"], metrics=metrics
+    )
+    assert own.measures == ("own_spaces",)
+    assert own.results[0].own_spaces.mean == own.results[0].number("own-spaces").mean > 0
 
 
 def test_what_a_sampler_raises_leaves_the_others_their_results(toy: Any) -> None:
@@ -517,7 +523,11 @@ def test_arguments_by_the_names_of_others(toy: Any, given: dict[str, Any], messa
     [
         ({"prompts": []}, "prompts is empty"),
         ({"prompts": ["a", ""]}, "prompt 1 is empty"),
-        ({"prompts": ["a" * 39]}, "39 tokens"),
+        (
+            {"prompts": ["a" * 39]},
+            '39 tokens.* prompt; overflow="slide" goes on beyond the context',
+        ),
+        ({"prompts": ["a" * 40]}, '40 tokens.* fewer; overflow="slide" reads the last part'),
         ({"samplers": {}}, "samplers is empty"),
         ({"seeds": ()}, r"at least one; got \(\)"),
         ({"seeds": 3}, "list of different integers.* got 3"),
@@ -538,9 +548,14 @@ def test_arguments_by_the_names_of_others(toy: Any, given: dict[str, Any], messa
         ({"metrics": {"seq-rep-4": len}}, "metric 'seq-rep-4' has a name that is taken"),
         ({"max_new_tokens": 5.9}, "an integer of at least 4 for 4-grams, got 5.9"),
         (
-            {"samplers": {"g": ls.Greedy(), "k": ls.Sampler(ls.TopK([1, 2, 3]))}},
-            "sampler 'k': .* 3",
+            {
+                "samplers": {"g": ls.Greedy(), "k": ls.Sampler(ls.TopP([0.5, 1]))},
+                "prompts": ["a", "b"],
+            },
+            "sampler 'k': TopP has 2 values of `p`, one for each row; .* give one for each value",
         ),
+        ({"samplers": [ls.BeamSearch(2)]}, "a list of samplers holds lines .* got BeamSearch"),
+        ({"prompts": ["a", 3]}, "prompt 1 is a string, a list of token ids or a Prompt, got 3"),
     ],
 )
 def test_bad_input(toy: Any, change: dict[str, Any], message: str) -> None:

@@ -35,7 +35,12 @@ def test_sweeps_multiply_and_tell_their_settings() -> None:
         ("temperature=0.5:1:x", "is no range: write start:stop:step, three numbers"),
         ("temperature=0.5:1:0", "a number other than 0"),
         ("temperature=0.5:inf:0.1", "a number other than 0"),
-        ("temperature=1:0.5:0.1", "leads away from 0.5"),
+        (
+            "temperature=1:0.95:0.1",
+            "leads from 1 away from 0.95; write temperature=1:0.95:-0.1, or",
+        ),
+        ("top_k=1:9:-2", "the step, -2, leads from 1 away from 9; write top_k=1:9:2, or top_k=9:1"),
+        ("top_k=[1,2] top-k=3:4:1", "twice: write all values as one list"),
         ("temperature=0:1:0.0001", "has 10001 values, more than 1000"),
         ("temperature=0.1:2:0.05 top_k=1:50:1", "has 1950 samplers, more than 1000"),
         ("top_k=[1,", "has nothing to sweep"),
@@ -46,6 +51,21 @@ def test_sweeps_multiply_and_tell_their_settings() -> None:
 def test_bad_sweeps(sweep: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         swept(sweep)
+
+
+def test_a_sweep_may_have_settings_that_stay_on_lines_of_their_own() -> None:
+    assert swept("temperature=[0.5,1]", "top_k=5") == [
+        "temperature=0.5 top_k=5",
+        "temperature=1 top_k=5",
+    ]
+
+
+def test_a_yaml_line_with_a_name_needs_no_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text("samplers:\n- greedy\n- mine: top_k=50\n")
+    assert read_samplers(path) == ["greedy", "mine: top_k=50"]
+    path.write_text("samplers: greedy")
+    assert read_samplers(path) == ["greedy"]
 
 
 TOML = """
@@ -81,6 +101,9 @@ def test_files(tmp_path: Path, suffix: str, text: str) -> None:
         ("a.toml", "", "holds `samplers`, `sweep` or both; got no table"),
         ("a.toml", "chains = []", "got 'chains'"),
         ("a.toml", "samplers = [1]", "`samplers` in .* is a list of lines"),
+        ("a.yaml", "samplers:\n- temperature: 0.8", "a list of lines, .* got {'temperature': 0.8}"),
+        ("a.yaml", "samplers:\n  greedy:", "a list of lines, .* got {'greedy': None}"),
+        ("a.yaml", "sweep:\n- top_k: [1, 2]", r"`sweep` .* a list of lines, .*'top_k': \[1, 2\]"),
         ("a.yaml", "sweep: 3", "`sweep` in .* is a list of lines"),
     ],
 )

@@ -137,7 +137,9 @@ def test_what_is_asked_for_later_is_found_out_about_the_texts_there(
     compared(model, toy, tmp_path, judge=toy, steps=True)
     compared(model, toy, tmp_path)
     assert calls[0] == written
-    with pytest.raises(ValueError, match=r"holds what .*toy.* read \(judge\), and here it is"):
+    with pytest.raises(
+        ValueError, match=r"what another judge found \(name 'toy' there, 'other' here\)"
+    ):
         compared(model, toy, tmp_path, judge=ls.as_model(toy, name="other"))
 
 
@@ -165,10 +167,16 @@ def test_another_comparison_is_refused(toy: Any, tmp_path: Path) -> None:
     compared(model, toy, tmp_path)
     before, written = lines(tmp_path), calls[0]
     for change, message in (
-        ({"max_new_tokens": 7}, "with max_new_tokens 6, and this call has 7"),
-        ({"stop_at_end": True}, "with stop_at_end False, and this call has True"),
-        ({"samplers": {"top_k=3": ls.Sampler(ls.TopK(2))}}, r"sampler 'top_k=3' that is"),
-        ({"prompts": [Prompt("x", "b")]}, "prompt 'x' that is"),
+        ({"max_new_tokens": 7}, "max_new_tokens is 7, and was 6 for the texts in "),
+        ({"stop_at_end": True}, "stop_at_end is True, and was False for"),
+        (
+            {"samplers": {"top_k=3": ls.Sampler(ls.TopK(2))}},
+            r"another sampler 'top_k=3' \(chain 'Sampler\(TopK\(k=3\)\)' there, '.*=2.* here\)",
+        ),
+        (
+            {"prompts": [Prompt("x", "b")]},
+            r"prompt 'x' \(text 'a' there, 'b' here; human 'b ab' there, None here\)",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             compared(model, toy, tmp_path, **change)  # type: ignore[arg-type]

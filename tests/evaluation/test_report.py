@@ -218,7 +218,7 @@ def test_a_comparison_without_a_whole_result_says_so() -> None:
     known = compared({"a": lambda i: -1.0, "b": lambda i: -1.0}, 1)
     comparison = Comparison(known.setting, known.calls, ())
     page = Page(comparison.to_html())
-    assert "No sampler has all of its texts." in page.told("p")
+    assert "No prompt has all of its texts." in page.told("p")
     assert page.data["results"] == []
 
 

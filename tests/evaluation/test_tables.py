@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,10 @@ from rich.console import Console
 
 import logit_sampling as ls
 from logit_sampling.evaluation import Comparison, Prompt
-from logit_sampling.evaluation.tables import differences, legend, numbers
+from logit_sampling.evaluation.legend import legend
+from logit_sampling.evaluation.tables import differences, numbers
+
+from .made import compared, wave
 
 MEASURES = ("seq_rep_2", "distinct-2", "perplexity", "longest_repeat", "kept")
 NASTY = "a|b_&<i>\x1b[31m"
@@ -86,12 +90,16 @@ def test_differences_fit_a_terminal(comparison: Comparison, width: int) -> None:
 def test_print_and_repr(comparison: Comparison) -> None:
     assert str(comparison).splitlines()[0].split()[:3] == ["seq-rep-2", "distinct-2", "perplexity"]
     assert repr(comparison) == "<Comparison of 2 samplers on 24 prompts, 96 texts>"
+    told = " ".join(str(comparison).split())
+    assert legend(comparison) in told
+    assert "Differences from greedy measure difference p a|b_&<i>\\x1b[31m seq-rep-2 -" in told
+    assert "Differences" not in str(replace(comparison, baseline=None))
     assert repr(comparison.results[0]) == "<Result 'greedy': Greedy(), 24 texts>"
 
 
 def test_a_notebook_shows_a_table_and_no_markup_of_texts(comparison: Comparison) -> None:
     html = comparison._repr_html_()
-    assert html.count("<tr>") == 4
+    assert html.count("<tr>") == (1 + 3) + (1 + len(MEASURES))
     assert "Comparison of 2 samplers on 24 prompts" in html
     assert "<i>" not in html
     assert "a|b_&amp;&lt;i&gt;\\x1b[31m" in html
@@ -135,17 +143,97 @@ def test_settings_of_a_sweep_are_columns(toy: Any) -> None:
 
 
 def test_markdown_and_latex(comparison: Comparison, tmp_path: Path) -> None:
-    lines = comparison.to_markdown(tmp_path / "a.md").splitlines()
+    lines = replace(comparison, baseline=None).to_markdown(tmp_path / "a.md").splitlines()
     cells = [re.split(r"(?<!\\)\|", line) for line in lines]
     assert {len(own) for own in cells} == {len(MEASURES) + 3}
     assert cells[0][3].strip() == "distinct-2"
     cut = comparison.results[1].distinct_2
     assert re.split(r"(?<!\\)\|", lines[4])[3].strip() == f"{cut.mean:.2f} [{cut.interval(2)}]"
-    latex = comparison.to_latex(tmp_path / "a.tex")
+    latex = replace(comparison, baseline=None).to_latex(tmp_path / "a.tex")
     assert r"a|b\_\&<i>\textbackslash{}x1b[31m & " in latex
     assert latex.count(r"\\") == 4
     assert f"${cut.mean:.2f}$ {{" in latex
     assert (tmp_path / "a.tex").read_text("utf-8") == latex
+
+
+def test_differences_are_exported_where_there_is_a_baseline(comparison: Comparison) -> None:
+    """A row of a result has them as columns; papers have a second table."""
+    rows = comparison.records()
+    for own in comparison.differences():
+        name = own.measure.replace("-", "_") + "_difference"
+        assert rows[2][name] == own.estimate.mean
+        assert rows[2][f"{name}_low"] == own.estimate.low
+        assert rows[2][f"{name}_p"] == own.corrected
+        assert name not in rows[1] and name not in rows[0]
+    own = next(d for d in comparison.differences() if d.measure == "perplexity")
+    number, interval = f"{own.estimate.mean:+.2f}", own.estimate.interval(2)
+    name = NASTY.replace("|", "\\|").replace("\x1b", "\\x1b")
+    markdown = comparison.to_markdown()
+    assert "\n\nDifferences from greedy\n\n|  | measure | difference | p |\n" in markdown
+    assert f"| {name} | perplexity | {number} [{interval}] | <0.001 |\n" in markdown
+    latex = comparison.to_latex()
+    ends = interval.replace(", ", "$, $")
+    assert f" & perplexity & ${number}$ {{\\footnotesize[${ends}$]}} & $<0.001$ " in latex
+    assert latex.count("tabular") == 4
+
+
+def test_a_difference_that_is_not_known_is_a_dash() -> None:
+    unknown = compared({"a": lambda i: -1.0, "b": lambda i: -2.0}, baseline="a", measures=("kept",))
+    assert math.isnan(unknown.differences()[0].estimate.mean)
+    assert "b kept - -" in " ".join(str(unknown).split())
+    assert "| b | kept | - | - |" in unknown.to_markdown()
+    assert unknown.records()[1]["kept_difference"] is None
+    for shown in (str(unknown), unknown.to_markdown(), unknown.to_latex(), unknown._repr_html_()):
+        assert "nan" not in shown
+
+
+def test_the_legend_tells_what_is_absent_and_what_is_left_out(toy: Any) -> None:
+    """Also of a folder: a sampler that wrote with fewer seeds than another is not shown."""
+    made = compared({"a": wave, "b": wave}, measures=("judge_perplexity",))
+    assert "Not known of these texts: judge-perplexity." in legend(made)
+    assert "intervals" not in legend(made).lower()
+    same = compared({"a": lambda i: -1.0})  # one value for all prompts, which are enough
+    assert "intervals" not in legend(same).lower()
+    assert made.left_out == {}
+    assert "Left out" not in legend(made)
+
+    two = ls.compare(toy, ["a", "b"], ["x: top_k=3", "y: top_k=2"], [0, 1], 4)
+    some = [text for text in two.texts if text.sampler == "y" or text.run == 0]
+    part = replace(two, texts=tuple(some))
+    assert [own.name for own in part.results] == ["y"]
+    assert part.left_out == {"x": (2, 4)}
+    told = "Left out, since no prompt has all of their texts: x (2 of 4 texts)."
+    assert told in legend(part)
+    none = replace(two, texts=tuple(text for text in some if text.sampler == "x"))
+    told = f"No prompt has all of its texts. {told[:-1]}, y (0 of 4 texts)."
+    assert legend(none) == " ".join(str(none).split()) == told
+
+
+def test_short_human_texts_are_not_counted_together_with_whole_ones(toy: Any) -> None:
+    """distinct-1 of four tokens and of two differ by that alone; a mean over texts has all."""
+    prompts = [Prompt("x", "a", "abab"), Prompt("y", "a", "a$"), Prompt("z", "a", "ab\n ")]
+    measures = ["distinct_1", "seq_rep_1", "self_bleu"]
+    made = ls.compare(toy, [*prompts, Prompt("w", "a")], ["greedy"], [0], 4, measures=measures)
+    assert made.human is not None
+    assert made.human.distinct_1.mean == 4 / 8
+    assert made.human.seq_rep_1.mean == pytest.approx((2 / 4 + 0 + 0) / 3)
+    told = "Human texts: of 3 of 4 prompts, 1 of them shorter than 4 tokens, which many of these "
+    told += "numbers depend on. The human distinct-1, self-bleu are of the 2 that are long enough, "
+    told += "and would differ with 4: differences from human are of the same prompts."
+    assert told in legend(made)
+    (found,) = made.differences("human", ["distinct_1"])  # greedy wrote "b ab" for x and for z
+    assert found.estimate.mean == 3 / 8 - 4 / 8
+    ended = ls.compare(toy, prompts, ["greedy"], [0], 4, measures=measures, stop_at_end=True)
+    assert ended.human is not None  # the others' texts may be short too
+    assert ended.human.distinct_1.mean == 5 / 10
+    assert "long enough" not in legend(ended)
+
+
+def test_a_frontier_of_few_texts_is_told(tiny_gpt2: Any) -> None:
+    prompts = [Prompt(str(i), "the cat", " sat on a mat"[: 4 + i]) for i in range(6)]
+    made = ls.compare(tiny_gpt2, prompts, ["sample"], [0], 4, measures=["frontier"])
+    assert "The frontier is of 6 human texts, where MAUVE's authors had 5,000" in legend(made)
+    assert "MAUVE's" not in legend(replace(made, measures=("perplexity",)))
 
 
 def test_the_legend_says_what_intervals_are_of(toy: Any, comparison: Comparison) -> None:

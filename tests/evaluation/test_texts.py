@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from logit_sampling.evaluation import Prompt, read_prompts
+from logit_sampling.evaluation.texts import as_prompts
 
 
 def test_lines(tmp_path: Path) -> None:
@@ -27,6 +28,18 @@ def test_json_lines(tmp_path: Path) -> None:
         Prompt("2", "plain"),
         Prompt("3", (1, 2)),
     )
+
+
+@pytest.mark.filterwarnings("error")
+def test_prompts_that_still_have_their_line_breaks_are_told(tmp_path: Path) -> None:
+    """As readlines gives them: one that nobody sees, and a text begins on the next line."""
+    path = tmp_path / "prompts.txt"
+    path.write_text("ROMEO:\nJULIET:")
+    with path.open() as file, pytest.warns(UserWarning, match="end in a line break"):
+        assert [prompt.text for prompt in as_prompts(file.readlines())] == ["ROMEO:\n", "JULIET:"]
+    for meant in ("a\n", ["a", "b"], ["a\nb\n", "c\n"], ["a\n", "b", "c"], [[1], [2]]):
+        as_prompts(meant)
+    as_prompts([Prompt("0", "a\n"), Prompt("1", "b\n")])
 
 
 def test_standard_input(monkeypatch: Any) -> None:

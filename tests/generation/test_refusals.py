@@ -23,7 +23,7 @@ def counter(ids: np.ndarray) -> np.ndarray:
     ("prompts", "options", "message"),
     [
         ([[0]], {"sampler": ls.TopK(5)}, r"Sampler\(TopK\(50\)\), got TopK\(k=5\)"),
-        ([[0]], {"sampler": "topk"}, "got 'topk'"),
+        ([[0]], {"sampler": "topk"}, "sampler 'topk': 'topk' has no value; write settings"),
         (5, {}, "prompts must be a string or a list of prompts, got 5"),
         (None, {}, "got None"),
         ([[0]], {"stop_at_end": "\n"}, "stop_at_end must be True, False, or a list of token ids"),

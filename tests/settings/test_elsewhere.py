@@ -41,7 +41,8 @@ from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, NEAREST, O
         # OpenAI, vLLM
         ("max_tokens", "give `max_new_tokens` to `generate`"),
         ("max_completion_tokens", "give `max_new_tokens` to `generate`"),
-        ("guided_json", "put ls.Grammar into"),
+        ("guided_json", "give it to `generate`, as `json_schema`"),
+        ("guided_choice", "put ls.Grammar into"),
         # Slips of names from here and elsewhere.
         ("topK", "unknown parameter `topK`; did you mean `top_k`.$"),
         ("top-p", "did you mean `top_p`.$"),

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from logit_sampling.evaluation.intervals import UNITS
-from logit_sampling.evaluation.tables import legend
+from logit_sampling.evaluation.legend import legend
 from logit_sampling.plotting.visible import visible
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ def summary(comparison: "Comparison", differences: Sequence[Difference]) -> list
         differences: `comparison.differences()`.
     """
     if not comparison.results:
-        return ["No sampler has all of its texts."]
+        return ["No prompt has all of its texts."]
     told = [
         _compared(comparison),
         _nearest(comparison) if comparison.humans else _range(comparison),

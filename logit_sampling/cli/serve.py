@@ -1,0 +1,123 @@
+"""The command `logit-sampling serve`."""
+
+import contextlib
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from logit_sampling.cli.options import DtypeOption, ModelOption
+from logit_sampling.cli.process import say
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    model: ModelOption = "shakespeare",
+    dtype: DtypeOption = None,
+    host: Annotated[
+        str,
+        typer.Option(help="The address to listen at; 0.0.0.0 lets other machines in."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LOGIT_SAMPLING_API_KEY", help="What clients have to show; none by default."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What clients call the model.")] = None,
+    chat_template: Annotated[
+        Path | None,
+        typer.Option(help="A template of Jinja for conversations; by default the model's own."),
+    ] = None,
+    max_rows: Annotated[int, typer.Option(min=1, help="Texts that are written at once.")] = 32,
+    max_waiting: Annotated[
+        int, typer.Option(min=0, help="Texts that may wait; more are refused with status 429.")
+    ] = 256,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="New tokens that one text may ask for.")
+    ] = None,
+    max_prompt: Annotated[
+        int | None, typer.Option(min=1, help="Tokens that a prompt may have.")
+    ] = None,
+    max_body: Annotated[int, typer.Option(min=1, help="Bytes that a request may have.")] = 4 << 20,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="A page of the web that may ask (CORS); may be given several times."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name that the server is called by; at the loopback only its own names are "
+            "taken, which keeps pages of the web out."
+        ),
+    ] = None,
+    grace: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seconds for what runs to end after SIGTERM; any by default."),
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="Print a line for each request.")] = False,
+) -> None:
+    """Serve a model as the OpenAI API does, to any of its clients.
+
+    Needs `pip install "logit-sampling[serve]"`. Ctrl-C or SIGTERM ends it once what runs has ended.
+    """
+    try:
+        import uvicorn
+
+        from logit_sampling.serving.app import Settings, application
+    except ImportError as error:
+        raise ValueError(f'serve needs {error.name}: pip install "logit-sampling[serve]"') from None
+    template = None
+    if chat_template is not None:
+        try:
+            template = chat_template.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"--chat-template {chat_template}: {error}") from None
+    listening = _listen(host, port)
+    from logit_sampling.generation.engine import Engine
+    from logit_sampling.models.loading import load_model
+    from logit_sampling.serving.asked import Limits
+
+    with contextlib.redirect_stdout(sys.stderr):
+        engine = Engine(load_model(model, dtype=dtype), max_rows=max_rows)
+    hosts = [*_LOOPBACK, *(allow_host or ())] if host in _LOOPBACK or allow_host else None
+    settings = Settings(
+        name=name,
+        api_key=api_key or None,
+        template=template,
+        max_waiting=max_waiting,
+        max_body=max_body,
+        limits=Limits(choices=max_rows, tokens=max_tokens, prompt=max_prompt),
+        origins=allow_origin or (),
+        hosts=hosts,
+    )
+    app = application(engine, settings)
+    # The first text takes a while longer: a program is made for the model.
+    engine.submit("a", max_new_tokens=2, seed=0).result()
+    config: dict[str, Any] = {"log_level": "info" if log else "warning"}
+    server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=grace, **config))
+    address, bound = listening.getsockname()[:2]
+    shown = f"[{address}]" if ":" in address else address
+    say(f"logit-sampling: {engine.model.name!r} is served at http://{shown}:{bound}/v1")
+    if host not in _LOOPBACK and api_key is None:
+        say("logit-sampling: anyone who reaches this address may use it: --api-key asks for a key")
+    for number in (signal.SIGINT, signal.SIGTERM):  # what the server raises again when it has ended
+        signal.signal(number, lambda *_: None)
+    with listening:
+        server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raise ValueError if there can be none."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ValueError(
+            f"--host {host} --port {port}: {error.strerror or error}; another --port may be free"
+        ) from None

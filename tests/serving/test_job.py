@@ -1,0 +1,252 @@
+"""Jobs over files: in order, whole, and the same bytes after an interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import logit_sampling as ls
+from logit_sampling.cli import main
+from logit_sampling.serving import job as jobs
+from logit_sampling.serving.job import Job
+from logit_sampling.serving.lines import Writer
+
+
+class Letters:
+    """A tokenizer of letters."""
+
+    encode = staticmethod(lambda text: [ord(c) - 97 for c in text])
+    decode = staticmethod(lambda ids: "".join(chr(97 + i) for i in ids))
+
+
+def flat(ids: Any) -> Any:
+    """A model to which all letters are alike, so that a text is its seed's."""
+    return np.zeros((*np.asarray(ids).shape, 26), np.float32)
+
+
+@pytest.fixture
+def writer() -> Writer:
+    return Writer(ls.as_model(flat, name="letters", tokenizer=Letters()))
+
+
+def written(path, lines: list[Any]) -> Any:
+    text = "".join((own if isinstance(own, str) else json.dumps(own)) + "\n" for own in lines)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def run(given, out, writer: Writer, resume: bool = False, **about: Any) -> Job:
+    job = Job(given, out, resume)
+    job.run(writer, about)
+    return job
+
+
+def test_results_are_in_order_and_what_generate_writes(tmp_path, writer):
+    requests = [
+        {"id": f"r{i}", "prompt": "ab", "max_tokens": 60 - i, "top_k": 3 + i % 20}
+        for i in range(60)
+    ]
+    job = run(written(tmp_path / "in", requests), tmp_path / "out", writer)
+    results = read(tmp_path / "out")
+    assert [result["id"] for result in results] == [f"r{i}" for i in range(60)]
+    assert (job.done, job.errors) == (60, 0)
+    assert len({result["settings"]["seed"] for result in results}) == 60
+    for request, result in zip(requests, results, strict=True):
+        expected = ls.generate(writer.model, "ab", **result["settings"])
+        assert result["texts"] == expected.texts
+        assert result["usage"]["completion_tokens"] == request["max_tokens"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_a_bad_line_is_a_result(tmp_path, writer):
+    lines = [
+        {"prompt": "ab", "max_tokens": 2},
+        "{not json",
+        "",
+        "5",
+        {"id": "no", "prompt": "ab", "temprature": 3},
+        {"custom_id": "x", "method": "POST", "url": "/v1/nowhere", "body": {}},
+        {"custom_id": "y", "url": "/v1/completions", "body": {"prompt": "ab", "max_tokens": 3}},
+        {"id": "m", "prompt": "ab", "model": "gpt-5"},
+        {"id": "s", "prompt": "ab", "stream": True},
+        {"id": "v", "prompt": "ab", "suppress_tokens": [30]},  # found out while it is written
+        {"id": "n", "prompt": "ab", "allowed_token_ids": [1], "suppress_tokens": [1]},
+        {"id": "many", "prompt": "ab", "n": 100},
+        "[" * 100_000,
+    ]
+    job = run(written(tmp_path / "in", lines), tmp_path / "out", writer)
+    first, broken, number, unknown, nowhere, api, model, *others = read(tmp_path / "out")
+    assert first["id"] == 0 and len(first["texts"][0]) == 2
+    assert broken["id"] == 1 and "is no JSON" in broken["error"]["message"]
+    assert number["id"] == 2 and "JSON object" in number["error"]["message"]
+    assert unknown["error"]["param"] == "temprature"
+    assert nowhere["custom_id"] == "x" and nowhere["response"]["status_code"] == 404
+    assert api["response"]["status_code"] == 200
+    body = api["response"]["body"]
+    assert body["object"] == "text_completion" and len(body["choices"][0]["text"]) == 3
+    assert model["error"]["code"] == 404
+    assert [own["id"] for own in others[:-1]] == ["s", "v", "n", "many"]
+    assert all("error" in own for own in others)
+    assert (job.done, job.errors) == (12, 10)
+
+
+def test_conversations(tmp_path):
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    own = Writer(ls.as_model(flat, name="letters", tokenizer=Letters()), template=template)
+    messages = [{"role": "user", "content": "ab"}]
+    plain, api = own(
+        [
+            {"id": 1, "messages": messages, "max_tokens": 4},
+            {
+                "custom_id": "c",
+                "url": "/v1/chat/completions",
+                "body": {"messages": messages, "max_tokens": 4, "seed": plain_seed(own, 1)},
+            },
+        ]
+    )
+    (choice,) = api["response"]["body"]["choices"]
+    assert [choice["message"]["content"]] == plain["texts"] and len(plain["texts"][0]) == 4
+
+
+def plain_seed(writer: Writer, id: int) -> int:
+    (result,) = writer([{"id": id, "prompt": "a", "max_tokens": 1}])
+    return result["settings"]["seed"]
+
+
+def test_a_result_depends_on_its_request_alone(writer):
+    requests = [{"id": i, "prompt": "ab", "max_tokens": 5} for i in range(10)]
+    together = writer(requests)
+    assert [writer([own])[0] for own in requests] == together
+    assert writer(requests[::-1])[::-1] == together
+    other = Writer(writer.model, seed=1)(requests)
+    assert all(a["texts"] != b["texts"] for a, b in zip(together, other, strict=True))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 700, 5000, -1])
+def test_an_interrupted_job_goes_on_to_the_same_bytes(tmp_path, writer, monkeypatch, cut):
+    monkeypatch.setattr(jobs, "CHUNK", 8)
+    lines = [{"id": i, "prompt": "ab", "max_tokens": 1 + i % 9} for i in range(50)]
+    lines[20] = "{"
+    given = written(tmp_path / "in", lines)
+    run(given, tmp_path / "whole", writer)
+    whole = (tmp_path / "whole").read_bytes()
+    job = Job(given, tmp_path / "out")
+    job.run(writer, {"seed": 0})
+    # As a kill leaves it: anywhere in a line, with all of what was said of the job.
+    (tmp_path / "out").unlink()
+    job.part.write_bytes(whole[:cut])
+    (tmp_path / "out.part.json").write_text('{"seed": 0}')
+    with pytest.raises(ValueError, match="--resume goes on"):
+        Job(given, tmp_path / "out")
+    again = run(given, tmp_path / "out", writer, resume=True, seed=0)
+    assert (tmp_path / "out").read_bytes() == whole
+    assert (again.done, again.errors) == (50, 1)
+    assert not again.part.exists()
+
+
+def test_what_is_not_the_same_job_is_refused(tmp_path, writer, monkeypatch):
+    monkeypatch.setattr(jobs, "CHUNK", 2)
+    lines = [{"id": i, "prompt": "ab", "max_tokens": 2} for i in range(6)]
+    given = written(tmp_path / "in", lines)
+    run(given, tmp_path / "whole", writer)
+    part = tmp_path / "out.part"
+
+    def left() -> None:
+        part.write_bytes(b"".join((tmp_path / "whole").read_bytes().splitlines(True)[:4]))
+        (tmp_path / "out.part.json").write_text('{"seed": 0}')
+
+    left()
+    with pytest.raises(ValueError, match="written with seed 0, and now it is 1"):
+        run(given, tmp_path / "out", writer, resume=True, seed=1)
+    lines[1]["id"] = "other"
+    with pytest.raises(ValueError, match=r"a result of 1 where .* has 'other'"):
+        run(written(tmp_path / "in2", lines), tmp_path / "out", writer, resume=True, seed=0)
+    with pytest.raises(ValueError, match="is there: choose another name"):
+        Job(given, tmp_path / "whole")
+    with pytest.raises(ValueError, match="is no file"):
+        Job(tmp_path / "nowhere", tmp_path / "out")
+    with part.open("ab") as held:
+        from logit_sampling.locking import lock
+
+        assert lock(held)
+        with pytest.raises(ValueError, match="another process writes"):
+            run(given, tmp_path / "out", writer, resume=True, seed=0)
+    assert part.exists()  # nothing of it was lost
+    run(given, tmp_path / "out", writer, resume=True, seed=0)
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_what_is_kept_in_memory_is_a_chunk(tmp_path, writer, monkeypatch):
+    monkeypatch.setattr(jobs, "CHUNK", 4)
+    seen: list[int] = []
+
+    def counting(requests, first, tell):
+        seen.append(len(requests))
+        return writer(requests, first, tell)
+
+    lines = [{"prompt": "ab", "max_tokens": 1} for _ in range(22)]
+    told: list[tuple[int, int]] = []
+    job = Job(written(tmp_path / "in", lines), tmp_path / "out")
+    job.run(counting, {}, lambda place, size: told.append((place, size)))  # type: ignore[arg-type]
+    assert seen == [4, 4, 4, 4, 4, 2]
+    size = (tmp_path / "in").stat().st_size
+    assert len(told) == 22 and told[-1] == (size, size) and told == sorted(told)
+
+
+def test_a_line_that_is_too_long_is_an_error(tmp_path, writer, monkeypatch):
+    monkeypatch.setattr(jobs, "_LONGEST", 100)
+    lines = [{"prompt": "a" * 500}, {"id": "b", "prompt": "ab", "max_tokens": 1}]
+    run(written(tmp_path / "in", lines), tmp_path / "out", writer)
+    long, short = read(tmp_path / "out")
+    assert long["error"]["code"] == 413 and short["texts"]
+
+
+def command(*arguments: Any) -> list[str]:
+    return [sys.executable, "-m", "logit_sampling", "batch", *map(str, arguments)]
+
+
+def test_the_command_survives_a_kill(tmp_path):
+    """The real model, a real SIGKILL in the middle, and the bytes of a run without one."""
+    lines = [{"id": i, "prompt": "ROMEO:", "max_tokens": 4, "logprobs": 1} for i in range(600)]
+    given, out = written(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
+    process = subprocess.Popen(command(given, out), stderr=subprocess.DEVNULL)
+    part = tmp_path / "out.jsonl.part"
+    try:
+        while not (part.exists() and part.stat().st_size):  # the first chunk is there
+            assert process.poll() is None
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert part.exists() and not out.exists()
+    first = part.read_bytes()
+    again = subprocess.run(command(given, out, "--resume"), capture_output=True, text=True)
+    assert again.returncode == 0 and "600 results" in again.stderr, again.stderr
+    assert out.read_bytes().startswith(first) and not part.exists()
+    whole = tmp_path / "whole.jsonl"
+    subprocess.run(command(given, whole), check=True, capture_output=True, env={**os.environ})
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_the_command_counts_errors(capsys, tmp_path):
+    lines = [{"prompt": "A", "max_tokens": 2}, "{", {"prompt": "A"}]
+    given = written(tmp_path / "in.jsonl", lines)
+    chain = ["--sampler", "top_k=3", "--max-new-tokens", "5"]
+    with pytest.raises(SystemExit) as stop:
+        main(["batch", str(given), str(tmp_path / "out.jsonl"), *chain])
+    assert stop.value.code == 1
+    assert "3 results in" in capsys.readouterr().err
+    short, bad, long = read(tmp_path / "out.jsonl")
+    assert short["settings"]["sampler"] == "top_k=3" == long["settings"]["sampler"]
+    assert short["usage"]["completion_tokens"] == 2
+    assert long["usage"]["completion_tokens"] == 5 and "error" in bad

@@ -1,0 +1,218 @@
+"""Who is let in, what is too much, what is counted, and how a server ends."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import logit_sampling as ls
+from logit_sampling.serving.asked import Limits
+
+httpx = pytest.importorskip("httpx")
+pytest.importorskip("starlette")
+
+
+class Slow:
+    """A model that writes token after token, a little slower than it could."""
+
+    encode = staticmethod(lambda text: [ord(c) % 50 for c in text])
+    decode = staticmethod(lambda ids: "".join(chr(50 + i) for i in ids))
+
+    def __call__(self, ids: Any) -> Any:
+        time.sleep(0.01)
+        return 20.0 * np.eye(50)[(np.asarray(ids)[:, -1] + 1) % 50]
+
+
+@pytest.fixture(scope="module")
+def slow() -> Any:
+    own = Slow()
+    return ls.as_model(own, name="slow", tokenizer=own)
+
+
+def metrics(address: str) -> dict[str, float]:
+    text = httpx.get(f"{address}/metrics").text
+    lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name.removeprefix("logit_sampling_"): float(value) for name, _, value in lines}
+
+
+def until(holds: Any) -> None:
+    """Wait for something that happens soon."""
+    for _ in range(2000):
+        if holds():
+            return
+        time.sleep(0.005)
+    pytest.fail("it has not happened within 10 seconds")
+
+
+def test_a_key(served):
+    address = served(api_key="secret")
+    assert httpx.get(f"{address}/health").status_code == 200
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Bearer sécret"}):
+        encoded = {name: value.encode() for name, value in headers.items()}
+        refused = httpx.get(f"{address}/v1/models", headers=encoded)
+        assert refused.status_code == 401
+        assert refused.json()["error"]["type"] == "authentication_error"
+    right = httpx.get(f"{address}/v1/models", headers={"authorization": "Bearer secret"})
+    assert right.status_code == 200
+
+
+def test_what_is_too_much(served):
+    limits = Limits(choices=4, tokens=20, prompt=10, top=2)
+    url = served(limits=limits, max_body=1000) + "/v1/completions"
+    for body, status, param in (
+        ({"prompt": "A", "n": 5}, 400, "n"),
+        ({"prompt": ["A"] * 3, "n": 2}, 400, "n"),
+        ({"prompt": "A", "max_tokens": 21}, 400, "max_tokens"),
+        ({"prompt": [1] * 11}, 400, "prompt"),
+        ({"prompt": "A", "logprobs": 3}, 400, "logprobs"),
+        ({"prompt": "A" * 1000}, 413, None),
+    ):
+        refused = httpx.post(url, json=body)
+        assert refused.status_code == status and refused.json()["error"]["param"] == param
+    assert httpx.post(url, json={"prompt": "A", "n": 4, "max_tokens": 1}).status_code == 200
+
+
+def test_more_than_may_wait_is_told_to_come_again(served, slow):
+    address = served(slow, max_rows=1, max_waiting=1)
+    url, statuses = f"{address}/v1/completions", []
+
+    def ask() -> None:
+        body = {"prompt": "A", "max_tokens": 50, "seed": 1}
+        statuses.append(httpx.post(url, json=body, timeout=60).status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: metrics(address)["waiting_rows"] + metrics(address)["running_rows"] == 2)
+    refused = httpx.post(url, json={"prompt": "A"})
+    assert refused.status_code == 429 and refused.headers["retry-after"] == "1"
+    assert refused.json()["error"]["type"] == "rate_limit_error"
+    for thread in threads:
+        thread.join()
+    assert statuses == [200, 200]
+    assert httpx.post(url, json={"prompt": "A"}).status_code == 200  # there is room again
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_goes_away_ends_its_row(served, slow, stream):
+    address = served(slow)
+    body = {"prompt": "A", "max_tokens": 100_000, "seed": 1, "stream": stream, "n": 2}
+
+    async def ask() -> None:
+        async with httpx.AsyncClient() as client:
+            task = asyncio.create_task(client.post(f"{address}/v1/completions", json=body))
+            while metrics(address)["running_rows"] < 2:
+                await asyncio.sleep(0.01)
+            task.cancel()
+
+    asyncio.run(ask())
+    until(lambda: metrics(address).get('texts_total{reason="cancelled"}') == 2)
+    told = metrics(address)
+    assert told["waiting_rows"] == told["running_rows"] == 0
+    # Nothing is written any more.
+    before = metrics(address)['tokens_total{kind="written"}']
+    time.sleep(0.1)
+    assert metrics(address)['tokens_total{kind="written"}'] == before
+
+
+def test_pages_of_the_web(served, address):
+    origin = {"origin": "https://page.example", "access-control-request-method": "POST"}
+    asked = httpx.options(f"{address}/v1/completions", headers=origin)
+    assert "access-control-allow-origin" not in asked.headers
+    # A page can send these without asking, and is refused.
+    plain = httpx.post(f"{address}/v1/completions", content='{"prompt": "A"}')
+    assert plain.status_code == 415
+    opened = served(origins=["https://page.example"], hosts=["127.0.0.1"])
+    asked = httpx.options(f"{opened}/v1/completions", headers=origin)
+    assert asked.headers["access-control-allow-origin"] == "https://page.example"
+    assert httpx.get(f"{opened}/health", headers={"host": "evil.example"}).status_code == 400
+    assert httpx.get(f"{opened}/health").status_code == 200
+
+
+def test_what_is_counted(served):
+    address = served()
+    url = f"{address}/v1/completions"
+    assert httpx.post(url, json={"prompt": "A", "max_tokens": 3, "n": 2}).status_code == 200
+    assert httpx.post(url, json={"prompt": "A", "temprature": 3}).status_code == 400
+    told = metrics(address)
+    assert told['texts_total{reason="length"}'] == 2
+    assert told['tokens_total{kind="written"}'] == 6
+    assert told['tokens_total{kind="prompt"}'] == 1
+    assert told['requests_total{status="200"}'] == told['requests_total{status="400"}'] == 1
+    assert told["time_to_first_token_seconds_count"] == told["request_seconds_count"] == 1
+    assert told["waiting_rows"] == told["running_rows"] == 0 and told["tokens_per_second"] > 0
+
+
+def test_errors_of_any_kind_are_json(address):
+    for path, status in (("/nowhere", 404), ("/v1/completions", 405), ("/v1/models/x", 404)):
+        told = httpx.get(address + path)
+        assert told.status_code == status and told.json()["error"]["message"]
+    for body in (b"", b"{", b"[1", b"\xff", b"[" * 100_000, b'{"prompt": NaN}', b"1" * 5000, b"5"):
+        headers = {"content-type": "application/json"}
+        told = httpx.post(f"{address}/v1/completions", content=body, headers=headers)
+        assert told.status_code == 400 and told.json()["error"]["type"] == "invalid_request_error"
+    odd = b'{"prompt": "A", "\\ud800": "\\udfff"}'  # halves of characters
+    told = httpx.post(f"{address}/v1/completions", content=odd, headers=headers)
+    assert told.status_code == 400 and told.json()["error"]["param"] == "\ud800"
+
+
+def test_what_the_server_itself_fails_at_is_not_told(served):
+    def broken(ids: Any) -> Any:
+        raise OSError("secret path")
+
+    own = ls.as_model(broken, name="broken", tokenizer=Slow(), vocab_size=50)
+    answer = httpx.post(f"{served(own)}/v1/completions", json={"prompt": "A"})
+    assert answer.status_code == 500 and "secret" not in answer.text
+    assert answer.json()["error"]["type"] == "server_error"
+
+
+def test_an_engine_that_is_closed(served, model):
+    engine = ls.Engine(model)
+    from tests.serving.conftest import serving
+
+    with serving(engine) as address:
+        engine.close()
+        assert httpx.get(f"{address}/health").status_code == 503
+        assert httpx.post(f"{address}/v1/completions", json={"prompt": "A"}).status_code == 503
+
+
+def test_the_command_ends_with_what_runs(tmp_path):
+    command = [sys.executable, "-m", "logit_sampling", "serve", "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    try:
+        line = ""
+        while "served at" not in line:
+            line = process.stderr.readline()
+            assert line, "it ended before it served"
+        url = re.search(r"http://\S+/v1", line)[0] + "/completions"
+        body = {"prompt": "A", "max_tokens": 200, "seed": 1, "stream": True, "stop_at_end": False}
+        with httpx.stream("POST", url, json=body, timeout=60) as response:
+            lines = response.iter_lines()
+            chunks = [next(lines)]
+            process.send_signal(signal.SIGTERM)
+            chunks += [line for line in lines if line]
+        assert chunks[-1] == "data: [DONE]"
+        last = json.loads(chunks[-2].removeprefix("data: "))
+        assert last["choices"][0]["finish_reason"] == "length"
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_an_address_that_is_taken(capsys, address):
+    from logit_sampling.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", "--port", address.rpartition(":")[2]])
+    assert stop.value.code == 2
+    assert "Address already in use" in capsys.readouterr().err
