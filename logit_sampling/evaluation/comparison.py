@@ -225,7 +225,9 @@ class Comparison:
         grids = (self._counting(result, name) for result in (own, first))
         there = [any(a) and any(b) for a, b in zip(*grids, strict=True)]
         own, first = (result.of(there) for result in (own, first))  # prompts with texts of both
-        found = difference(own.name, first.name, name, own.values(name), first.values(name))
+        of_both = own.values(name), first.values(name)
+        per_unit = self.measure(name).prompts_per_unit
+        found = difference(own.name, first.name, name, *of_both, per_unit)
         number = own.number(name).mean - first.number(name).mean
         return replace(found, estimate=replace(found.estimate, mean=number))
 

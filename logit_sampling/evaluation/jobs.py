@@ -41,12 +41,12 @@ class Notes:
         return [name for name, asked in wanted.items() if asked and getattr(text, name) is None]
 
     def added(self, text: Text, reader: Reader, sampler: Written | None) -> Text:
-        """Return a text with what was missing."""
+        """Return a text with what was missing; `reader` is the model that wrote it."""
         for name in self.missing(text, sampler):
             if name == "judge" and self.judge is not None:
-                text = replace(text, judge=round(self.judge.judged(text), 6))
+                text = replace(text, judge=round(self.judge.judged(text, reader), 6))
             elif name == "embedding" and self.embedder is not None:
-                text = replace(text, embedding=self.embedder.embedding(text))
+                text = replace(text, embedding=self.embedder.embedding(text, reader))
             elif sampler is not None:
                 text = reader.stepped(text, sampler.sampler)
         return text

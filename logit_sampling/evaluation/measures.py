@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
 
-from logit_sampling.evaluation.intervals import Estimate, estimate, leaving_out
+from logit_sampling.evaluation.intervals import Estimate, estimate, leaving_out, means_of
 from logit_sampling.evaluation.metrics import (
     entropy_of,
     longest_repeat,
@@ -24,6 +25,8 @@ from logit_sampling.evaluation.texts import Text
 Grid = Sequence[Sequence[Text | None]]
 """Texts [prompts][seeds], None where one is missing or failed."""
 
+OfCounts = Callable[[np.ndarray, np.ndarray], float]
+
 GROUP = 8  # texts of which self-BLEU compares each with the others
 
 
@@ -37,7 +40,8 @@ class Measure:
         name: as it is asked for: `"seq_rep_4"`.
         meaning: one sentence for a legend.
         of_text: the number of a text, NaN where it has none.
-        of_counts: that of all texts of a seed, from how often each of their n-grams is there.
+        of_counts: that of all texts of a seed, from how often their n-grams are there, and how many
+            of them are so often.
         of_group: that of a few texts.
         after: what is made of the mean over texts; None for the mean itself.
         n: length of the n-grams.
@@ -51,7 +55,7 @@ class Measure:
     name: str
     meaning: str
     of_text: Callable[[Text], float] | None = None
-    of_counts: Callable[[np.ndarray], float] | None = None
+    of_counts: OfCounts | None = None
     of_group: Callable[[Sequence[Text]], float] | None = None
     after: Callable[[float], float] | None = None
     n: int = 1
@@ -79,6 +83,11 @@ class Measure:
             return found
         return replace(found, low=max(found.low, self.least), high=min(found.high, self.most))
 
+    @property
+    def prompts_per_unit(self) -> int:
+        """Of how many prompts a unit of its intervals is."""
+        return 1 if self.of_group is None else GROUP
+
     def values(self, grid: Grid) -> tuple[np.ndarray, float]:
         """Return a value for each prompt (or group of prompts) and seed, and the number itself.
 
@@ -90,35 +99,26 @@ class Measure:
         if self.of_counts is not None:
             return _of_counts(grid, self.of_counts, self.n)
         if self.of_group is not None:
-            grid = [_column(grid, start, self.of_group) for start in range(0, len(grid), GROUP)]  # type: ignore[misc]
-            values = np.array(grid, float)
+            values = _of_groups(grid, self.of_group)
         else:
             assert self.of_text is not None
             values = np.array(
                 [[math.nan if t is None else self.of_text(t) for t in row] for row in grid]
             )
-        prompts = _means(values)
+        prompts = means_of(values)
         if self.after is None:
             return values, _mean(prompts)
         after, mean = self.after, _mean(prompts)
-        there = np.flatnonzero(~np.isnan(prompts))
+        there = ~np.isnan(prompts)
+        known = prompts[there]
 
         def number(left_out: int | None) -> float:
-            kept = prompts if left_out is None else np.delete(prompts, there[left_out])
-            return after(_mean(kept))
+            return after(_mean(known if left_out is None else np.delete(known, left_out)))
 
         new = np.full(len(prompts), math.nan)
-        new[there] = leaving_out(number, there.size)
+        new[there] = leaving_out(number, known.size)
         slope = (after(mean + 1e-6) - after(mean)) / 1e-6  # for how the seeds of a prompt differ
         return new[:, None] + slope * (values - prompts[:, None]), number(None)
-
-
-def _means(values: np.ndarray) -> np.ndarray:
-    """Return the mean of each row over what is known of it, NaN if nothing is."""
-    known = ~np.isnan(values)
-    sums = np.where(known, values, 0.0).sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums / known.sum(1)
 
 
 def _mean(values: np.ndarray) -> float:
@@ -126,40 +126,59 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if known.size else math.nan
 
 
-def _column(grid: Grid, start: int, number: Callable[[Sequence[Text]], float]) -> list[float]:
-    """Return the number of a group of prompts for each seed."""
-    group = grid[start : start + GROUP]
-    columns = [[row[j] for row in group] for j in range(len(group[0]))]
-    there = [[text for text in column if text is not None] for column in columns]
-    return [number(texts) if len(texts) > 1 else math.nan for texts in there]
+def _of_groups(grid: Grid, number: Callable[[Sequence[Text]], float]) -> np.ndarray:
+    """Return the number of each group of prompts for each seed, NaN where a text is missing.
+
+    A group that is not whole has fewer texts to be alike, and counts for nothing.
+    """
+    size = min(GROUP, len(grid))
+    values = np.full((-(-len(grid) // size), len(grid[0])), math.nan)
+    for i, j in np.ndindex(values.shape):
+        column = [row[j] for row in grid[i * size : (i + 1) * size]]
+        there = [text for text in column if text is not None]
+        if len(there) == size > 1:
+            values[i, j] = number(there)
+    return values
 
 
-def _of_counts(
-    grid: Grid, number: Callable[[np.ndarray], float], n: int
-) -> tuple[np.ndarray, float]:
+def _of_counts(grid: Grid, number: OfCounts, n: int) -> tuple[np.ndarray, float]:
     values = np.full((len(grid), len(grid[0])), math.nan)
     wholes = []
     for j in range(values.shape[1]):
         places = [i for i, row in enumerate(grid) if row[j] is not None]
         own = numbered([grid[i][j].token_ids for i in places], n)  # type: ignore[union-attr]
-        kinds = 1 + max((int(ids.max()) for ids in own if ids.size), default=-1)
-        if not kinds:
+        if not any(ids.size for ids in own):
             continue
-        total = np.bincount(np.concatenate(own), minlength=kinds)
+        total = np.bincount(np.concatenate(own))
+        # Of 10,000 prompts few counts differ, so a text is left out of these, not of all kinds.
+        counts, times = np.unique(total, return_counts=True)
 
-        def without(left_out: int | None, own: Any = own, total: np.ndarray = total) -> float:
+        def without(
+            left_out: int | None,
+            own: Any = own,
+            total: np.ndarray = total,
+            counts: np.ndarray = counts,
+            times: np.ndarray = times,
+        ) -> float:
             if left_out is None:
-                return number(total)
-            return number(total - np.bincount(own[left_out], minlength=total.size))
+                return number(counts, times)
+            kinds, fewer = np.unique(own[left_out], return_counts=True)
+            others = times - np.bincount(
+                np.searchsorted(counts, total[kinds]), minlength=counts.size
+            )
+            return number(
+                np.concatenate([counts, total[kinds] - fewer]),
+                np.concatenate([others, np.ones_like(kinds)]),
+            )
 
         values[places, j] = leaving_out(without, len(places))
         wholes.append(without(None))
     return values, _mean(np.array(wholes))
 
 
-def _distinct(counts: np.ndarray) -> float:
-    total = counts.sum()
-    return np.count_nonzero(counts) / total if total else math.nan
+def _distinct(counts: np.ndarray, times: np.ndarray) -> float:
+    total = (counts * times).sum()
+    return times[counts > 0].sum() / total if total else math.nan
 
 
 def self_bleu(texts: Sequence[str]) -> float:
@@ -227,7 +246,7 @@ _MEASURES = {
         ),
         Measure(
             "zipf", "Zipf coefficient of the tokens: how fast their frequency falls with the rank",
-            of_counts=zipf_coefficient, least=0,
+            of_counts=lambda counts, times: zipf_coefficient(counts, times=times), least=0,
         ),
         Measure("log_prob", "mean log-probability of a token under the model, in nats",
                 of_text=lambda t: t.log_prob),
@@ -247,7 +266,8 @@ _MEASURES = {
         Measure("ended", "share of texts that an end token ended",
                 of_text=lambda t: float(t.finish_reason == "end_token"),
                 share=True, least=0, most=1),
-        Measure("self_bleu", f"mean BLEU-4 of a text against others, in groups of {GROUP} prompts",
+        Measure("self_bleu",
+                f"mean BLEU-4 of a text against others, in whole groups of {GROUP} prompts",
                 of_group=_self_bleu, least=0, most=1),
         Measure(  # of the clusters of all texts: `Comparison` has its values
             "frontier",
@@ -263,6 +283,43 @@ Metric = Callable[[str | None, Sequence[int]], float]
 """A measure of one's own: a text (None without a tokenizer) and its token ids to a number."""
 
 
+_TAKEN = {"name", "sampler", "model", "settings", "texts", "grid", "failed", "number", "values"}
+_TAKEN |= {"of", "steps", "seconds_per_token"}  # of a result, or of its row
+
+
+def _own(name: str, metric: Metric) -> Callable[[Text], float]:
+    """Return what a metric says of a text, or raise a ValueError that names it."""
+    plain = _plain(name)
+    if plain in _TAKEN or _known(plain):
+        raise ValueError(f"metric {name!r} has a name that is taken: give it another one")
+
+    def of_text(text: Text) -> float:
+        try:
+            return float(metric(text.text, text.token_ids))
+        except Exception as error:
+            shown = brief(text.token_ids if text.text is None else text.text)
+            raise ValueError(
+                f"metric {name!r} gives no number for {shown} (prompt {text.prompt_id!r}, sampler "
+                f"{text.sampler!r}): {type(error).__name__}: {error}"
+            ) from error
+
+    return of_text
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_")
+
+
+def _known(plain: str) -> Measure | None:
+    """Return one of ours."""
+    if plain in _MEASURES:
+        return _MEASURES[plain]
+    found = re.fullmatch(r"(.+)_(\d+)", plain)
+    if found and found[1] in _OF_N and int(found[2]) > 0:
+        return replace(_OF_N[found[1]](int(found[2])), name=plain)
+    return None
+
+
 def measure(name: str, own: Mapping[str, Metric] | None = None) -> Measure:
     """Return a measure by its name, a hyphen as good as an underscore.
 
@@ -271,7 +328,7 @@ def measure(name: str, own: Mapping[str, Metric] | None = None) -> Measure:
         own: measures of one's own by name, spelt likewise.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none of that name, or one's own has the name of another one.
 
     >>> measure("distinct-2").meaning
     'share of 2-grams that are different, over all texts of a seed'
@@ -279,18 +336,14 @@ def measure(name: str, own: Mapping[str, Metric] | None = None) -> Measure:
     'words'
     """
     spelt = name.replace("-", "_")
-    if function := {key.replace("-", "_"): f for key, f in (own or {}).items()}.get(spelt):
-        return Measure(
-            spelt, "a measure of one's own", of_text=lambda t: float(function(t.text, t.token_ids))
-        )
-    plain = name.strip().lower().replace("-", "_")
+    for key, metric in (own or {}).items():
+        if key.replace("-", "_") == spelt:
+            return Measure(spelt, "a measure of one's own", of_text=_own(key, metric))
+    plain = _plain(name)
     if plain == "self_bleu" and find_spec("sacrebleu") is None:  # told before texts are written
         raise ValueError('self-bleu needs sacrebleu: pip install "logit-sampling[compare]"')
-    if plain in _MEASURES:
-        return _MEASURES[plain]
-    found = re.fullmatch(r"(.+)_(\d+)", plain)
-    if found and found[1] in _OF_N and int(found[2]) > 0:
-        return replace(_OF_N[found[1]](int(found[2])), name=plain)
+    if (known := _known(plain)) is not None:
+        return known
     from logit_sampling.settings.elsewhere import closest
 
     guess = closest(plain, [*_MEASURES, *(f"{n}_4" for n in _OF_N)], cutoff=0.6)

@@ -134,7 +134,7 @@ def loops(token_ids: Sequence[int], times: int = 3, least: int = 2) -> bool:
     )
 
 
-def entropy_of(counts: np.ndarray) -> float:
+def entropy_of(counts: np.ndarray, times: np.ndarray | None = None) -> float:
     """Entropy in nats of what was counted, such as n-grams: Shannon's of the shares.
 
     As an estimate of the entropy of what the texts come from it is too low, the more the fewer
@@ -142,19 +142,27 @@ def entropy_of(counts: np.ndarray) -> float:
 
     Args:
         counts: ints from 0 on, [kinds].
+        times: how many kinds have each count, if not one, [kinds].
 
     Returns:
         A float, NaN where nothing was counted.
 
     >>> round(entropy_of(np.array([2, 1, 1, 0])) / math.log(2), 6)
     1.5
+    >>> round(entropy_of(np.array([2, 1]), np.array([1, 2])) / math.log(2), 6)
+    1.5
     """
-    known = counts[counts > 0]
-    shares = known / known.sum() if known.size else np.array([math.nan])
-    return float(-(shares * np.log(shares)).sum())
+    counts, times = _counted(counts, times)
+    total = (times * counts).sum()
+    if not total:
+        return math.nan
+    shares = counts / total
+    return float(-(times * shares * np.log(shares)).sum())
 
 
-def zipf_coefficient(counts: np.ndarray, ranks: int = 5000) -> float:
+def zipf_coefficient(
+    counts: np.ndarray, ranks: int = 5000, times: np.ndarray | None = None
+) -> float:
     """How steeply the frequency of tokens falls with their rank: s in frequency = c / rank ** s.
 
     The slope of a straight line through the logarithms of rank and frequency, by least squares, as
@@ -164,6 +172,7 @@ def zipf_coefficient(counts: np.ndarray, ranks: int = 5000) -> float:
     Args:
         counts: ints from 0 on, [kinds].
         ranks: how many of the most frequent count, at least 2.
+        times: how many kinds have each count, if not one, [kinds].
 
     Returns:
         A float, NaN with fewer than two kinds.
@@ -171,12 +180,22 @@ def zipf_coefficient(counts: np.ndarray, ranks: int = 5000) -> float:
     >>> round(zipf_coefficient(np.array([1200, 600, 400, 300])), 6)
     1.0
     """
-    frequencies = np.sort(counts[counts > 0])[::-1][:ranks]
-    if frequencies.size < 2:
+    counts, times = _counted(counts, times)
+    order = np.argsort(-counts)
+    ends = np.minimum(np.cumsum(times[order]), ranks)
+    if not ends.size or ends[-1] < 2:
         return math.nan
-    rank = np.log(np.arange(1, frequencies.size + 1))
+    rank = np.log(np.arange(1, ends[-1] + 1))
     rank -= rank.mean()
-    return float(-(rank * np.log(frequencies)).sum() / (rank * rank).sum())
+    sums = np.diff(np.cumsum(rank)[ends - 1], prepend=0.0)  # over the ranks of one count
+    return float(-(sums * np.log(counts[order])).sum() / (rank * rank).sum())
+
+
+def _counted(counts: np.ndarray, times: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the counts above 0, and how many kinds have each."""
+    times = np.ones_like(counts) if times is None else times
+    there = (counts > 0) & (times > 0)
+    return counts[there], times[there]
 
 
 def numbered(texts: Iterable[Sequence[int]], n: int) -> list[np.ndarray]:

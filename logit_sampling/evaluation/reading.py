@@ -1,16 +1,19 @@
 """What is found out about texts by reading them: with a model, a judge, or step by step."""
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from logit_sampling.distribution.checks import level_outside
 from logit_sampling.evaluation.texts import HUMAN, Prompt, Text
 from logit_sampling.generation.prompts import token_ids
 from logit_sampling.generation.score import log_probs_or_error, logits_of_text
 from logit_sampling.models.as_model import model_and_tokenizer
+from logit_sampling.models.model import needed_tokenizer
 from logit_sampling.sampler import Sampler
 
 
@@ -22,12 +25,37 @@ class Reader:
         model: as for `generate`.
         tokenizer: in place of the model's.
         slide: whether to read of a text that outgrows the context what `generate` would.
+
+    Attributes:
+        cut: how many texts of others it read the beginning of alone, having no room for more.
     """
 
     def __init__(self, name: str, model: Any, tokenizer: Any = None, slide: bool = False) -> None:
         self.name = name
         self._model, self._tokenizer = model_and_tokenizer(model, tokenizer)
         self._slide = slide
+        self.cut = 0
+
+    def check_reads(self, writer: "Reader") -> None:
+        """Raise ValueError unless it reads what another model writes: text, or ids like its own."""
+        if writer is self or (self._tokenizer is None) == (writer._tokenizer is None):
+            return
+        without, other = (self, writer) if self._tokenizer is None else (writer, self)
+        raise ValueError(
+            f"model {self.name!r} cannot read what model {writer.name!r} writes: {without.name!r} "
+            f"has no tokenizer, and its token ids say nothing to {other.name!r}; give it one, "
+            "as_model(model, tokenizer=...)"
+        )
+
+    def warn_of_cuts(self) -> None:
+        """Warn, once, of texts that were longer than the context."""
+        if self.cut:
+            warnings.warn(
+                f"model {self.name!r} read {self.cut} texts in part: prompt and text have more "
+                f"tokens than its context, {self._model.context_length}; their judge-perplexity "
+                "or embedding is of the beginning",
+                stacklevel=level_outside(),
+            )
 
     def parts(
         self, prompt: str | tuple[int, ...], text: str | tuple[int, ...]
@@ -42,7 +70,9 @@ class Reader:
             )
             return whole[:common], whole[common:]
         if isinstance(text, str):
-            return before, token_ids(0, text, self._model, self._tokenizer, "text")
+            ids = token_ids(0, text, self._model, self._tokenizer, "text")
+            start = list(needed_tokenizer(self._tokenizer, self.name).encode(""))
+            return before, ids[len(start) :] if ids[: len(start)] == start else ids
         return before, list(text)
 
     def log_probs(self, before: list[int], ids: list[int]) -> tuple[list[float], str | None]:
@@ -80,27 +110,45 @@ class Reader:
         context = None if self._slide else self._model.context_length
         return ids if context is None else ids[: max(0, context - len(before))]
 
-    def judged(self, text: Text) -> float:
-        """Return the mean log-probability of a token of a text, in nats; NaN for an empty one."""
-        shown = text.token_ids if text.text is None else text.text
-        before, ids = self.parts(text.prompt, shown)
-        log_probs, _ = self.log_probs(before, self._fitting(before, ids))
+    def _heard(self, text: Text, writer: "Reader") -> tuple[list[int], list[int]]:
+        """Return the ids of a prompt and its text as this model has them, cut to its context."""
+        prompt, shown = text.prompt, text.text
+        if not isinstance(prompt, str):  # ids of the writer's tokenizer, if it has one
+            if writer is self or writer._tokenizer is None:
+                shown = None
+            else:
+                prompt = writer._tokenizer.decode(list(prompt))
+        before, ids = self.parts(prompt, text.token_ids if shown is None else shown)
+        fitting = self._fitting(before, ids)
+        self.cut += len(fitting) < len(ids)
+        return before, fitting
+
+    def judged(self, text: Text, writer: "Reader") -> float:
+        """Return the mean log-probability of a token of a text, in nats; NaN for an empty one.
+
+        Args:
+            text: what to read.
+            writer: the model that wrote it, whose ids a prompt may be.
+        """
+        log_probs, _ = self.log_probs(*self._heard(text, writer))
         return math.fsum(log_probs) / len(log_probs) if log_probs else math.nan
 
-    def embedding(self, text: Text) -> tuple[float, ...]:
-        """Return the last hidden state after a prompt and its text.
+    def embedding(self, text: Text, writer: "Reader") -> np.ndarray:
+        """Return the last hidden state after a prompt and its text, float16 [width].
+
+        Args:
+            text, writer: as for `judged`.
 
         Raises:
             ValueError: the model tells none.
         """
-        shown = text.token_ids if text.text is None else text.text
-        before, ids = self.parts(text.prompt, shown)
-        hidden = self._model.prefill([before + self._fitting(before, ids)])[0].hidden
+        before, ids = self._heard(text, writer)
+        hidden = self._model.prefill([before + ids])[0].hidden
         if hidden is None:
             raise ValueError(
                 f"model {self.name!r} tells no hidden states, of which the frontier is made"
             )
-        return tuple(np.asarray(hidden[0, -1], np.float16).astype(float).tolist())
+        return np.asarray(hidden[0, -1], np.float16)
 
     def stepped(self, text: Text, sampler: Sampler) -> Text:
         """Return a text with how many tokens the sampler left at each step, and their entropy.

@@ -163,6 +163,7 @@ def _joined(
     joined = {**old, **new}
     for name in ("judge", "embedder"):
         if old[name] and new[name] and old[name] != new[name]:
+            _check_version(folder, old[name], new[name])
             raise ValueError(
                 f"{folder} holds what another {name} found ({_changed(old[name], new[name])}): "
                 "choose another folder"
@@ -174,6 +175,7 @@ def _joined(
         for key in old[name].keys() & new[name].keys() & there:
             before, now = (_identity(own[name][key]) for own in (old, new))
             if before != now:
+                _check_version(folder, before, now)
                 raise ValueError(
                     f"{folder} holds texts of another {name[:-1]} {key!r} "
                     f"({_changed(before, now)}): give it another name, or choose another folder"
@@ -181,6 +183,15 @@ def _joined(
         joined[name] = {**old[name], **new[name]}
     joined["seeds"] = [*old["seeds"], *(s for s in new["seeds"] if s not in old["seeds"])]
     return joined
+
+
+def _check_version(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise ValueError if less was noted of a model than is now."""
+    if missing := sorted(now.keys() - before.keys()):
+        raise ValueError(
+            f"{folder} is of an earlier version, which did not note {' and '.join(missing)} of a "
+            "model: choose another folder; Comparison.load and --load still show this one"
+        )
 
 
 def _identity(about: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,15 @@
 """Run several samplers on the same prompts and seeds, and measure their texts."""
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from logit_sampling.decoding.written import Written
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.comparison import Comparison
 from logit_sampling.evaluation.grid import Swept
+from logit_sampling.evaluation.identity import identity, is_nameless
 from logit_sampling.evaluation.jobs import Notes, draws, jobs_of, writer
 from logit_sampling.evaluation.measures import DEFAULT, Metric, measure
 from logit_sampling.evaluation.reading import Reader
@@ -21,7 +19,7 @@ from logit_sampling.evaluation.texts import HUMAN, Prompt, as_prompts
 from logit_sampling.generation.arguments import check_at_least, groups_of, tells_names
 from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.result import Interrupted
-from logit_sampling.models.as_model import as_model, given_to
+from logit_sampling.models.as_model import as_model
 from logit_sampling.models.model import AnyModel, AnyTokenizer
 from logit_sampling.types import NEW_TOKENS, Overflow
 
@@ -92,7 +90,8 @@ def compare(
         steps: whether to find how many tokens each sampler left at each step, and the entropy of
             what it left (`kept`, `step_entropy`): each text is read once more. Not for searches.
         out: a folder to which texts are written as soon as they are there. A second call with it
-            writes what is missing, also for further samplers, prompts, seeds and models.
+            writes what is missing, also for further samplers, prompts, seeds and models. A model
+            that is a function needs a name for it: `as_model(function, name="mine")`.
         command: what the record says made it.
 
     Returns:
@@ -100,8 +99,8 @@ def compare(
 
     Raises:
         ValueError: no sampler or seed, a seed twice, too few tokens, no such measure or baseline,
-            `out` with another comparison, or what `generate` rejects, such as an empty prompt or
-            one that is too long for the model's context.
+            `out` with another comparison or a function without a name, or what `generate` rejects,
+            such as an empty prompt or one that is too long for the model's context.
         Interrupted: Ctrl-C, a KeyboardInterrupt whose `result` is the comparison of what is whole:
             the prompts whose texts are there for all samplers, or else the samplers that have them.
             So has what the model or a sampler raises.
@@ -144,12 +143,24 @@ def compare(
     shown = (*shown, *(["frontier"] if frontier and "frontier" not in shown else []))
     shown = (*shown, *(["kept"] if steps and not {"kept", "step_entropy"} & {*shown} else []))
     frontier, steps = "frontier" in shown, bool({"kept", "step_entropy"} & {*shown})
+    if out is not None:
+        unnamed: list[Any] = [] if isinstance(model, Mapping) else [model]
+        for given in filter(None, (*unnamed, judge)):
+            if is_nameless(given):
+                raise ValueError(
+                    f"model {as_model(given).name!r} is a function, and nothing tells its texts "
+                    f"in {out} from another's: name it, as_model(function, name=...), and give "
+                    "a function that writes other texts another name"
+                )
+    told = {name: identity(own, tokenizer) for name, own in models.items()}
+    first = next(iter(told))
+    reading = None if judge is None else {"name": as_model(judge).name, **identity(judge)}
     setting = {
         "prompts": {p.id: {"text": p.text, "human": p.human} for p in _listed(asked)},
         "samplers": {name: _about(own, samplers) for name, own in chosen.items()},
-        "models": {name: {"weights": fingerprint(own)} for name, own in models.items()},
-        "judge": None if judge is None else _reader(judge),
-        "embedder": _reader(judge or next(iter(models.values()))) if frontier else None,
+        "models": told,
+        "judge": reading,
+        "embedder": (reading or {"name": first, **told[first]}) if frontier else None,
         "seeds": [int(seed) for seed in seeds],
         "max_new_tokens": int(max_new_tokens),
         "stop_at_end": stop_at_end,
@@ -179,6 +190,10 @@ def compare(
     readers = {name: Reader(name, own, tokenizer, slide) for name, own in models.items()}
     judging = None if judge is None else Reader(as_model(judge).name, judge, None, slide)
     notes = Notes(judging, (judging or next(iter(readers.values()))) if frontier else None, steps)
+    others = {own for own in (judging, notes.embedder) if own is not None}
+    for other in others:
+        for writing in readers.values():
+            other.check_reads(writing)
 
     def work() -> None:
         jobs = list(jobs_of(asked, models, chosen, seeds, batch_size, record, notes))
@@ -210,6 +225,9 @@ def compare(
         with contextlib.suppress(AttributeError):  # of a class with slots
             error.result = comparison()  # type: ignore[attr-defined]
         raise
+    finally:
+        for other in others:
+            other.warn_of_cuts()
     return comparison()
 
 
@@ -222,10 +240,6 @@ def _listed(prompts: Iterable[Prompt]) -> Iterator[Prompt]:
         yield Prompt(prompt.id, text, human)  # type: ignore[arg-type]
 
 
-def _reader(model: Any) -> dict[str, Any]:
-    return {"name": as_model(model).name, "weights": fingerprint(model)}
-
-
 def _about(own: Written, samplers: Any) -> dict[str, Any]:
     settings = {}
     if isinstance(samplers, Swept):
@@ -235,17 +249,3 @@ def _about(own: Written, samplers: Any) -> dict[str, Any]:
         "draws": draws(own),
         "settings": settings,
     }
-
-
-def fingerprint(model: Any) -> str | None:
-    """Return a hash of the weights of a Keras model, None for what has none that are known."""
-    inner = given_to(as_model(model))
-    weights = getattr(inner, "weights", None)
-    if not isinstance(weights, list):
-        return None
-    found = hashlib.blake2b(digest_size=16)
-    for weight in weights:
-        array = np.ascontiguousarray(weight.numpy())
-        found.update(f"{array.dtype}{array.shape}".encode())
-        found.update(array.view(np.uint8).data if array.ndim else array.tobytes())
-    return found.hexdigest()

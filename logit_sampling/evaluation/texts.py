@@ -6,7 +6,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -183,7 +183,7 @@ class Text:
     kept: tuple[int, ...] | None = None
     entropies: tuple[float, ...] | None = None
     judge: float | None = None
-    embedding: tuple[float, ...] | None = None
+    embedding: np.ndarray | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("log_probs", "sampler_log_probs", "entropies"):
@@ -232,7 +232,7 @@ class Text:
             told["judge"] = float(told["judge"])
         if "embedding" in told:
             raw = np.frombuffer(base64.b64decode(told["embedding"]), np.float16)
-            told["embedding"] = tuple(raw.astype(float).tolist())
+            told["embedding"] = raw
         try:
             return cls(**{"run": None, "seed": None, "text": None, **told})
         except TypeError as error:

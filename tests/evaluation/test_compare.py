@@ -387,6 +387,18 @@ def test_differences_are_of_prompts_with_texts_of_both(toy: Any) -> None:
         assert (found.estimate.mean, found.p) == (0, 1)
 
 
+def test_needed_counts_prompts_also_where_units_are_groups_of_them(toy: Any) -> None:
+    """Of 160 prompts there are 20 groups for self-BLEU."""
+    comparison = ls.compare(
+        toy, ["a"] * 160, ["sample", "top_k=2"], [0], 8, measures=["self_bleu", "log_prob"]
+    )
+    groups, prompts = comparison.differences()
+    assert (groups.estimate.units, prompts.estimate.units) == (20, 160)
+    alone = replace(groups, prompts_per_unit=1)
+    assert groups.needed(0.01) == 8 * alone.needed(0.01)
+    assert prompts.prompts_per_unit == 1
+
+
 def test_numbers_that_are_no_numbers_have_no_interval() -> None:
     values = np.random.default_rng(0).normal(size=(30, 1))
     values[3] = -math.inf
@@ -532,6 +544,8 @@ def test_arguments_by_the_names_of_others(toy: Any, given: dict[str, Any], messa
         ({"frontier": True, "prompts": [Prompt("x", "a", "b ab")]}, "tells no hidden states"),
         ({"measures": ["judge_perplexity"]}, "need a judge: pass judge="),
         ({"baseline": "human"}, r"no sampler is called 'human' \(baseline\)"),
+        ({"metrics": {"frontier": len}}, "metric 'frontier' has a name that is taken"),
+        ({"metrics": {"seq-rep-4": len}}, "metric 'seq-rep-4' has a name that is taken"),
         ({"max_new_tokens": 5.9}, "an integer of at least 4 for 4-grams, got 5.9"),
         (
             {

@@ -8,7 +8,7 @@ import pytest
 from sacrebleu.metrics import BLEU
 
 from logit_sampling.evaluation import distinct_n, seq_rep_n
-from logit_sampling.evaluation.measures import GROUP, measure, self_bleu
+from logit_sampling.evaluation.measures import GROUP, Measure, measure, self_bleu
 from logit_sampling.evaluation.texts import Text
 
 RNG = np.random.default_rng(2)
@@ -74,8 +74,23 @@ def test_failed_texts_count_for_nothing() -> None:
     assert math.isnan(number)
 
 
+def test_leaving_out_a_text_looks_at_its_own_n_grams_alone() -> None:
+    """Not at all kinds of all texts: with 10,000 prompts there are 100,000 of them and more."""
+    seen = []
+
+    def number(counts: np.ndarray, times: np.ndarray) -> float:
+        seen.append(counts.size)
+        return float((counts * times).sum())
+
+    grid: list[list[Text | None]] = [[text(list(range(9 * i, 9 * i + 9)), i)] for i in range(60)]
+    values, whole = Measure("", "", of_counts=number).values(grid)
+    assert whole == 60 * 9
+    assert max(seen) <= 9 + 1
+    assert values == pytest.approx(np.full((60, 1), 540.0))
+
+
 def test_self_bleu_is_sacrebleu_s_in_groups() -> None:
-    grid = [[text(RNG.integers(0, 4, 9).tolist(), i)] for i in range(GROUP + 3)]
+    grid = [[text(RNG.integers(0, 4, 9).tolist(), i)] for i in range(2 * GROUP)]
     values, number = measure("self_bleu").values(grid)
     texts = [row[0].text or "" for row in grid if row[0]]
     bleu = BLEU(effective_order=True)
@@ -89,6 +104,19 @@ def test_self_bleu_is_sacrebleu_s_in_groups() -> None:
     assert number == pytest.approx(values.mean())
     assert self_bleu(["one and the same text"] * 3) == pytest.approx(1)
     assert self_bleu(["a b c d", "e f g h"]) < 0.2
+
+
+def test_self_bleu_leaves_out_groups_that_are_not_whole() -> None:
+    """Which have fewer texts to be alike: one left over, and one with a text that failed."""
+    grid: list[list[Text | None]]
+    grid = [[text(RNG.integers(0, 4, 9).tolist(), i)] for i in range(2 * GROUP + 3)]
+    whole = measure("self_bleu").values(grid[:GROUP])[1]
+    grid[GROUP + 2] = [None]
+    values, number = measure("self_bleu").values(grid)
+    assert np.isnan(values[:, 0]).tolist() == [False, True, True]
+    assert number == whole
+    few, number = measure("self_bleu").values(grid[:5])  # all there are make a group
+    assert few.shape == (1, 1) and 0 < number < 1
 
 
 def test_self_bleu_without_sacrebleu_is_refused_at_once(monkeypatch: Any) -> None:
@@ -127,6 +155,25 @@ def test_a_text_without_an_n_gram_says_nothing_of_their_repetition() -> None:
 def test_a_measure_of_one_s_own() -> None:
     own = measure("words", {"words": lambda text, ids: len((text or "").split()) + len(ids)})
     assert own.values([[text([1, 2, 3])]])[1] == 6
+
+
+@pytest.mark.parametrize(
+    "metric", [lambda text, ids: 1 // 0, lambda text, ids: None, lambda text, ids: "many"]
+)
+def test_a_measure_of_one_s_own_that_fails_is_named(metric: Any) -> None:
+    own = measure("words", {"words": metric})
+    with pytest.raises(
+        ValueError, match=r"metric 'words' gives no number for 'w1 w2' \(prompt '7'"
+    ):
+        own.values([[text([1, 2], 7)]])
+
+
+@pytest.mark.parametrize(
+    "name", ["perplexity", "seq-rep-4", "distinct_3", "Frontier", "self_bleu", "texts", "model"]
+)
+def test_a_measure_of_one_s_own_does_not_take_a_name(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"metric {name!r} has a name that is taken: .*another"):
+        measure(name, {name: lambda text, ids: 1.0})
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,15 @@ def test_entropy_and_zipf_by_hand() -> None:
     assert zipf_coefficient(np.array([7, 90, 40]), ranks=2) == pytest.approx(math.log2(9 / 4))
 
 
+@pytest.mark.parametrize("ranks", [2, 3, 5, 9, 5000])
+def test_counts_may_be_told_with_how_often_each_is_there(ranks: int) -> None:
+    """In any order, also one twice or not at all."""
+    counts, times = np.array([3, 9, 1, 4, 3, 0]), np.array([2, 1, 4, 0, 1, 2])
+    each = np.repeat(counts, times)
+    assert entropy_of(counts, times) == pytest.approx(entropy_of(each))
+    assert zipf_coefficient(counts, ranks, times) == pytest.approx(zipf_coefficient(each, ranks))
+
+
 @pytest.mark.parametrize("numbers", [(1, 2), (3, 0)])
 def test_numbers_of_loops_and_rep_w_are_checked(numbers: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="must be at least"):

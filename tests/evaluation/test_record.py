@@ -16,7 +16,6 @@ import pytest
 import logit_sampling as ls
 from logit_sampling.evaluation import Comparison, Prompt, Text
 from logit_sampling.evaluation.record import Record
-from logit_sampling.evaluation.run import fingerprint
 
 from .conftest import PROBABILITIES
 
@@ -275,35 +274,31 @@ def test_a_folder_that_is_no_comparison_is_refused(toy: Any, tmp_path: Path) -> 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["comparison.json", "letter.txt"]
 
 
-def test_a_model_with_other_weights_is_another_model(tmp_path: Path) -> None:
-    import keras
-
-    def made() -> Any:
-        ids = keras.Input((None,), dtype="int32")
-        return keras.Model(ids, keras.layers.Embedding(5, 5)(ids), name="own")
-
-    first, second = made(), made()
-    assert fingerprint(first) == fingerprint(first) != fingerprint(second)
-    assert fingerprint(lambda ids: ids) is None
-    options: Any = ([[0]], ["greedy"], (0,), 4)
-    ls.compare(first, *options, out=tmp_path)
-    ls.compare(first, *options, out=tmp_path)
-    with pytest.raises(
-        ValueError, match=r"another model 'own' \(weights '\w+' there, '\w+' here\)"
-    ):
-        ls.compare(second, *options, out=tmp_path)
-    second.set_weights(first.get_weights())
-    ls.compare(second, *options, out=tmp_path)
+@pytest.mark.parametrize("of", ["judge", "models"])
+def test_what_another_version_noted_less_of_is_refused(toy: Any, tmp_path: Path, of: str) -> None:
+    compared(counting()[0], toy, tmp_path, judge=toy)
+    path = tmp_path / "comparison.json"
+    about = json.loads(path.read_text())
+    told = about["setting"][of]
+    told = told["toy"] if of == "models" else told
+    del told["config"], told["tokenizer"]
+    path.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"earlier version, .* config and tokenizer of a model"):
+        compared(counting()[0], toy, tmp_path, judge=toy)
+    assert Comparison.load(tmp_path).texts
 
 
 def test_a_text_as_a_line() -> None:
     text = Text(
         "m", "s", "p", (1, 2), 3, 2**63 + 1, "é\u2028\n</", (4, 5), (-0.1234567, -math.inf),
-        (0.0, -1.0), "length", None, 0.25, (3, 1), (1.5, 0.0), -2.5, (0.5, -0.25),
+        (0.0, -1.0), "length", None, 0.25, (3, 1), (1.5, 0.0), -2.5, np.float16([0.5, -0.25]),
     )  # fmt: skip
     line = text.to_json()
     assert "\n" not in line
-    assert Text.from_json(line) == text
+    again = Text.from_json(line)
+    assert again == text
+    assert again.embedding is not None and again.embedding.dtype == np.float16
+    assert again.embedding.tolist() == [0.5, -0.25]
     assert text.log_probs[0] == -0.123457
     for wrong in ("[]", "{}", '{"model": "m"}', '{"x": 1}', "nonsense"):
         with pytest.raises(ValueError, match=r"no text of a comparison|Expecting value"):

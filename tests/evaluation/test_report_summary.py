@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
-from logit_sampling.evaluation import Comparison
-from logit_sampling.evaluation.report.summary import summary
+import pytest
+
+from logit_sampling.evaluation import Comparison, Difference, Estimate
+from logit_sampling.evaluation.report.summary import _needed, summary
 from tests.evaluation.made import compared, wave
 
 
@@ -136,12 +138,20 @@ def test_the_measures_of_the_sentence_are_of_diversity_and_quality() -> None:
     assert sentences(comparison)[2] == "There is one sampler, and nothing to compare it with."
 
 
+@pytest.mark.parametrize("prompts_per_unit", [1, 8])
+def test_fewer_prompts_than_there_are_are_not_asked_for(prompts_per_unit: int) -> None:
+    """Of 20 units 17 would do, whether a unit is a prompt or a group of 8 of them."""
+    estimate = Estimate(0.7, 0.1, 1.3, 20)
+    found = Difference("b", "a", "log_prob", estimate, 0.1, 0.2, 1.0, prompts_per_unit)
+    assert found.needed(0.7) == 17 * prompts_per_unit
+    assert _needed(compared({"a": lambda i: -1.0}), [found]) == ""
+
+
 def test_differences_that_no_prompt_changes_are_no_chance() -> None:
+    """They have no interval, and of the 2 ** 24 ways to sign them 2 come so far."""
     comparison = compared({"a": lambda i: -1.0, "b": lambda i: -2.0}, measures=("log_prob",))
-    assert sentences(comparison)[2] == (
-        "The differences from a are the same in all prompts, without an interval."
-    )
-    assert "<small>the same in all</small>" in comparison.to_html()
+    assert sentences(comparison)[2] == "1 of 1 difference from a is clear: log-prob of b (-1.00)."
+    assert "<small>p &lt; 0.001</small>" in comparison.to_html()
 
 
 def test_what_is_missing_is_told() -> None:

@@ -138,8 +138,6 @@ def _clear(comparison: "Comparison", differences: Sequence[Difference]) -> str:
     found = [d for d in known if clear(d)]
     unclear = [d for d in known if not clear(d)]
     baseline = differences[0].baseline
-    if own and not known and min(d.estimate.units for d in own) >= UNITS:
-        return f"The differences from {baseline} are the same in all prompts, without an interval."
     if not known:
         prompts = _many(len(comparison.prompt_ids), "prompt")
         return (
@@ -197,7 +195,7 @@ def _needed(comparison: "Comparison", unclear: Sequence[Difference]) -> str:
         if own.estimate.mean and own.deviation > 0
     ]
     count, own = min(
-        ((n, own) for n, own in told if n > own.estimate.units),
+        ((n, own) for n, own in told if n > own.estimate.units * own.prompts_per_unit),
         key=lambda pair: pair[0],
         default=(0, None),
     )

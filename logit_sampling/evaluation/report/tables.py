@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from logit_sampling.evaluation.intervals import UNITS, Difference, Estimate
+from logit_sampling.evaluation.intervals import Difference, Estimate
 from logit_sampling.evaluation.tables import rows
 from logit_sampling.plotting.visible import visible
 
@@ -63,11 +63,7 @@ def differences_table(comparison: "Comparison", found: Sequence[Difference]) -> 
     by_name: dict[str, list[_Cell]] = {}
     for own in found:
         p = own.corrected
-        if p is None:
-            same = own.estimate.units >= UNITS and math.isfinite(own.estimate.mean)
-            note = "the same in all" if same else ""
-        else:
-            note = f"p {p:.3f}" if p >= 1e-3 else "p &lt; 0.001"
+        note = "" if p is None else f"p {p:.3f}" if p >= 1e-3 else "p &lt; 0.001"
         cell = _Cell(own.estimate, 0.0, True, note, clear(own))
         by_name.setdefault(own.name, []).append(cell)
     measures = [comparison.measure(name) for name in comparison.measures]
