@@ -1,6 +1,6 @@
 """The server under load, and jobs over files, beside `generate` on the same prompts.
 
-    python -m benchmarks.serving --clients 200 --tokens 50 --runs 3
+python benchmarks/serving.py [--clients 200] [--tokens 50] [--runs 3] [--smoke]
 """
 
 import argparse
@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.console import Console
+from setting import start
 
 import logit_sampling as ls
-from benchmarks.machine import processor
 from logit_sampling.serving.lines import Writer
 
 PROMPTS = ["ROMEO:", "JULIET:", "First Citizen:", "To be, or not to be", "KING"]
@@ -68,12 +69,16 @@ async def load(address: str, clients: int, tokens: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and print a line for each way."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="shakespeare")
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=50)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--smoke", action="store_true", help="a tiny run, to see that it works")
     asked = parser.parse_args()
+    start(Console())
+    if asked.smoke:
+        asked.clients, asked.tokens, asked.runs = 8, 3, 1
     model, clients, tokens = ls.load_model(asked.model), asked.clients, asked.tokens
     prompts = [PROMPTS[i % 5] for i in range(clients)]
     options: dict[str, Any] = {"max_new_tokens": tokens, "seed": list(range(clients))}
@@ -101,7 +106,7 @@ def main() -> None:
             firsts.append(got["first"][clients // 2])
             wholes.append(got["whole"][clients * 95 // 100])
     base = statistics.median(times["generate"])
-    print(f"{processor()}; {clients} prompts, {tokens} tokens each, model {asked.model}")
+    print(f"{clients} prompts, {tokens} tokens each, model {asked.model}")
     for name, own in times.items():
         seconds = statistics.median(own)
         rate = clients * tokens / seconds

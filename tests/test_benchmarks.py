@@ -393,3 +393,12 @@ def test_findings(run, tmp_path, tiny_preset):
         assert title in lines
     rows = [line.split("|")[1].strip() for line in lines[lines.index("## All") :] if "|" in line]
     assert set(rows[2:]) == names
+
+
+def test_serving(run):
+    pytest.importorskip("httpx")
+    out = run("serving.py", "--smoke")
+    assert "8 prompts, 3 tokens each" in out
+    for name in ("generate", "batch", "server"):
+        assert re.search(rf"{name} +[\d.]+ s +\d+ tokens/s", out), out
+    assert "not generate's: 0 of 16" in out

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from logit_sampling import __version__
 from logit_sampling.cli.options import DtypeOption, ModelOption, SamplerOption
 from logit_sampling.cli.process import catch_interrupts, say
 from logit_sampling.plotting.visible import counted
@@ -70,6 +71,7 @@ def batch(
         **otherwise,
     }
     job = Job(given, out, resume)
+    from logit_sampling.models.identity import identity
     from logit_sampling.models.loading import load_model
     from logit_sampling.serving.lines import Writer
 
@@ -78,6 +80,9 @@ def batch(
     writer = Writer(
         loaded, name=name, seed=seed, template=template, max_rows=max_rows, otherwise=otherwise
     )
+    import keras
+
+    about |= identity(loaded) | {"version": __version__, "backend": keras.backend.backend()}
     catch_interrupts()
     try:
         _with_progress(job, writer, about)

@@ -9,7 +9,6 @@ from logit_sampling.decoding.written import Written
 from logit_sampling.distribution.random import row_integers
 from logit_sampling.evaluation.comparison import Comparison
 from logit_sampling.evaluation.grid import Swept
-from logit_sampling.evaluation.identity import identity, is_nameless
 from logit_sampling.evaluation.jobs import Notes, draws, jobs_of, writer
 from logit_sampling.evaluation.measures import DEFAULT, Metric, measure
 from logit_sampling.evaluation.reading import Reader
@@ -20,6 +19,7 @@ from logit_sampling.generation.arguments import check_at_least, groups_of, tells
 from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.result import Interrupted
 from logit_sampling.models.as_model import as_model
+from logit_sampling.models.identity import identity, is_nameless
 from logit_sampling.models.model import AnyModel, AnyTokenizer
 from logit_sampling.types import NEW_TOKENS, Overflow
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from logit_sampling.evaluation.identity import identity
+from logit_sampling.models.identity import identity
 
 from .conftest import CHARACTERS, Characters
 
