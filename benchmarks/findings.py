@@ -53,6 +53,18 @@ FAMILIES = {
     "typical": [f"typical {p}: typical_p={p}" for p in (0.2, 0.5, 0.9)],
     "p-less": ["p-less: p_less=true"],
 }
+# A truncation behind a temperature above 1, where min-p is said to be at its best.
+HOT = {
+    f"{rule} at t {t}": [
+        f"t {t}, {rule} {p}: temperature={t} {rule.replace('-', '_')}={p}" for p in settings
+    ]
+    for t, rule, settings in (
+        (1.5, "min-p", (0.05, 0.1, 0.2, 0.3)),
+        (1.5, "top-p", (0.5, 0.7, 0.8, 0.9)),
+        (2, "min-p", (0.1, 0.2, 0.3)),
+        (2, "top-p", (0.3, 0.5, 0.7)),
+    )
+}
 
 
 def cut(text: str, count: int, length: int, human: int) -> list[Prompt]:
@@ -113,14 +125,16 @@ def replace_samplers(comparison: Comparison, names: list[str]) -> Comparison:
     return replace(comparison, setting=comparison.setting | {"samplers": kept})
 
 
-def families_of(comparison: Comparison) -> dict[str, list[Result]]:
-    """Return the results of each strategy alone, from little diversity to much."""
+def families_of(
+    comparison: Comparison, families: dict[str, list[str]] = FAMILIES
+) -> dict[str, list[Result]]:
+    """Return the results of each strategy, from little diversity to much."""
     by_name = {own.name: own for own in comparison.results}
     also = {"temperature": ["t 0.9"], "top-k": ["top-k 40", "top-k 640"], "top-p": ["top-p 0.95"]}
     found = {}
-    for family, lines in FAMILIES.items():
+    for family, lines in families.items():
         names = [line.split(":")[0] for line in lines] + also.get(family, [])
-        names += ["pure sampling"] if family != "p-less" else []
+        names += ["pure sampling"] if family in FAMILIES and family != "p-less" else []
         own = [by_name[name] for name in names if name in by_name]
         found[family] = sorted(own, key=lambda result: result.distinct_2.mean)
     return found
@@ -165,10 +179,14 @@ def plot(folders: list[str], path: str) -> None:
     write_whole(figure, target)
 
 
-def frontiers(comparison: Comparison, quality: str) -> None:
+def frontiers(comparison: Comparison, quality: str, others: dict[str, list[str]]) -> None:
     """Print the quality of each family where all have the same diversity, beside temperature's."""
     families = families_of(comparison)
     (p_less,) = families.pop("p-less")
+    families = {"temperature": families["temperature"]} | {
+        name: own for name, own in families_of(comparison, others).items() if own
+    }
+    families.pop("p-less", None)
     assert comparison.human is not None
     human = comparison.human.distinct_2.mean
     levels = {"p-less": p_less.distinct_2.mean, "human": human}
@@ -233,7 +251,9 @@ def main() -> None:
         table_1(comparison)
         for quality in measures:
             print(f"\n## {quality} at equal diversity\n")
-            frontiers(comparison, quality)
+            frontiers(comparison, quality, FAMILIES)
+            print(f"\n## {quality} at equal diversity, temperatures above 1\n")
+            frontiers(comparison, quality, HOT)
         print("\n## All\n")
         print(comparison.to_markdown())
         return
@@ -242,7 +262,7 @@ def main() -> None:
     ls.compare(
         {given.model.rsplit("/")[-1]: ls.load_model(given.model)},
         prompts,
-        [*TABLE_1, *(line for lines in FAMILIES.values() for line in lines)],
+        [*TABLE_1, *(line for lines in (FAMILIES | HOT).values() for line in lines)],
         range(given.seeds),
         given.tokens,
         on_run=lambda *run: print(*run, file=sys.stderr, flush=True),
