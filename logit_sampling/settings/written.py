@@ -137,17 +137,19 @@ def _no_setting(word: str, kinds: list[str]) -> str:
     return f"{word!r} has no value; " + (f"did you mean {guess!r}?" if guess else _HOW)
 
 
-def written(settings: Mapping[str, Any]) -> str:
-    """Return the line that says what settings say; raise ValueError for what none can.
+def written(settings: Mapping[str, Any], check: bool = True) -> str:
+    """Return the line that says what settings say.
 
     Args:
         settings: values by name, as JSON has them, `order` and `defaults` among them.
+        check: whether to raise ValueError for what no line can say.
 
-    >>> written({"temperature": 0.8, "logit_bias": {"5": -1.0}, "order": "hf"})
-    'temperature=0.8 logit_bias={"5": -1.0} order=hf'
+    >>> written({"temperature": 0.8, "logit_bias": {"5": -1.0}, "order": "vllm"})
+    'temperature=0.8 logit_bias={"5": -1.0} order=vllm'
     """
     line = " ".join(f"{name}={_as_word(value)}" for name, value in settings.items())
-    parse(line)
+    if check:
+        parse(line)
     return line
 
 
@@ -156,3 +158,15 @@ def _as_word(value: Any) -> str:
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w.-]*", value)
     numbers = (*_CONSTANTS, "nan", "inf", "infinity")
     return value if plain and value.lower() not in numbers else json.dumps(value)
+
+
+def settings_of(line: str) -> tuple[str, dict[str, Any]]:
+    """Return the words without a value that a line has, as a beginning, and its settings.
+
+    >>> settings_of("mine: greedy order=written top_k=5")
+    ('greedy ', {'order': 'written', 'top_k': 5})
+    """
+    named = _NAMED.fullmatch(line)
+    words = list(_words(named[2] if named else line))
+    before = "".join(f"{name} " for name, value in words if value is _NOTHING)
+    return before, {name: value for name, value in words if value is not _NOTHING}
