@@ -24,6 +24,7 @@ from logit_sampling.serving.cards import CHAINS, LEARNING, PROMPTS, cards
 from logit_sampling.serving.changes import nearest
 from logit_sampling.serving.spelling import Spelling
 from logit_sampling.settings import SYSTEMS
+from logit_sampling.settings.written import in_written_order
 
 _LOGITS = 256  # texts whose logits are kept, so that a slider reads no model
 _LINES, _ROWS = 8, 500  # that one question may ask for
@@ -105,7 +106,9 @@ class Playground:
         """Yield the tokens that a chain draws behind a text, until an end token or the count."""
         text = _Text.of(asked, self)
         top = min(_whole(asked, "top", 5), _ROWS)
-        for _ in range(_whole(asked, "count", 1)):
+        for place in range(_whole(asked, "count", 1)):
+            if place and len(text.ids) == self.model.context_length:
+                return
             explained = self._explained(str(asked.get("line")), text, self._logits(text.ids))
             if not isinstance(explained, Explanation):
                 raise explained
@@ -121,7 +124,12 @@ class Playground:
                     "log_prob": told["log_probs"][0],
                     "sampler_log_prob": told["final_log_prob"],
                     "alternatives": [
-                        {**self._spelled(id), **self._token(explained.token(id))} for id in first
+                        {
+                            **self._spelled(id),
+                            "raw_log_prob": float(explained.raw_log_probs[id]),
+                            **self._token(explained.token(id)),
+                        }
+                        for id in first
                     ],
                     "stages": [stage.name for stage in explained.stages],
                     "end": end,
@@ -260,14 +268,16 @@ class Playground:
             }
             return {"line": line, "error": str(found), **nothing}
         told = found.to_dict()
-        drawn = found.drawn
+        drawn = None if found.drawn is None else self._spelled(found.drawn)
         return {
             "line": line,
             "error": None,
             "python": as_python(Sampler.parse(line)),
             "stages": told["stages"],
-            "drawn": drawn,
-            "drawn_text": None if drawn is None else self._spelling.text(drawn),
+            "canonical": in_written_order(line),
+            "drawn": found.drawn,
+            "drawn_text": drawn and drawn["text"],
+            "drawn_bytes": drawn and drawn["bytes"],
             "kept": int((found.final_log_probs > -np.inf).sum()),
         }
 
