@@ -216,6 +216,7 @@ def _explanation(
     decode: Decode | None,
 ) -> Explanation:
     stages, removed_by = [], np.full(log_probs[0].size, -1)
+    entropies = [entropy(p) for p in log_probs]
     steps = zip(names, log_probs[:-1], log_probs[1:], strict=True)
     for place, (name, before, after) in enumerate(steps):
         there, stays = before > -np.inf, after > -np.inf
@@ -228,8 +229,8 @@ def _explanation(
                 tokens_after=int(stays.sum()),
                 removed=int(gone.sum()),
                 removed_mass=float(np.exp(before[gone]).sum()),
-                entropy_before=entropy(before),
-                entropy_after=entropy(after),
+                entropy_before=entropies[place],
+                entropy_after=entropies[place + 1],
             )
         )
     raw, final = log_probs[0], log_probs[-1]
