@@ -27,6 +27,7 @@ from logit_sampling.settings import SYSTEMS
 from logit_sampling.settings.written import in_written_order
 
 _LOGITS = 256  # texts whose logits are kept, so that a slider reads no model
+_TOLD = 24  # chains whose explanations are kept
 _LINES, _ROWS = 8, 500  # that one question may ask for
 _SEGMENT = 0.005  # mass of a token that is shown on the number line
 
@@ -45,6 +46,7 @@ class Playground:
         self._spelling = Spelling(self._tokenizer, tuple(model.end_ids))
         self._reader = Reader(self._runner, beginnings=Beginnings(4096))
         self._known: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
+        self._told: OrderedDict[tuple[Any, ...], Explanation | RefusedError] = OrderedDict()
         self._lock = threading.Lock()  # the page may ask twice at once
 
     def about(self) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class Playground:
         found = [self._explained(line, text, logits) for line in lines]
         by = asked.get("by")
         chosen = found[by] if isinstance(by, int) and 0 <= by < len(found) else None
-        plain = Sampler().explain(logits, top=1)
+        plain = self._plain(text, logits)
         key, first = plain.raw_log_probs, _whole(asked, "first", 0)
         count = min(_whole(asked, "count", 60), _ROWS)
         if isinstance(chosen, Explanation):  # of equals, those that nobody draws, the likelier
@@ -155,7 +157,7 @@ class Playground:
                     told["stages"] = [stage.name for stage in own.stages]
                 else:
                     told["error"] = str(own)
-            plain = Sampler().explain(logits, top=1)
+            plain = self._plain(text, logits)
             raw_of_all = plain.raw_log_probs
 
             def told_of(
@@ -243,11 +245,28 @@ class Playground:
         self, line: str, text: "_Text", logits: np.ndarray
     ) -> Explanation | RefusedError:
         """Return what a chain does, or what is wrong with it."""
+        key = (line, text.ids, len(text.prompt), text.seed)
+        with self._lock:
+            if key in self._told:  # while one chain is edited, the other stays as it is
+                self._told.move_to_end(key)
+                return self._told[key]
+        found: Explanation | RefusedError
         try:
             sampler = Sampler.parse(line)
-            return sampler.explain(logits, **text.given(sampler), top=1)
+            found = sampler.explain(logits, **text.given(sampler), top=1)
         except ValueError as error:
-            return RefusedError(str(error), "line")
+            found = RefusedError(str(error), "line")
+        with self._lock:
+            self._told[key] = found
+            while len(self._told) > _TOLD:
+                self._told.popitem(last=False)
+        return found
+
+    def _plain(self, text: "_Text", logits: np.ndarray) -> Explanation:
+        """Return what the model's own distribution is."""
+        found = self._explained("sample", text, logits)
+        assert isinstance(found, Explanation)
+        return found
 
     def _draw(self, line: str, text: "_Text", logits: np.ndarray) -> int | None:
         """Return what a chain draws; None if it cannot."""
