@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ import logit_sampling
 from logit_sampling.generation.call import Call
 from logit_sampling.generation.chat import ChatTemplate
 from logit_sampling.generation.engine import Engine, EngineClosedError
+from logit_sampling.generation.writing import TextEvent
+from logit_sampling.plain import read_json
 from logit_sampling.serving.answers import Answer, error_of, usage
 from logit_sampling.serving.asked import ORDINARY, Asked, Limits, RefusedError, asked
 from logit_sampling.serving.meters import TYPE, Meters, Texts
@@ -140,8 +142,9 @@ class Api:
 
     def _check_key(self, request: Request) -> None:
         key = self._settings.api_key
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if key is not None and not hmac.compare_digest(given.encode(), key.encode()):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        right = key is None or hmac.compare_digest(given.strip().encode("latin-1"), key.encode())
+        if not right or (key is not None and scheme.lower() != "bearer"):
             raise RefusedError("the API key is wrong or missing", status=401)
 
     async def health(self, request: Request) -> Response:
@@ -220,7 +223,7 @@ class Api:
         if first is None:
             raise ClientDisconnect
         if wanted.stream:
-            told = _told([*answer.chunks(first)], events, running, answer, call, wanted)
+            told = _told([*_chunks(answer, first, running)], events, running, answer, call, wanted)
             return StreamingResponse(told, media_type="text/event-stream")
         async for _ in events:
             pass
@@ -264,7 +267,7 @@ async def _told(
         for chunk in begun:
             yield _sent(chunk)
         async for event in events:
-            for chunk in answer.chunks(event):
+            for chunk in _chunks(answer, event, running):
                 yield _sent(chunk)
         if wanted.usage:
             yield _sent(answer.total(usage(call.prompts, [row.ids for row in running.rows])))
@@ -277,24 +280,31 @@ async def _told(
     yield b"data: [DONE]\n\n"
 
 
+def _chunks(answer: Answer, event: TextEvent, running: Running) -> Iterator[dict[str, Any]]:
+    stop = running.rows[event.row].stop_string if event.finish_reason else None
+    return answer.chunks(event, stop)
+
+
 async def _while_connected(items: AsyncIterator[Any], request: Request) -> AsyncIterator[Any]:
     """Yield items until there are no more, or the client has gone away."""
     gone = asyncio.ensure_future(_disconnected(request))
+    item = asyncio.ensure_future(anext(items))
     try:
         while True:
-            item = asyncio.ensure_future(anext(items))
             await asyncio.wait((item, gone), return_when=asyncio.FIRST_COMPLETED)
             if not item.done():
-                item.cancel()
-                await asyncio.wait((item,))
                 return
             try:
                 yield item.result()
             except StopAsyncIteration:
                 return
+            item = asyncio.ensure_future(anext(items))
     finally:
         gone.cancel()
-        await items.aclose()  # type: ignore[attr-defined]
+        # Items that are waited for end by being cancelled, and cannot be closed: so they do even
+        # where this itself was cancelled, and may wait for nothing any more.
+        if not item.cancel():
+            await items.aclose()  # type: ignore[attr-defined]
 
 
 async def _disconnected(request: Request) -> None:
@@ -314,13 +324,9 @@ async def _body(request: Request, most: int) -> Any:
             raise RefusedError(f"the body has more than {most} bytes", None, 413)
         parts.append(part)
     try:
-        return json.loads(b"".join(parts), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        return read_json(b"".join(parts))
+    except ValueError as error:
         raise RefusedError(f"the body is no JSON: {error}"[:200]) from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def refusal(error: RefusedError) -> Response:
