@@ -9,7 +9,7 @@ from logit_sampling.settings.chain import chain_of
 from logit_sampling.settings.elsewhere import closest
 from logit_sampling.strategies.temperature import Temperature
 
-_NAMED = re.compile(r"\s*([^:=\[\]{}\"]*[^:=\[\]{}\"\s])\s*:\s*(.*)", re.DOTALL)
+_NAMED = re.compile(r"([^:=\[\]{}\"]*[^:=\[\]{}\"\s])\s*:\s*(.*)", re.DOTALL)
 _WORD = re.compile(r"[^\s,=]+")
 _BARE = re.compile(r"[^\s,]*")
 _IS = re.compile(r"\s*=\s*")
@@ -50,7 +50,7 @@ def parse(text: str) -> Line:
     if not isinstance(text, str):
         raise ValueError(f"a sampler is written as a text, got {text!r}; {_HOW}")
     name, line = " ".join(text.split()), text
-    if named := _NAMED.fullmatch(text):
+    if named := _NAMED.fullmatch(text.lstrip()):
         name, line = named.groups()
     try:
         return Line(name, *_meaning(line))
