@@ -54,9 +54,9 @@ def write(
         **options: of Ray's `map_batches`, such as `num_gpus=1` or `ray_remote_args`.
 
     Returns:
-        a dataset with the column `id`, or `custom_id`; `texts` and `finish_reasons`, lists of text;
-        `prompt_tokens` and `completion_tokens`; `settings`, as JSON, which `generate` takes to
-        write the texts again; `error`, why there are none, else null. Of the API's form there are
+        a dataset with the column `id` as it came, or `custom_id`; `texts` and `finish_reasons`,
+        lists of text; `prompt_tokens` and `completion_tokens`; `settings`, as JSON, which
+        `generate` takes to write the texts again; `error`, why there are none, else null. Of the API's form there are
         `status_code` and `response`, as JSON, in place of these.
 
     Raises:
@@ -116,9 +116,17 @@ class _Worker:
         results = [_flat(result, api) for result in self._write(given)]
         kinds = _OF_THE_API if api else _PLAIN
         if not api:
-            ids = pa.array([result["id"] for result in results])
-            kinds = [("id", ids.type), *kinds]
+            # As they came, with nulls: a number of a line says nothing where there are no lines.
+            kinds = [("id", _type_of(table, "id")), *kinds]
+            for row, result in zip(given, results, strict=True):
+                result["id"] = row.get("id")
         return pa.Table.from_pylist(results, pa.schema(_types(kinds)))
+
+
+def _type_of(table: Any, name: str) -> Any:
+    import pyarrow as pa
+
+    return table.schema.field(name).type if name in table.column_names else pa.null()
 
 
 _PLAIN: list[tuple[str, Any]] = [
