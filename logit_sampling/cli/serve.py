@@ -72,6 +72,7 @@ def serve(
         from logit_sampling.serving.app import Settings, application
     except ImportError as error:
         raise ValueError(f'serve needs {error.name}: pip install "logit-sampling[serve]"') from None
+    api_key = api_key or None  # an empty one is none
     template = None
     if chat_template is not None:
         try:
@@ -85,31 +86,40 @@ def serve(
 
     with contextlib.redirect_stdout(sys.stderr):
         engine = Engine(load_model(model, dtype=dtype), max_rows=max_rows)
-    hosts = [*_LOOPBACK, *(allow_host or ())] if host in _LOOPBACK or allow_host else None
     settings = Settings(
         name=name,
-        api_key=api_key or None,
+        api_key=api_key,
         template=template,
         max_waiting=max_waiting,
         max_body=max_body,
         limits=Limits(choices=max_rows, tokens=max_tokens, prompt=max_prompt),
         origins=allow_origin or (),
-        hosts=hosts,
+        hosts=_hosts(host, allow_host),
     )
     app = application(engine, settings)
     # The first text takes a while longer: a program is made for the model.
     engine.submit("a", max_new_tokens=2, seed=0).result()
     config: dict[str, Any] = {"log_level": "info" if log else "warning"}
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=grace, **config))
+    # The server takes signals while it runs, and raises them again when it has ended.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     address, bound = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     say(f"logit-sampling: {engine.model.name!r} is served at http://{shown}:{bound}/v1")
     if host not in _LOOPBACK and api_key is None:
         say("logit-sampling: anyone who reaches this address may use it: --api-key asks for a key")
-    for number in (signal.SIGINT, signal.SIGTERM):  # what the server raises again when it has ended
-        signal.signal(number, lambda *_: None)
     with listening:
         server.run(sockets=[listening])
+
+
+def _hosts(host: str, allowed: list[str] | None) -> list[str] | None:
+    """Return the names that the server is called by; None for any."""
+    if host not in _LOOPBACK and not allowed:
+        return None
+    # As requests spell them: an address of IPv6 in brackets, names in any case.
+    own = [f"[{name}]" if ":" in name else name for name in _LOOPBACK]
+    return own + [name.lower() for name in allowed or ()]
 
 
 def _listen(host: str, port: int) -> socket.socket:
