@@ -56,11 +56,12 @@ def write(
     Returns:
         a dataset with the column `id` as it came, or `custom_id`; `texts` and `finish_reasons`,
         lists of text; `prompt_tokens` and `completion_tokens`; `settings`, as JSON, which
-        `generate` takes to write the texts again; `error`, why there are none, else null. Of the API's form there are
-        `status_code` and `response`, as JSON, in place of these.
+        `generate` takes to write the texts again; `error`, why there are none, else null. Of the
+        API's form there are `status_code` and `response`, as JSON, in place of these.
 
     Raises:
-        ValueError: a row has neither an id nor a seed: nothing would tell two alike apart.
+        ValueError: a row has neither an id nor a seed: nothing would tell two alike apart; or one
+            is in the API's form, and another is not.
 
     Source:
         Ray Data, https://docs.ray.io/en/latest/data/data.html.
@@ -106,13 +107,18 @@ class _Worker:
         import pyarrow as pa
 
         given = [_without_nulls(row) for row in table.to_pylist()]
+        api = "custom_id" in table.column_names
         for row in given:
+            if api and "custom_id" not in row:
+                raise ValueError(
+                    f"the row {str(row)[:200]} has no `custom_id`, and others have: give all one, "
+                    "or write those without by themselves"
+                )
             if not {"id", "custom_id", "seed"} & row.keys():
                 raise ValueError(
-                    f"the row {json.dumps(row)[:200]} has neither an `id` nor a `seed`: give it "
+                    f"the row {str(row)[:200]} has neither an `id` nor a `seed`: give it "
                     "one, for what else would tell it from another that is alike?"
                 )
-        api = "custom_id" in table.column_names
         results = [_flat(result, api) for result in self._write(given)]
         kinds = _OF_THE_API if api else _PLAIN
         if not api:

@@ -123,6 +123,9 @@ def test_errors_are_rows_and_a_row_without_an_id_is_refused():
     good, bad = sorted(rows, key=lambda row: row["id"])
     assert len(good["texts"][0]) == 2 and good["error"] is None
     assert bad["texts"] is None and "at least 1" in bad["error"]
+    mixed = [{"id": 1, "custom_id": None, "prompt": "ab"}, {"id": None, "custom_id": "c"}]
+    with pytest.raises(Exception, match="has no `custom_id`"):
+        logit_sampling.ray.write(ray.data.from_items(mixed), make).take_all()
     nameless = ray.data.from_items([{"prompt": "ab"}])
     with pytest.raises(Exception, match="neither an `id` nor a `seed`"):
         logit_sampling.ray.write(nameless, make).take_all()
