@@ -35,6 +35,7 @@ from logit_sampling.serving.meters import TYPE, Meters, Texts
 from logit_sampling.serving.running import Running
 from logit_sampling.serving.spelling import Spelling
 
+_PATIENCE = 60  # seconds for a body: what has come of it takes memory
 _LOG = logging.getLogger("logit_sampling")
 
 
@@ -318,11 +319,16 @@ async def _body(request: Request, most: int) -> Any:
     if kind != "application/json":  # a page of the web can send others without asking first
         raise RefusedError(f"the body is of type {kind!r}: send application/json"[:200], None, 415)
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise RefusedError(f"the body has more than {most} bytes", None, 413)
-        parts.append(part)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise RefusedError(f"the body has more than {most} bytes", None, 413)
+                parts.append(part)
+    except TimeoutError:
+        told = f"the body has not come within {_PATIENCE} seconds: send it at once"
+        raise RefusedError(told, None, 408) from None
     try:
         return read_json(b"".join(parts))
     except ValueError as error:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -86,6 +87,22 @@ def test_what_is_too_much(served):
         refused = httpx.post(url, json=body)
         assert refused.status_code == status and refused.json()["error"]["param"] == param
     assert httpx.post(url, json={"prompt": "A", "n": 4, "max_tokens": 1}).status_code == 200
+
+
+def test_a_body_that_does_not_come(served, monkeypatch):
+    from logit_sampling.serving import app
+
+    monkeypatch.setattr(app, "_PATIENCE", 0.1)
+    url = served()
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        connection.sendall(f"{head}content-length: 100\r\n\r\n{{".encode())
+        answer = b""
+        while part := connection.recv(4096):  # it closes the connection behind it
+            answer += part
+    assert b" 408 " in answer and b"send it at once" in answer
+    assert httpx.post(f"{url}/v1/completions", json={"prompt": "A"}).status_code == 200
 
 
 def test_more_than_may_wait_is_told_to_come_again(served, slow):
