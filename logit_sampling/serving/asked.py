@@ -166,7 +166,7 @@ def asked(
         settings,
         top is not None,
         top or 0,
-        _flag(given, "echo") and not chat,
+        _flag(given, "echo"),
         _flag(given, "stream"),
         _flag(_object(given, "stream_options"), "include_usage"),
     )
@@ -347,6 +347,11 @@ def _top(given: Mapping[str, Any], chat: bool, limits: Limits) -> int | None:
     """Return how many alternatives to tell; None for no log-probabilities."""
     logs, top = given.get("logprobs"), given.get("top_logprobs")
     name = "top_logprobs" if chat else "logprobs"
+    others = {"echo": "leave it out", "top_log_probs": "say `logprobs` and `top_logprobs`"}
+    for other, way in (others if chat else {"top_logprobs": "say `logprobs`"}).items():
+        if given.get(other):
+            told = "messages" if chat else "a prompt"
+            raise RefusedError(f"`{other}` does not go together with {told}: {way}", other)
     if chat:
         if top is not None and not _flag(given, "logprobs"):
             raise RefusedError("`top_logprobs` needs `logprobs` to be true", name)
@@ -355,6 +360,8 @@ def _top(given: Mapping[str, Any], chat: bool, limits: Limits) -> int | None:
             return None
     else:
         wanted = given.get("top_log_probs") if logs is None else logs
+        if given.get("top_log_probs") not in (None, wanted):
+            raise RefusedError("`logprobs` and `top_log_probs` say the same: give one", name)
     if wanted is None:
         return None
     most = float("inf") if limits.top is None else limits.top

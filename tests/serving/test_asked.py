@@ -58,6 +58,8 @@ def test_what_names_become(body, expected):
         ({"logprobs": -1}, "logprobs", r"in \[0, 20\], got -1"),
         ({"logprobs": True}, "logprobs", r"in \[0, 20\], got True"),
         ({"stream": True, "echo": True, "logprobs": 1}, "echo", "cannot be streamed"),
+        ({"top_logprobs": 2}, "top_logprobs", "say `logprobs`"),
+        ({"top_log_probs": 2, "logprobs": 3}, "logprobs", "say the same"),
         ({"n": 10**9}, "n", "for 1000000000 texts"),
         ({"sampler": "top_k=" + "[" * 100_000}, None, "recursion"),
         ({"logit_bias": {"1": 10**400}}, None, "too large"),
@@ -96,6 +98,14 @@ def test_messages_that_are_refused(messages, says):
     with pytest.raises(RefusedError, match=says) as raised:
         asked({"messages": messages}, MODEL, chat=True, template=lambda m: "ab")
     assert raised.value.param == "messages"
+
+
+@pytest.mark.parametrize("more", [{"echo": True}, {"top_log_probs": 2}])
+def test_what_messages_do_not_have_is_refused(more):
+    body = {"messages": [{"role": "user", "content": "a"}]} | more
+    with pytest.raises(RefusedError, match="does not go together with messages") as raised:
+        asked(body, MODEL, chat=True, template=lambda m: "ab")
+    assert raised.value.param in more
 
 
 def test_parts_of_a_message_are_joined():
