@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -281,3 +282,16 @@ def test_the_command_counts_errors(capsys, tmp_path):
     assert short["settings"]["sampler"] == "top_k=3" == long["settings"]["sampler"]
     assert short["usage"]["completion_tokens"] == 2
     assert long["usage"]["completion_tokens"] == 5 and "error" in bad
+
+
+def test_an_interruption_that_a_library_made_another_error_of_is_no_result(tmp_path, monkeypatch):
+    from logit_sampling.cli import process
+
+    seen = threading.Event()
+    seen.set()
+    monkeypatch.setattr(process, "_seen", seen)
+    given, out = written(tmp_path / "in", [{"prompt": "A", "max_tokens": 2}]), tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        main(["batch", str(given), str(out)])
+    assert stop.value.code == 130 and not out.exists()
+    assert (tmp_path / "out.part").read_bytes() == b""
