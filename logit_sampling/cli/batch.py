@@ -9,7 +9,7 @@ import typer
 
 from logit_sampling import __version__
 from logit_sampling.cli.options import DtypeOption, ModelOption, SamplerOption
-from logit_sampling.cli.process import catch_interrupts, say
+from logit_sampling.cli.process import catch_interrupts, interrupted, say
 from logit_sampling.plotting.visible import counted
 
 
@@ -116,6 +116,8 @@ def _with_progress(job: Any, writer: Any, about: dict[str, Any]) -> None:
 
         def tell(place: int, size: int) -> None:
             nonlocal ended
+            if interrupted(RuntimeError()):  # a library made another error of it, of a request
+                raise KeyboardInterrupt
             ended += 1
             bar.update(task, completed=place, total=size, ended=ended)
 

@@ -73,11 +73,13 @@ def serve(
             template = chat_template.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise ValueError(f"--chat-template {chat_template}: {error}") from None
-    hosts = [*LOOPBACK, *(allow_host or ())] if host in LOOPBACK or allow_host else None
+    api_key = api_key or None  # an empty one is none
 
     def begun(address: str) -> None:
         if host not in LOOPBACK and api_key is None:
-            say("logit-sampling: anyone who reaches it may use it: --api-key asks for a key")
+            say(
+                "logit-sampling: anyone who reaches this address may use it: --api-key asks for a key"
+            )
 
     run(
         model,
@@ -90,12 +92,12 @@ def serve(
         log=log,
         limits={"choices": max_rows, "tokens": max_tokens, "prompt": max_prompt},
         name=name,
-        api_key=api_key or None,
+        api_key=api_key,
         template=template,
         max_waiting=max_waiting,
         max_body=max_body,
         origins=allow_origin or (),
-        hosts=hosts,
+        hosts=hosts(host, allow_host),
     )
 
 
@@ -142,14 +144,24 @@ def run(
     engine.submit("a", max_new_tokens=2, seed=0).result()
     config: dict[str, Any] = {"log_level": "info" if log else "warning"}
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=grace, **config))
+    # The server takes signals while it runs, and raises them again when it has ended.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     host, bound = listening.getsockname()[:2]
     address = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
     say(f"logit-sampling: {engine.model.name!r} is served at {address}/{page}")
     begun(address)
-    for number in (signal.SIGINT, signal.SIGTERM):  # what the server raises again when it has ended
-        signal.signal(number, lambda *_: None)
     with listening:
         server.run(sockets=[listening])
+
+
+def hosts(host: str, allowed: list[str] | None = None) -> list[str] | None:
+    """Return the names that a server is called by; None for any."""
+    if host not in LOOPBACK and not allowed:
+        return None
+    # As requests spell them: an address of IPv6 in brackets, names in any case.
+    own = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
+    return own + [name.lower() for name in allowed or ()]
 
 
 def listen(host: str, port: int) -> socket.socket:

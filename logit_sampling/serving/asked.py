@@ -90,7 +90,10 @@ class Asked:
             "echo": self.echo,
             "on_error": "return",
         }  # type: ignore[assignment]
-        return _refusing(lambda: Call.of(model, self.prompts, **options), self.settings)
+        call = _refusing(lambda: Call.of(model, self.prompts, **options), self.settings)
+        if self.stream and call.search is not None and not call.search.streams:
+            raise RefusedError("a search knows its texts only at its end: do not stream", "stream")
+        return call
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,14 @@ class Limits:
 
     Attributes:
         choices: texts.
+        each: texts of one prompt.
         tokens: new ones of each text.
         prompt: tokens of a prompt.
         top: log-probabilities at each place.
     """
 
     choices: int | None = 128
+    each: int | None = None
     tokens: int | None = None
     prompt: int | None = None
     top: int | None = 20
@@ -152,6 +157,7 @@ def asked(
             )
         settings["sampler"] = _refusing(lambda: written(chain), chain)
     _check_kinds(settings)
+    _check_choices(settings.get("n", 1), len(prompts), limits)
     longest = _check_prompts(prompts, model, limits)
     settings["max_new_tokens"] = _length(settings, longest, ordinary, limits)
     top = _top(given, chat, limits)
@@ -160,19 +166,12 @@ def asked(
         settings,
         top is not None,
         top or 0,
-        _flag(given, "echo") and not chat,
+        _flag(given, "echo"),
         _flag(given, "stream"),
         _flag(_object(given, "stream_options"), "include_usage"),
     )
-    if made.stream and str(settings.get("sampler")).partition(" ")[0] == "beam":
-        raise RefusedError("a beam search knows its texts only at its end: do not stream", "stream")
     if made.stream and made.echo and made.log_probs:
         raise RefusedError("`echo` with `logprobs` cannot be streamed: leave one out", "echo")
-    texts = settings.get("n", 1) * len(prompts)
-    if limits.choices is not None and texts > limits.choices:
-        raise RefusedError(
-            f"the request is for {texts} texts, more than {limits.choices}: split it", "n"
-        )
     return made
 
 
@@ -239,7 +238,7 @@ def _prompts(
             raise RefusedError(f"`messages` is a list, got {_kind(messages)}", "messages")
         plain = [_message(i, message) for i, message in enumerate(messages)]
         more = _object({"chat_template_kwargs": variables}, "chat_template_kwargs")
-        return [_refusing(lambda: as_prompt(model, plain, template, more), body, "messages")]
+        return [_refusing(lambda: _as_prompt(model, plain, template, more), body, "messages")]
     prompt = body["prompt"]
     if isinstance(prompt, str):
         return [prompt]
@@ -253,6 +252,17 @@ def _prompts(
         if not isinstance(own, str | list):
             raise RefusedError(f"a prompt is a text or token ids, got {_kind(own)}", "prompt")
     return prompts
+
+
+def _as_prompt(model: Model, *given: Any) -> Prompt:
+    """Return the prompt that a conversation is; raise ValueError for what the template cannot."""
+    try:
+        return as_prompt(model, *given)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a template or a tokenizer raises, for what is odd
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the chat template refuses the messages: {why}") from error
 
 
 def _message(number: int, message: Any) -> dict[str, Any]:
@@ -269,7 +279,8 @@ def _message(number: int, message: Any) -> dict[str, Any]:
         content = "".join(texts)  # type: ignore[arg-type]
     if not isinstance(content, str):
         raise RefusedError(f"message {number} has no text as `content`", "messages")
-    return {**message, "content": content}
+    # What is null says nothing; a template may ask whether it is there.
+    return {name: own for name, own in message.items() if own is not None} | {"content": content}
 
 
 def _check_kinds(settings: Mapping[str, Any]) -> None:
@@ -292,6 +303,16 @@ def _check_kinds(settings: Mapping[str, Any]) -> None:
         value = settings.get(name, 1)
         if type(value) is not int or value < 1:
             raise RefusedError(f"`{name}` is an integer of at least 1, got {value!r}"[:200], name)
+
+
+def _check_choices(n: int, prompts: int, limits: Limits) -> None:
+    """Raise RefusedError for too many texts, before there is anything for each of them."""
+    if limits.each is not None and n > limits.each:
+        raise RefusedError(f"`n` is {n}, more than {limits.each}: ask for fewer"[:200], "n")
+    if limits.choices is not None and n * prompts > limits.choices:
+        raise RefusedError(
+            f"the request is for {n * prompts} texts, more than {limits.choices}: split it", "n"
+        )
 
 
 def _check_prompts(prompts: Sequence[Prompt], model: Model, limits: Limits) -> int | None:
@@ -326,6 +347,11 @@ def _top(given: Mapping[str, Any], chat: bool, limits: Limits) -> int | None:
     """Return how many alternatives to tell; None for no log-probabilities."""
     logs, top = given.get("logprobs"), given.get("top_logprobs")
     name = "top_logprobs" if chat else "logprobs"
+    others = {"echo": "leave it out", "top_log_probs": "say `logprobs` and `top_logprobs`"}
+    for other, way in (others if chat else {"top_logprobs": "say `logprobs`"}).items():
+        if given.get(other):
+            told = "messages" if chat else "a prompt"
+            raise RefusedError(f"`{other}` does not go together with {told}: {way}", other)
     if chat:
         if top is not None and not _flag(given, "logprobs"):
             raise RefusedError("`top_logprobs` needs `logprobs` to be true", name)
@@ -334,6 +360,8 @@ def _top(given: Mapping[str, Any], chat: bool, limits: Limits) -> int | None:
             return None
     else:
         wanted = given.get("top_log_probs") if logs is None else logs
+        if given.get("top_log_probs") not in (None, wanted):
+            raise RefusedError("`logprobs` and `top_log_probs` say the same: give one", name)
     if wanted is None:
         return None
     most = float("inf") if limits.top is None else limits.top
@@ -360,12 +388,12 @@ _NAMED = re.compile(r"`(\w+)`|^(\w+)")
 
 
 def _refusing(make: Callable[[], Any], given: Mapping[str, Any], name: str | None = None) -> Any:
-    """Return what is made, or raise RefusedError for its ValueError."""
+    """Return what is made, or raise RefusedError for what is wrong with a value in it."""
     try:
         return make()
     except RefusedError:
         raise
-    except ValueError as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         found = [a or b for a, b in _NAMED.findall(str(error))]
         about = next((own for own in found if own in given), name)
         raise RefusedError(str(error), about) from error

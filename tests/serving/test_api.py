@@ -115,6 +115,19 @@ def test_a_stop_string_is_told(client):
     (choice,) = answer.choices
     assert choice.finish_reason == "stop" and choice.ended_by == "stop_string"
     assert choice.stop_reason in ("e", "a") and choice.stop_reason not in choice.text
+    *_, last = client.completions.create(
+        model="shakespeare", prompt="ROMEO:", max_tokens=100, seed=1, stop=["e", "a"], stream=True
+    )
+    assert last.choices[0].stop_reason == choice.stop_reason
+
+
+def test_offsets_of_tokens_that_are_parts_of_characters(client, model):
+    answer = client.completions.create(
+        model="shakespeare", prompt="aé𝄞b", max_tokens=1, seed=2, logprobs=0, echo=True
+    )
+    (choice,) = answer.choices
+    assert choice.logprobs.tokens[0] == "a" and "\ufffd" in choice.logprobs.tokens[1]
+    assert choice.logprobs.text_offset == [0, 1, 1, 2, 2, 2, 2, 3, 4]
 
 
 def test_log_probs_of_a_completion(client, model):
