@@ -78,7 +78,8 @@ def serve(
     def begun(address: str) -> None:
         if host not in LOOPBACK and api_key is None:
             say(
-                "logit-sampling: anyone who reaches this address may use it: --api-key asks for a key"
+                "logit-sampling: anyone who reaches this address may use it: "
+                "--api-key asks for a key"
             )
 
     run(
