@@ -1,6 +1,7 @@
 """The command `logit-sampling serve`."""
 
 import contextlib
+import errno
 import signal
 import socket
 import sys
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from logit_sampling.cli.options import DtypeOption, ModelOption
+from logit_sampling.cli.options import DtypeOption, ModelOption, template_in
 from logit_sampling.cli.process import say
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -29,7 +30,10 @@ def serve(
             envvar="LOGIT_SAMPLING_API_KEY", help="What clients have to show; none by default."
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What clients call the model.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What clients call the model; by default the last part of --model."),
+    ] = None,
     chat_template: Annotated[
         Path | None,
         typer.Option(help="A template of Jinja for conversations; by default the model's own."),
@@ -39,10 +43,17 @@ def serve(
         int, typer.Option(min=0, help="Texts that may wait; more are refused with status 429.")
     ] = 256,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="New tokens that one text may ask for.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="New tokens that one text may ask for; by default what the context has room for.",
+        ),
     ] = None,
     max_prompt: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that a prompt may have.")
+        int | None,
+        typer.Option(
+            min=1, help="Tokens that a prompt may have; by default what the context has room for."
+        ),
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes that a request may have.")] = 4 << 20,
     allow_origin: Annotated[
@@ -64,7 +75,8 @@ def serve(
 ) -> None:
     """Serve a model as the OpenAI API does, to any of its clients.
 
-    Needs `pip install "logit-sampling[serve]"`. Ctrl-C or SIGTERM ends it once what runs has ended.
+    Needs `pip install "logit-sampling\\[serve]"`.
+    Ctrl-C or SIGTERM ends it once what runs has ended.
     """
     try:
         import uvicorn
@@ -72,12 +84,7 @@ def serve(
         from logit_sampling.serving.app import Settings, application
     except ImportError as error:
         raise ValueError(f'serve needs {error.name}: pip install "logit-sampling[serve]"') from None
-    template = None
-    if chat_template is not None:
-        try:
-            template = chat_template.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"--chat-template {chat_template}: {error}") from None
+    template = template_in(chat_template)
     listening = _listen(host, port)
     from logit_sampling.generation.engine import Engine
     from logit_sampling.models.loading import load_model
@@ -103,7 +110,8 @@ def serve(
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=grace, **config))
     address, bound = listening.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
-    say(f"logit-sampling: {engine.model.name!r} is served at http://{shown}:{bound}/v1")
+    called = name or Path(engine.model.name).name
+    say(f"logit-sampling: {called!r} is served at http://{shown}:{bound}/v1")
     if host not in _LOOPBACK and api_key is None:
         say("logit-sampling: anyone who reaches this address may use it: --api-key asks for a key")
     for number in (signal.SIGINT, signal.SIGTERM):  # what the server raises again when it has ended
@@ -118,6 +126,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ValueError(
-            f"--host {host} --port {port}: {error.strerror or error}; another --port may be free"
-        ) from None
+        told, hint = str(error.strerror or error).partition(" (while")[0], ""
+        if error.errno == errno.EADDRINUSE:
+            hint = "; another --port may be free"
+        raise ValueError(f"--host {host} --port {port}: {told}{hint}") from None

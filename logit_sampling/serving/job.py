@@ -102,8 +102,8 @@ class Job:
         for name in {**before, **about}:
             if before.get(name) != about.get(name):
                 raise ValueError(
-                    f"{self.part} was written with {name} {before.get(name)!r}, and now it is "
-                    f"{about.get(name)!r}: say the same, or delete {self.part}"
+                    f"{self.part} was written with {name} {_short(before.get(name))}, and now it "
+                    f"is {_short(about.get(name))}: say the same, or delete {self.part}"
                 )
 
     def _go_to_the_end(self, lines: Iterator[tuple[int, Any]], target: IO[bytes]) -> None:
@@ -147,6 +147,11 @@ class _Told:
         self._tell(next(self._places), self._size)
 
 
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}..."
+
+
 def _failed(result: Mapping[str, Any]) -> bool:
     if "response" in result:
         return result["response"]["status_code"] != 200
@@ -175,6 +180,8 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 def _read(line: bytes) -> Any:
     try:
         return json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
+    except json.JSONDecodeError as error:  # its line number is none of the file
+        return RefusedError(f"the line is no JSON: {error.msg} at character {error.pos + 1}")
     except (ValueError, RecursionError) as error:
         return RefusedError(f"the line is no JSON: {error}"[:200])
 
