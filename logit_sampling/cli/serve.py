@@ -1,6 +1,7 @@
 """The command `logit-sampling serve`."""
 
 import contextlib
+import errno
 import signal
 import socket
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from logit_sampling.cli.options import DtypeOption, ModelOption
+from logit_sampling.cli.options import DtypeOption, ModelOption, template_in
 from logit_sampling.cli.process import say
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -30,7 +31,10 @@ def serve(
             envvar="LOGIT_SAMPLING_API_KEY", help="What clients have to show; none by default."
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What clients call the model.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What clients call the model; by default the last part of --model."),
+    ] = None,
     chat_template: Annotated[
         Path | None,
         typer.Option(help="A template of Jinja for conversations; by default the model's own."),
@@ -40,10 +44,17 @@ def serve(
         int, typer.Option(min=0, help="Texts that may wait; more are refused with status 429.")
     ] = 256,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="New tokens that one text may ask for.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="New tokens that one text may ask for; by default what the context has room for.",
+        ),
     ] = None,
     max_prompt: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that a prompt may have.")
+        int | None,
+        typer.Option(
+            min=1, help="Tokens that a prompt may have; by default what the context has room for."
+        ),
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes that a request may have.")] = 4 << 20,
     allow_origin: Annotated[
@@ -65,14 +76,10 @@ def serve(
 ) -> None:
     """Serve a model as the OpenAI API does, to any of its clients.
 
-    Needs `pip install "logit-sampling[serve]"`. Ctrl-C or SIGTERM ends it once what runs has ended.
+    Needs `pip install "logit-sampling\\[serve]"`.
+    Ctrl-C or SIGTERM ends it once what runs has ended.
     """
-    template = None
-    if chat_template is not None:
-        try:
-            template = chat_template.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"--chat-template {chat_template}: {error}") from None
+    template = template_in(chat_template)
     api_key = api_key or None  # an empty one is none
 
     def begun(address: str) -> None:
@@ -150,7 +157,8 @@ def run(
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     host, bound = listening.getsockname()[:2]
     address = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
-    say(f"logit-sampling: {engine.model.name!r} is served at {address}/{page}")
+    called = settings.get("name") or Path(engine.model.name).name
+    say(f"logit-sampling: {called!r} is served at {address}/{page}")
     begun(address)
     with listening:
         server.run(sockets=[listening])
@@ -171,6 +179,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ValueError(
-            f"--host {host} --port {port}: {error.strerror or error}; another --port may be free"
-        ) from None
+        told, hint = str(error.strerror or error).partition(" (while")[0], ""
+        if error.errno == errno.EADDRINUSE:
+            hint = "; another --port may be free"
+        raise ValueError(f"--host {host} --port {port}: {told}{hint}") from None

@@ -289,7 +289,10 @@ def _chunks(answer: Answer, event: TextEvent, running: Running) -> Iterator[dict
 
 
 async def _http_error(request: Request, error: Any) -> Response:
-    response = refusal(RefusedError(f"{request.url.path}: {error.detail}", None, error.status_code))
+    told = f"{request.url.path}: {error.detail}"
+    if error.status_code == 404:
+        told += "; here are /v1/completions, /v1/chat/completions and /v1/models"
+    response = refusal(RefusedError(told, None, error.status_code))
     response.headers.update(error.headers or {})
     return response
 

@@ -12,7 +12,7 @@ from logit_sampling.generation.call import Call
 from logit_sampling.generation.chat import as_prompt
 from logit_sampling.generation.prompts import Prompt, room
 from logit_sampling.models.model import Model
-from logit_sampling.settings.elsewhere import IN_GENERATE, explained, is_known
+from logit_sampling.settings.elsewhere import IN_GENERATE, does_nothing, explained, is_known
 from logit_sampling.settings.names import NAMES
 from logit_sampling.settings.written import written
 
@@ -44,7 +44,22 @@ _OFF: dict[str, Sequence[Any]] = {  # what is not done here, and may be said not
     "reasoning_effort": [],
     "verbosity": [],
     "web_search_options": [],
+    "skip_special_tokens": [],
+    "include_stop_str_in_output": [False],
+    "return_token_ids": [False],
+    "cache_prompt": [True, False],
 }
+_BEAMS = 'send `sampler`, such as "beam num_beams=4"'
+_FOLLOWS = 'send `json_schema`, or `regex`, such as "(yes|no)"'
+_INSTEAD = {  # what other servers know -> what to send in its place
+    "n_probs": "send `logprobs`",
+    **dict.fromkeys(("num_beams", "use_beam_search", "length_penalty"), _BEAMS),
+    "penalty_alpha": 'send `sampler`, such as "contrastive k=4 alpha=0.6"',
+    **dict.fromkeys(("guided_choice", "guided_grammar", "grammar", "format"), _FOLLOWS),
+    "options": "send what is in it as fields of the request",
+    **dict.fromkeys(("num_ctx", "n_ctx"), 'the model has its own; send `overflow`, "slide"'),
+}
+_NAMES = {*NAMES, *IN_GENERATE, *_OPTIONS, *_SHOWN, *_FORMS}
 
 
 class RefusedError(ValueError):
@@ -181,12 +196,18 @@ def _sorted(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     chain: dict[str, Any] = {}
     spelled: dict[str, str] = {}
     for name, value in given.items():
-        own = NAMES[name].name if name in NAMES else IN_GENERATE.get(name, name)
-        known = own in _OPTIONS or name in (*_SHOWN, *_FORMS, *_SAYS_NOTHING, *_OFF)
+        own = IN_GENERATE.get(name, name)
+        if name in NAMES and name not in _OPTIONS:
+            own = NAMES[name].name
+        known = own in _OPTIONS or name in (*_SHOWN, *_FORMS, *_SAYS_NOTHING, *_OFF, *_INSTEAD)
         if not known and name not in ("order", "defaults", *NAMES) and not is_known(name):
-            raise RefusedError(explained(name, [*NAMES, *_OPTIONS, *_SHOWN, *_FORMS]), name)
+            raise RefusedError(
+                explained(name, _NAMES, f"unknown parameter `{name}`: leave it out"), name
+            )
         if value is None or name in (*_SHOWN, *_SAYS_NOTHING):
             continue
+        if name in _INSTEAD and not does_nothing(name, value):
+            raise RefusedError(f"`{name}` is not known here: {_INSTEAD[name]}", name)
         if name in _OFF:
             if value not in _OFF[name]:
                 raise RefusedError(f"`{name}` is not known here: leave it out", name)
@@ -212,7 +233,9 @@ def _form(name: str, value: Any) -> dict[str, Any]:
     if name == "structured_outputs":
         kinds = {"json": "json_schema", "regex": "regex"}
         if set(value) - set(kinds) or not value:
-            raise RefusedError(f"`{name}` has `json` or `regex`, got {_names(value)}", name)
+            told = f"`{name}` has `json` or `regex`, got {_names(value)}"
+            hint = '; write a choice as `regex`, such as "(yes|no)"' if "choice" in value else ""
+            raise RefusedError(told + hint, name)
         return {kinds[kind]: own for kind, own in value.items()}
     if name != "response_format":
         return {}

@@ -110,8 +110,8 @@ class Job:
         for name in {**before, **about}:
             if before.get(name) != about.get(name):
                 raise ValueError(
-                    f"{self.part} was written with {name} {before.get(name)!r}, and now it is "
-                    f"{about.get(name)!r}: say the same, or delete {self.part}"
+                    f"{self.part} was written with {name} {_short(before.get(name))}, and now it "
+                    f"is {_short(about.get(name))}: say the same, or delete {self.part}"
                 )
 
     def _go_to_the_end(self, lines: Iterator[tuple[int, Any]], target: IO[bytes]) -> None:
@@ -143,6 +143,11 @@ class _Told:
         self._tell(next(self._places), self._size)
 
 
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}..."
+
+
 def _failed(result: Mapping[str, Any]) -> bool:
     if "response" in result:
         return result["response"]["status_code"] != 200
@@ -171,5 +176,7 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 def _read(line: bytes) -> Any:
     try:
         return read_json(line.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:  # its line number is none of the file
+        return RefusedError(f"the line is no JSON: {error.msg} at character {error.pos + 1}")
     except ValueError as error:
         return RefusedError(f"the line is no JSON: {error}"[:200])

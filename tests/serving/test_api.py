@@ -212,7 +212,7 @@ def test_errors_have_the_form_of_the_api(client):
         ({"temprature": 1}, "temprature", "did you mean `temperature`"),
         ({"temperature": -1}, "temperature", "got -1.0"),
         ({"tools": [{"type": "function"}]}, "tools", "not known here"),
-        ({"num_beams": 4}, "num_beams", "beams are no sampling"),
+        ({"num_beams": 4}, "num_beams", "send `sampler`, such as"),
         ({"max_tokens": 10_000}, None, "more than the context"),
     ):
         with pytest.raises(openai.BadRequestError, match=says) as raised:

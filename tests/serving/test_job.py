@@ -94,7 +94,8 @@ def test_a_bad_line_is_a_result(tmp_path, writer):
     job = run(written(tmp_path / "in", lines), tmp_path / "out", writer)
     first, broken, number, unknown, nowhere, api, model, *others = read(tmp_path / "out")
     assert first["id"] == 0 and len(first["texts"][0]) == 2
-    assert broken["id"] == 1 and "is no JSON" in broken["error"]["message"]
+    assert broken["id"] == 1
+    assert broken["error"]["message"].endswith("in double quotes at character 2")
     assert number["id"] == 2 and "JSON object" in number["error"]["message"]
     assert unknown["error"]["param"] == "temprature"
     assert nowhere["custom_id"] == "x" and nowhere["response"]["status_code"] == 404
@@ -268,6 +269,38 @@ def test_the_command_survives_a_kill(tmp_path):
     whole = tmp_path / "whole.jsonl"
     subprocess.run(command(given, whole), check=True, capture_output=True, env={**os.environ})
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_the_command_refuses_to_go_on_with_other_requests(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "CHUNK", 1)
+    write = Writer.__call__
+
+    def once(self, requests, first, tell):
+        if first:
+            raise KeyboardInterrupt
+        return write(self, requests, first, tell)
+
+    monkeypatch.setattr(Writer, "__call__", once)
+    lines = [{"id": i, "prompt": "A", "max_tokens": 2} for i in range(2)]
+    given, out = written(tmp_path / "in", lines), tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        main(["batch", str(given), str(out)])
+    assert stop.value.code == 130 and "1 result" in capsys.readouterr().err
+    written(given, [lines[0] | {"prompt": "B"}, lines[1]])  # under the same ids
+    with pytest.raises(SystemExit) as stop:
+        main(["batch", str(given), str(out), "--resume"])
+    assert stop.value.code == 2
+    assert "written with SHA-256 of the requests" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["serve"], ["batch", "IN", "OUT"]])
+def test_a_template_that_is_none_is_named(capsys, tmp_path, command):
+    file = tmp_path / "bad.jinja"
+    file.write_text("{% for m in messages %}")
+    with pytest.raises(SystemExit) as stop:
+        main([*command[:1], "--chat-template", str(file), *command[1:]])
+    assert stop.value.code == 2
+    assert f"--chat-template {file}: no template of Jinja" in capsys.readouterr().err
 
 
 def test_the_command_counts_errors(capsys, tmp_path):

@@ -306,4 +306,21 @@ def test_an_address_that_is_taken(capsys, address):
     with pytest.raises(SystemExit) as stop:
         main(["serve", "--port", address.rpartition(":")[2]])
     assert stop.value.code == 2
-    assert "Address already in use" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("Address already in use; another --port may be free\n")
+
+
+def test_an_address_that_is_not_of_this_machine(capsys):
+    from logit_sampling.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", "--host", "192.0.2.1"])
+    assert stop.value.code == 2
+    assert "--port may be free" not in capsys.readouterr().err
+
+
+def test_help_names_the_extra(capsys):
+    from logit_sampling.cli import main
+
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    assert '"logit-sampling[serve]"' in capsys.readouterr().out
