@@ -147,6 +147,22 @@ class Explanation:
 
         draw(self, path, title)
 
+    def widget(self, decode: Decode, *others: "Explanation") -> Any:
+        """Return a widget for a notebook: the whole distribution, before and behind the chain.
+
+        Args:
+            decode: for the texts of tokens: list of ids -> text, such as `model.decode`, or a list
+                with the text of each.
+            *others: what other chains do to the same logits, to be shown beside it.
+
+        Raises:
+            ValueError: anywidget is not installed (`pip install "logit-sampling[notebook]"`), or
+                the others are of other logits.
+        """
+        from logit_sampling.explain.widget import widget
+
+        return widget([self, *others], decode)
+
     def __rich__(self) -> "RenderableType":
         from logit_sampling.explain.table import tables
 
