@@ -32,8 +32,10 @@ export function paint(element, node) {
 // `place` is that of the node; `go` is called when it is chosen.
 export function chip(place, go, short = false) {
   const node = state.nodes[place];
-  const element = make("button", {
-    type: "button",
+  // No button element: a text has to wrap inside of a token too, as a text does.
+  const element = make("span", {
+    role: "button",
+    tabindex: -1,
     class: `chip${short ? " short" : ""}`,
     "data-place": place,
     "data-id": node.token.id,
@@ -42,7 +44,12 @@ export function chip(place, go, short = false) {
     onpointerleave: hideCard,
     onfocus: () => element.matches(":focus-visible") && showCard(element, place),
     onblur: hideCard,
-    onkeydown: event => event.key === "Escape" && hideCard(),
+    onkeydown: event => {
+      if (event.key === "Escape") hideCard();
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      go(place);
+    },
   }, short ? spelled(node.token).map(([text, stands]) => (stands ? make("i", { class: "sign" }, text) : text)) : body(node.token));
   const read = node.read;
   const name = read ? `${spelling(node.token)}, ${percent(chance(read.raw_log_prob))}` : spelling(node.token);
@@ -50,6 +57,31 @@ export function chip(place, go, short = false) {
   if (place === state.at) element.setAttribute("aria-current", "true");
   paint(element, node);
   return element;
+}
+
+// The tokens of a text are one stop of the tab key; arrow keys move among them.
+export function roving(container) {
+  container.addEventListener("keydown", event => {
+    const chips = [...container.querySelectorAll(".chip")], at = chips.indexOf(event.target);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: chips.length - 1 }[event.key];
+    if (at < 0 || to === undefined) return;
+    event.preventDefault();
+    stop(container, chips[Math.max(0, Math.min(chips.length - 1, to))])?.focus();
+  });
+}
+export function stop(container, chip = container.querySelector(".chip:last-of-type")) {
+  container.querySelectorAll('.chip[tabindex="0"]').forEach(each => { each.tabIndex = -1; });
+  if (chip) chip.tabIndex = 0;
+  return chip;
+}
+// Put new tokens into a container, and the focus where it was.
+export function refill(container, ...children) {
+  const place = container.contains(document.activeElement) ? document.activeElement.dataset.place : null;
+  container.replaceChildren(...children);
+  const chips = container.querySelectorAll(".chip");
+  const same = place && container.querySelector(`.chip[data-place="${place}"]`);
+  stop(container, same || chips[chips.length - 1]);
+  if (same) same.focus({ preventScroll: true });
 }
 
 export function hideCard() {

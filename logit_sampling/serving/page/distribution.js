@@ -12,7 +12,7 @@ const STYLE = `
   --c-ink: var(--ink, light-dark(#22272e, #e4e8ed)); --c-grey: var(--grey, light-dark(#596270, #a3adb9));
   --c-line: var(--line, light-dark(#d5dbe3, #3a434e)); --c-faint: var(--faint, light-dark(#e9edf1, #262d35));
   --c-ground: var(--ground, light-dark(#fff, #14181d)); --c-model: var(--model, light-dark(#9aa4b1, #77818e));
-  --c-0: var(--a, light-dark(#3d5a99, #8fa8dc)); --c-1: var(--b, light-dark(#b7791f, #e0a84f));
+  --b-text: light-dark(#8a5a12, #e0a84f); --c-0: var(--a, light-dark(#3d5a99, #8fa8dc)); --c-1: var(--b, light-dark(#b7791f, #e0a84f));
   color: var(--c-ink); font: 13px/1.3 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 .row, .head { display: grid; align-items: center; column-gap: 8px; padding: 0 8px;
   grid-template-columns: 2.6em minmax(84px, 22%) minmax(40px, 1fr) repeat(var(--numbers), 5.1em); }
@@ -34,6 +34,7 @@ const STYLE = `
 .mark0 { background: var(--c-0) } .mark1 { background: var(--b-text, var(--c-1)) }
 .bars { display: flex; flex-direction: column; gap: 1px; min-width: 0; }
 .bars span { height: 6px; border-radius: 0 2px 2px 0; width: 0; transition: width .18s ease-out; min-width: 0; }
+.bars .more { border-radius: 0; mask: linear-gradient(90deg, #000 80%, transparent); } .taken { color: var(--c-grey); font-size: 11px; flex: none; }
 .m { background: var(--c-model) } .b0 { background: var(--c-0) } .b1 { background: var(--c-1) }
 .p.cut { color: var(--c-grey); font-size: 11px; text-overflow: ellipsis; }
 .p.cut::before { content: "✕ "; }
@@ -42,7 +43,7 @@ const STYLE = `
 .foot p { margin: 0 0 2px; } .foot .t0 { color: var(--c-0) } .foot .t1 { color: var(--b-text, var(--c-1)) }
 @container (max-width: 460px) {
   .row, .head { grid-template-columns: minmax(70px, 26%) minmax(30px, 1fr) repeat(var(--numbers), 4.1em); column-gap: 5px; padding: 0 4px; font-size: 12px; }
-  .rank { display: none; } .name { font-size: 12px; } }
+  .rank { display: none; } .name { font-size: 12px; } .p.cut { font-size: 10px; } .p.cut::before { content: ""; } }
 @media (prefers-reduced-motion: reduce) { .row, .bars span { transition: none; } }`;
 
 // White space and control characters to see, [text, whether it stands for another]; bytes that are
@@ -107,11 +108,14 @@ const nice = top => [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 
 export class TokenDistribution extends HTMLElement {
   source = null;
   labels = ["A", "B", "C", "D", "E", "F", "G", "H"];
+  taken = new Set(); // ids of tokens that a text already goes on with
+  logarithmic = false;
   answer = null;
   #rows = new Map(); // by rank
   #lines = new Map(); // elements by token id
   #at = 0; // the rank that the keys are at
   #asking = false;
+  #seek = false;
   #parts = {};
 
   constructor() {
@@ -159,20 +163,28 @@ export class TokenDistribution extends HTMLElement {
     if (y < view.scrollTop) view.scrollTop = y;
     else if (y + ROW > view.scrollTop + view.clientHeight) view.scrollTop = y + ROW - view.clientHeight;
     this.#render();
-    this.#lines.get(this.#rows.get(this.#at)?.id)?.focus({ preventScroll: true });
+    const line = this.#lines.get(this.#rows.get(this.#at)?.id);
+    this.#seek = !line; // it is being fetched
+    line?.focus({ preventScroll: true });
   }
 
-  // The scale goes with the largest bar that there can be, by steps, so that bars can be compared while a chain is edited.
+  // The scale goes with the largest bar, by steps, so that bars can be compared while a chain is
+  // edited. A chain that leaves one token has a bar of 100 %, which would make all others small: it
+  // runs out of the picture instead.
   #scale(answer) {
-    const tops = answer.rows.flatMap(row => [row.raw_log_prob, ...row.chains.map(chain => chain?.final_log_prob)]);
+    const wide = row => row.chains.filter((_, i) => answer.chains[i].kept > 1);
+    const tops = answer.rows.flatMap(row => [row.raw_log_prob, ...wide(row).map(chain => chain?.final_log_prob)]);
     if (answer.rows[0]?.rank === 0 || !this.scale) this.scale = nice(Math.max(...tops.map(chance)));
-    const axis = make("div", "axis", make("span", "", "0"), make("span", "", percent(this.scale)));
+    const axis = make("div", "axis", make("span", "", this.logarithmic ? percent(1e-6) : "0"), make("span", "", percent(this.#top())));
     const names = [make("div", "rank", "#"), make("div", "", "token"), axis, make("div", "p", "model"),
       ...answer.chains.map((_, i) => make("div", `p p${i}`, this.labels[i]))];
     names.forEach(name => name.setAttribute("role", "columnheader"));
     names[4]?.setAttribute("title", "probability under this chain");
     this.#parts.head.replaceChildren(...names);
   }
+
+  #top = () => (this.logarithmic ? 1 : this.scale);
+  #width = p => 100 * (this.logarithmic ? Math.max(0, 1 + Math.log10(p) / 6) : p / this.scale);
 
   #render() {
     if (!this.answer) return;
@@ -207,7 +219,10 @@ export class TokenDistribution extends HTMLElement {
     } finally {
       this.#asking = false;
     }
-    requestAnimationFrame(() => this.#render());
+    requestAnimationFrame(() => {
+      this.#render();
+      if (this.#seek) this.focusRow();
+    });
   }
 
   #line(row, rank, inner) {
@@ -238,11 +253,14 @@ export class TokenDistribution extends HTMLElement {
     [...line.children].forEach(cell => cell.setAttribute("role", "gridcell"));
     const logs = [row.raw_log_prob, ...row.chains.map(chain => chain?.final_log_prob ?? null)];
     logs.forEach((log, i) => {
-      line.bars[i].style.width = `${Math.min(100, 100 * chance(log) / this.scale)}%`;
+      const width = this.#width(chance(log));
+      line.bars[i].style.width = `${Math.min(100, width)}%`;
+      line.bars[i].classList.toggle("more", width > 100.01);
       this.#number(line.numbers[i], log, i - 1, row);
     });
     const drawn = this.answer.chains.flatMap((chain, i) => (chain.drawn === row.id && !chain.error ? [i] : []));
-    line.querySelectorAll(".mark").forEach(mark => mark.remove());
+    line.querySelectorAll(".mark, .taken").forEach(mark => mark.remove());
+    if (this.taken.has(row.id)) line.children[1].append(Object.assign(make("span", "taken", "✓"), { title: "taken already: a text goes on with it" }));
     for (const i of drawn) {
       const mark = make("span", `mark mark${i}`, this.labels[i]);
       mark.title = `chain ${this.labels[i]} draws this token here`;
@@ -271,7 +289,7 @@ export class TokenDistribution extends HTMLElement {
       const stage = this.#remover(row, i);
       return `chain ${this.labels[i]} ${stage === null ? percent(chance(logs[i + 1])) : `removed by ${stage}`}`;
     });
-    const marks = drawn.map(i => `drawn by chain ${this.labels[i]}`);
+    const marks = drawn.map(i => `drawn by chain ${this.labels[i]}`).concat(this.taken.has(row.id) ? ["taken already"] : []);
     return [`${rank + 1}: ${spelling(row)}`, `model ${percent(chance(logs[0]))}`, ...chains, ...marks].join(", ");
   }
 

@@ -62,11 +62,14 @@ async function start() {
   const text = textPart(about), tree = treePart(), why = whyPart(), systems = systemsPart(about), share = sharePart(about);
   const sort = sorter();
   showIn(view);
+  part("log").addEventListener("change", event => {
+    view.logarithmic = event.target.checked;
+    if (shown.answer) view.show(view.answer);
+  });
   view.addEventListener("take", event => take(event.detail, null, shown.at));
 
   onAnswer((answer, fresh) => {
     view.labels = shown.letters.map(letter => LETTERS[letter]);
-    view.places = shown.letters;
     view.taken = text.taken();
     view.show(answer, fresh);
     editors.forEach((editor, i) => editor.tell(answer.chains[shown.letters.indexOf(i)], answer.entropy));

@@ -12,16 +12,16 @@ const TOKENS = 6;
 const plain = name => name.replace(/\(.*/s, "");
 
 export function systemsPart(about) {
-  const details = part("systems"), box = part("systems-table");
+  const box = part("systems-table");
   const next = latest(
     ({ body }) => ask("next", body),
     (answer, { names }) => show(answer, names),
     error => box.replaceChildren(make("p", { class: "note" }, error.message)),
   );
-  let timer = 0;
+  let timer = 0, seen = false;
   const soon = () => {
-    if (!details.open) return;
     clearTimeout(timer);
+    if (!seen) return;
     timer = setTimeout(() => {
       const chain = state.chains[0];
       if (chain.line !== null) {
@@ -32,7 +32,13 @@ export function systemsPart(about) {
       next({ names, body: { ...question(), lines: names.map(name => lineOf(chain, name)), first: 0, count: TOKENS, by: null } });
     }, 250);
   };
-  details.addEventListener("toggle", soon);
+  // Only for those who look at it.
+  new IntersectionObserver(([entry]) => {
+    if (entry.isIntersecting !== seen) {
+      seen = entry.isIntersecting;
+      soon();
+    }
+  }, { rootMargin: "200px" }).observe(part("systems"));
 
   function show(answer, names) {
     const own = answer.chains[0]?.drawn;

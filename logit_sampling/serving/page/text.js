@@ -1,7 +1,7 @@
 // The text: the prompt, what was written behind it token by token, and the ways to go on.
 
 import { stream } from "./api.js";
-import { chip } from "./chip.js";
+import { chip, refill, roving } from "./chip.js";
 import { LETTERS, announce, make, notice, part } from "./dom.js";
 import { spelled, spelling } from "./distribution.js";
 import { lineOf } from "./lines.js";
@@ -28,6 +28,7 @@ export function take(token, which = null, at = state.at) {
 export function textPart(about) {
   const prompt = part("prompt"), text = part("text"), seed = part("seed"), writers = part("writers");
   let stopper = null;
+  roving(text);
 
   let timer = 0;
   prompt.addEventListener("input", () => {
@@ -122,15 +123,13 @@ export function textPart(about) {
     const path = pathTo(tipNow()), here = path.indexOf(state.at);
     const given = (shown.answer?.prompt_tokens ?? []).map(token =>
       make("span", { class: "given", title: `token ${token.id}` }, spelled(token).map(([sign, stands]) => (!stands ? sign : sign.split(/([␣⏎])/).filter(Boolean).map(one => (one === "␣" ? " " : make("i", { class: "sign" }, one === "⏎" ? "⏎\n" : one)))))));
-    const focused = document.activeElement?.closest?.("#text .chip")?.dataset.place;
     const chips = path.map((place, i) => {
       const one = chip(place, goBefore);
       one.classList.toggle("ahead", i > here);
       return one;
     });
     chips.splice(here + 1, 0, make("span", { class: "caret", "aria-hidden": "true" }));
-    text.replaceChildren(...given, ...chips);
-    if (focused) text.querySelector(`[data-place="${focused}"]`)?.focus({ preventScroll: true });
+    refill(text, ...given, ...chips);
     buttons();
   }
 

@@ -1,6 +1,6 @@
 // The tree of texts: a line for each stretch without a fork, indented under what it goes on from.
 
-import { chip } from "./chip.js";
+import { chip, refill, roving } from "./chip.js";
 import { chance, counted, make, number, part, percent } from "./dom.js";
 import { go, goBefore } from "./text.js";
 import { changed, childrenOf, cut, pathTo, state } from "./state.js";
@@ -15,6 +15,8 @@ function joint(place, of) {
   }
   return sum;
 }
+
+const minus = log => log.toFixed(1).replace("-", "−");
 
 function stretch(first) {
   const nodes = [first];
@@ -35,27 +37,26 @@ function branch(first, here) {
   const model = joint(end, read => read.raw_log_prob);
   const own = [0, 1].flatMap(letter => {
     const log = joint(end, read => read.chains[read.letters.indexOf(letter)]?.final_log_prob);
-    return log === null ? [] : [make("span", { class: `t${letter}` }, ` ${"AB"[letter]} `, number(log, log.toFixed(1), "log-probability of the text under the chain:"))];
+    return log === null ? [] : [make("span", { class: `t${letter}` }, ` ${"AB"[letter]} `, number(log, minus(log), "log-probability of the text under the chain:"))];
   });
   const open = make("button", { type: "button", class: "plain", title: "Go to the end of this branch", onclick: () => go(end) }, "Open");
   if (end === state.at) open.setAttribute("aria-current", "true");
   const drop = make("button", { type: "button", class: "plain", title: "Remove this branch", "aria-label": "Remove this branch", onclick: () => { cut(first); changed("tree"); } }, "✕");
   return make("li", { class: nodes.some(place => here.has(place)) ? "here" : "" },
     make("div", { class: "stretch" }, chips),
-    make("div", { class: "facts" }, open, drop, make("span", { class: "note" }, model === null ? "" : "log p: model ", model === null ? null : number(model, model.toFixed(1), "log-probability of the text:"), own)),
+    make("div", { class: "facts" }, open, drop, make("span", { class: "note" }, model === null ? "" : "log p: model ", model === null ? null : number(model, minus(model), "log-probability of the text:"), own)),
     next.length ? make("ul", {}, next.map(place => branch(place, here))) : null);
 }
 
 export function treePart() {
   const box = part("tree"), count = part("tree-count");
+  roving(box);
   const build = () => {
     const first = childrenOf(0), here = new Set(pathTo(state.at));
     const leaves = state.nodes.filter((_, i) => i > 0 && !childrenOf(i).length).length;
     count.textContent = leaves ? `${counted(leaves, "text")}, ${counted(state.nodes.length - 1, "token")}` : "";
-    const focused = document.activeElement?.closest?.("#tree .chip")?.dataset.place;
-    box.replaceChildren(leaves ? make("ul", {}, first.map(place => branch(place, here)))
+    refill(box, leaves ? make("ul", {}, first.map(place => branch(place, here)))
       : make("p", { class: "hint" }, "Take a token, then go back and take another: each text becomes a branch here."));
-    if (focused) box.querySelector(`[data-place="${focused}"]`)?.focus({ preventScroll: true });
   };
   // While a text is written the tree follows at leisure.
   let timer = 0;

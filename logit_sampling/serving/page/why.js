@@ -7,7 +7,7 @@ import { chainOf, lineOf } from "./lines.js";
 import { question } from "./reading.js";
 import { changed, state } from "./state.js";
 
-const WIDE = 1000, HIGH = 64;
+const HIGH = 64;
 
 export function whyPart() {
   const box = part("why"), kinds = part("why-chain");
@@ -41,7 +41,7 @@ export function whyPart() {
     const changes = told.changes.length
       ? [make("h3", {}, "The smallest change that draws another token"), make("ul", { class: "changes" }, told.changes.map(change(which)))]
       : [make("p", { class: "note" }, "No change of one setting that draws another token was found.")];
-    box.replaceChildren(sentence, picture(told), ...changes);
+    box.replaceChildren(sentence, picture(told, Math.max(260, box.clientWidth)), ...changes);
   }
 
   const change = chain => each => make("li", {}, make("button", {
@@ -56,7 +56,7 @@ export function whyPart() {
 const brief = value => (typeof value === "number" ? String(Number(value.toPrecision(4))) : JSON.stringify(value));
 
 // The line from 0 to 1 with a part for each token, and the number that fell.
-function picture(told) {
+function picture(told, WIDE) {
   const x = value => value * WIDE;
   const rest = draw("rect", { x: 0, y: 26, width: WIDE, height: 22, class: "rest" });
   const parts = told.around.flatMap(each => {
@@ -68,7 +68,7 @@ function picture(told) {
       fits ? draw("text", { x: x((each.low + each.high) / 2), y: 42, "text-anchor": "middle", class: own ? "on" : "" }, name) : null];
   });
   const at = x(told.uniform), side = at > WIDE * 0.7 ? "end" : at < WIDE * 0.3 ? "start" : "middle";
-  return make("div", { class: "line01" }, draw("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": `The number ${told.uniform.toFixed(4)} on the line from 0 to 1, in the part of ${spelling(told)}` },
+  return make("div", { class: "line01" }, draw("svg", { width: WIDE, height: HIGH, role: "img", "aria-label": `The number ${told.uniform.toFixed(4)} on the line from 0 to 1, in the part of ${spelling(told)}` },
     rest, parts, draw("path", { d: `M${at} 50V20m-6 -7l6 8l6 -8z`, class: "needle" }),
     draw("text", { x: at, y: 9, "text-anchor": side, class: "value" }, told.uniform.toFixed(4)),
     draw("text", { x: 0, y: 62, class: "tick" }, "0"), draw("text", { x: WIDE, y: 62, "text-anchor": "end", class: "tick" }, "1")));
