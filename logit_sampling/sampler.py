@@ -296,7 +296,8 @@ class Sampler:
             order: whose chain it is, so that the same settings give the same distribution:
                 `"default"`, `"hf"` (Hugging Face generate), `"vllm"`, `"llama.cpp"` or
                 `"keras_hub"`. It decides the order, the values that mean off, and which names
-                are known. The default order is that of the list of parameters.
+                are known. The default order is that of the list of parameters; `"written"` is
+                the order in which they are passed.
             defaults: whether what that system has on by default acts too, where nothing is passed:
                 llama.cpp's temperature 0.8, top_k 40, top_p 0.95 and min_p 0.05; generate's top_k
                 50 and do_sample False.
@@ -316,6 +317,8 @@ class Sampler:
             Sampler(Temperature(temperature=0.8), TopP(p=0.95))
             >>> ls.Sampler.from_params(order="llama.cpp", temp=0.7, top_p=0.95)
             Sampler(TopP(p=0.95), Temperature(temperature=0.7))
+            >>> ls.Sampler.from_params(order="written", min_p=0.1, temperature=2, top_k=9)
+            Sampler(MinP(p=0.1), Temperature(temperature=2.0), TopK(k=9))
         """
         from logit_sampling.settings import chain_of
 

@@ -55,7 +55,7 @@ Overflow: TypeAlias = Literal["error", "slide"]
 OnError: TypeAlias = Literal["raise", "return"]
 """What to do about rows that cannot go on."""
 
-Order: TypeAlias = Literal["default", "hf", "vllm", "llama.cpp", "keras_hub"]
+Order: TypeAlias = Literal["default", "hf", "vllm", "llama.cpp", "keras_hub", "written"]
 """Whose chain settings are."""
 
 

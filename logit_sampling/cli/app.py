@@ -18,6 +18,7 @@ COMMANDS = (
     "check",
     "serve",
     "batch",
+    "play",
 )
 
 
@@ -25,7 +26,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status; raise ValueError for arguments that it lacks."""
     app = typer.Typer(
         help="Turn raw vocabulary logits into tokens: generate, score, explain, samplers, compare, "
-        "train, check, serve, batch.",
+        "train, check, serve, batch, play.",
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ import typer
 from logit_sampling.cli.options import DtypeOption, ModelOption
 from logit_sampling.cli.process import say
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
@@ -66,53 +67,92 @@ def serve(
 
     Needs `pip install "logit-sampling[serve]"`. Ctrl-C or SIGTERM ends it once what runs has ended.
     """
-    try:
-        import uvicorn
-
-        from logit_sampling.serving.app import Settings, application
-    except ImportError as error:
-        raise ValueError(f'serve needs {error.name}: pip install "logit-sampling[serve]"') from None
     template = None
     if chat_template is not None:
         try:
             template = chat_template.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise ValueError(f"--chat-template {chat_template}: {error}") from None
-    listening = _listen(host, port)
+    hosts = [*LOOPBACK, *(allow_host or ())] if host in LOOPBACK or allow_host else None
+
+    def begun(address: str) -> None:
+        if host not in LOOPBACK and api_key is None:
+            say("logit-sampling: anyone who reaches it may use it: --api-key asks for a key")
+
+    run(
+        model,
+        dtype,
+        listen(host, port),
+        "v1",
+        begun,
+        max_rows=max_rows,
+        grace=grace,
+        log=log,
+        limits={"choices": max_rows, "tokens": max_tokens, "prompt": max_prompt},
+        name=name,
+        api_key=api_key or None,
+        template=template,
+        max_waiting=max_waiting,
+        max_body=max_body,
+        origins=allow_origin or (),
+        hosts=hosts,
+    )
+
+
+def run(
+    model: str,
+    dtype: str | None,
+    listening: socket.socket,
+    page: str,
+    begun: Callable[[str], None],
+    max_rows: int = 32,
+    grace: int | None = None,
+    log: bool = False,
+    limits: Mapping[str, int | None] | None = None,
+    **settings: Any,
+) -> None:
+    """Serve a model until a signal comes.
+
+    Args:
+        model: which.
+        dtype: of its weights.
+        listening: where.
+        page: what to call, behind the address.
+        begun: called with the address once it is served.
+        max_rows: how many texts are written at once.
+        grace: seconds that what runs has after the signal.
+        log: whether to print a line for each request.
+        limits: what one request may ask for.
+        **settings: of the application.
+    """
+    try:
+        import uvicorn
+
+        from logit_sampling.serving.app import Settings, application
+    except ImportError as error:
+        raise ValueError(f'this needs {error.name}: pip install "logit-sampling[serve]"') from None
     from logit_sampling.generation.engine import Engine
     from logit_sampling.models.loading import load_model
     from logit_sampling.serving.asked import Limits
 
     with contextlib.redirect_stdout(sys.stderr):
         engine = Engine(load_model(model, dtype=dtype), max_rows=max_rows)
-    hosts = [*_LOOPBACK, *(allow_host or ())] if host in _LOOPBACK or allow_host else None
-    settings = Settings(
-        name=name,
-        api_key=api_key or None,
-        template=template,
-        max_waiting=max_waiting,
-        max_body=max_body,
-        limits=Limits(choices=max_rows, tokens=max_tokens, prompt=max_prompt),
-        origins=allow_origin or (),
-        hosts=hosts,
-    )
-    app = application(engine, settings)
+    app = application(engine, Settings(limits=Limits(**(limits or {})), **settings))
     # The first text takes a while longer: a program is made for the model.
     engine.submit("a", max_new_tokens=2, seed=0).result()
     config: dict[str, Any] = {"log_level": "info" if log else "warning"}
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=grace, **config))
-    address, bound = listening.getsockname()[:2]
-    shown = f"[{address}]" if ":" in address else address
-    say(f"logit-sampling: {engine.model.name!r} is served at http://{shown}:{bound}/v1")
-    if host not in _LOOPBACK and api_key is None:
-        say("logit-sampling: anyone who reaches this address may use it: --api-key asks for a key")
+    host, bound = listening.getsockname()[:2]
+    address = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
+    say(f"logit-sampling: {engine.model.name!r} is served at {address}/{page}")
+    begun(address)
     for number in (signal.SIGINT, signal.SIGTERM):  # what the server raises again when it has ended
         signal.signal(number, lambda *_: None)
     with listening:
         server.run(sockets=[listening])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; raise ValueError if there can be none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,17 +90,36 @@ class Explanation:
         tokens: those asked for: the likeliest before the chain, the likeliest after it, and the
             one drawn; the likeliest before the chain first.
         drawn: the token id that the seed and step draw; None without a seed.
-        raw_log_probs: float64 [vocab], nats, of the logits.
-        final_log_probs: float64 [vocab], nats, of the distribution of the draw.
+        log_probs: float64 [stages + 1, vocab], nats: of the logits, and behind each stage.
         removed_by: int [vocab], for each token the position of the stage that removed it, or -1.
     """
 
     stages: tuple[Stage, ...]
     tokens: tuple[Token, ...]
     drawn: int | None
-    raw_log_probs: np.ndarray = field(compare=False)
-    final_log_probs: np.ndarray = field(compare=False)
+    log_probs: np.ndarray = field(compare=False)
     removed_by: np.ndarray = field(compare=False)
+
+    @property
+    def raw_log_probs(self) -> np.ndarray:
+        """Of the logits, float64 [vocab], nats."""
+        return self.log_probs[0]
+
+    @property
+    def final_log_probs(self) -> np.ndarray:
+        """Of the distribution of the draw, float64 [vocab], nats."""
+        return self.log_probs[-1]
+
+    def token(self, id: int, text: str | None = None) -> Token:
+        """Return what happened to any token.
+
+        Args:
+            id: the token.
+            text: what to call it.
+        """
+        place = int(self.removed_by[id])
+        log_probs = tuple(self.log_probs[:, id].tolist())
+        return Token(int(id), text, log_probs, None if place < 0 else place)
 
     def to_dict(self) -> dict[str, Any]:
         """Return stages, tokens and the draw, without the arrays, ready for `json.dumps`."""
@@ -215,18 +234,11 @@ def _explanation(
         )
     raw, final = log_probs[0], log_probs[-1]
     removed_by[final > -np.inf] = -1  # a stage may bring a token back
-    shown = {int(i) for p in (raw, final) for i in in_order(p)[:top] if p[i] > -np.inf}
+    shown = {int(i) for p in (raw, final) for i in likeliest(p, top) if p[i] > -np.inf}
     shown |= set() if drawn is None else {drawn}
-    tokens = [
-        Token(
-            id=i,
-            text=_text(decode, i),
-            log_probs=tuple(float(p[i]) for p in log_probs),
-            removed_by=None if removed_by[i] < 0 else int(removed_by[i]),
-        )
-        for i in sorted(shown, key=lambda i: (-raw[i], i))
-    ]
-    return Explanation(tuple(stages), tuple(tokens), drawn, raw, final, removed_by)
+    made = Explanation(tuple(stages), (), drawn, np.stack(log_probs), removed_by)
+    order = sorted(shown, key=lambda i: (-raw[i], i))
+    return replace(made, tokens=tuple(made.token(i, _text(decode, i)) for i in order))
 
 
 def name_of(transform: Any) -> str:
@@ -241,6 +253,19 @@ def name_of(transform: Any) -> str:
 def in_order(log_probs: np.ndarray) -> np.ndarray:
     """Return all token ids, the likeliest first and of equals the lower id."""
     return np.argsort(-log_probs, kind="stable")
+
+
+def likeliest(log_probs: np.ndarray, count: int) -> np.ndarray:
+    """Return the first of all token ids in that order, without sorting the others.
+
+    >>> likeliest(np.log([0.2, 0.1, 0.2, 0.5]), 2).tolist()
+    [3, 0]
+    """
+    if count >= log_probs.size:
+        return in_order(log_probs)
+    least = np.partition(log_probs, -count)[-count]
+    there = np.flatnonzero(log_probs >= least)
+    return there[in_order(log_probs[there])][:count]
 
 
 def entropy(log_probs: np.ndarray) -> float:

@@ -1,9 +1,7 @@
 """The server as an ASGI application: the OpenAI API over an engine."""
 
-import asyncio
 import contextlib
 import hmac
-import json
 import logging
 import time
 import uuid
@@ -29,7 +27,10 @@ from logit_sampling.generation.chat import ChatTemplate
 from logit_sampling.generation.engine import Engine, EngineClosedError
 from logit_sampling.serving.answers import Answer, error_of, usage
 from logit_sampling.serving.asked import ORDINARY, Asked, Limits, RefusedError, asked
+from logit_sampling.serving.http import as_event, as_json, json_body, refusal, while_connected
 from logit_sampling.serving.meters import TYPE, Meters, Texts
+from logit_sampling.serving.page import page_routes
+from logit_sampling.serving.play import Playground
 from logit_sampling.serving.running import Running
 from logit_sampling.serving.spelling import Spelling
 
@@ -49,6 +50,7 @@ class Settings:
         limits: what one request may ask for.
         origins: pages of the web that may ask; none by default.
         hosts: names that the server is called by; None for any.
+        play: whether there is the page of the playground, at `/play`.
     """
 
     name: str | None = None
@@ -59,6 +61,7 @@ class Settings:
     limits: Limits = Limits()
     origins: Sequence[str] = ()
     hosts: Sequence[str] | None = None
+    play: bool = False
 
 
 def application(engine: Engine, settings: Settings = Settings()) -> Starlette:
@@ -92,6 +95,7 @@ def application(engine: Engine, settings: Settings = Settings()) -> Starlette:
             Route("/v1/models/{name:path}", api.told(api.model)),
             Route("/v1/completions", api.told(api.completions), methods=["POST"]),
             Route("/v1/chat/completions", api.told(api.chat), methods=["POST"]),
+            *(page_routes(Playground(engine.model), api.told) if settings.play else ()),
         ],
         middleware=middleware,
         exception_handlers={HTTPException: _http_error, Exception: _failure},
@@ -147,7 +151,7 @@ class Api:
     async def health(self, request: Request) -> Response:
         """Tell whether texts can be written."""
         closed = self._engine.closed
-        return _json({"status": "closed" if closed else "ok"}, 503 if closed else 200)
+        return as_json({"status": "closed" if closed else "ok"}, 503 if closed else 200)
 
     async def metrics(self, request: Request) -> Response:
         """Tell the numbers of the meters."""
@@ -155,12 +159,12 @@ class Api:
 
     async def models(self, request: Request) -> Response:
         """List the one model."""
-        return _json({"object": "list", "data": [self._described()]})
+        return as_json({"object": "list", "data": [self._described()]})
 
     async def model(self, request: Request) -> Response:
         """Describe the model."""
         self._check_name(request.path_params["name"])
-        return _json(self._described())
+        return as_json(self._described())
 
     def _described(self) -> dict[str, Any]:
         model = self._engine.model
@@ -191,7 +195,7 @@ class Api:
         return await self._answer(request, chat=True)
 
     async def _answer(self, request: Request, chat: bool) -> Response:
-        body = await _body(request, self._settings.max_body)
+        body = await json_body(request, self._settings.max_body)
         if isinstance(body, dict):
             self._check_name(body.get("model"))
         wanted, call = await anyio.to_thread.run_sync(self._read, body, chat)
@@ -213,7 +217,7 @@ class Api:
             raise RefusedError(str(error)) from error
         texts = Texts(self._meters, rows, sum(map(len, call.prompts)))
         self._taken += rows
-        events = _while_connected(self._counted(running, texts, rows), request)
+        events = while_connected(self._counted(running, texts, rows), request)
         # What goes wrong before the first token has a status of its own; and a generator that has
         # begun is closed whatever becomes of the response.
         first = await anext(events, None)
@@ -226,7 +230,7 @@ class Api:
             pass
         if not all(row.finish_reason for row in running.rows):
             raise ClientDisconnect
-        return _json(answer.whole(call.result(running.rows), call.prompts))
+        return as_json(answer.whole(call.result(running.rows), call.prompts))
 
     def _read(self, body: Any, chat: bool) -> tuple[Asked, Call]:
         """Read a request, outside of the event loop: prompts take time to encode."""
@@ -262,75 +266,19 @@ async def _told(
     """Yield what a stream has begun with, and what follows, as server-sent events."""
     try:
         for chunk in begun:
-            yield _sent(chunk)
+            yield as_event(chunk)
         async for event in events:
             for chunk in answer.chunks(event):
-                yield _sent(chunk)
+                yield as_event(chunk)
         if wanted.usage:
-            yield _sent(answer.total(usage(call.prompts, [row.ids for row in running.rows])))
+            yield as_event(answer.total(usage(call.prompts, [row.ids for row in running.rows])))
     except Exception as error:  # the status was sent long ago
         if not isinstance(error, RefusedError):
             _LOG.exception("a stream failed")
-        yield _sent(error_of(error))
+        yield as_event(error_of(error))
     finally:
         await events.aclose()  # type: ignore[attr-defined]
     yield b"data: [DONE]\n\n"
-
-
-async def _while_connected(items: AsyncIterator[Any], request: Request) -> AsyncIterator[Any]:
-    """Yield items until there are no more, or the client has gone away."""
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        while True:
-            item = asyncio.ensure_future(anext(items))
-            await asyncio.wait((item, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not item.done():
-                item.cancel()
-                await asyncio.wait((item,))
-                return
-            try:
-                yield item.result()
-            except StopAsyncIteration:
-                return
-    finally:
-        gone.cancel()
-        await items.aclose()  # type: ignore[attr-defined]
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _body(request: Request, most: int) -> Any:
-    """Return the JSON of a request; raise RefusedError for what is none, or too much."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":  # a page of the web can send others without asking first
-        raise RefusedError(f"the body is of type {kind!r}: send application/json"[:200], None, 415)
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise RefusedError(f"the body has more than {most} bytes", None, 413)
-        parts.append(part)
-    try:
-        return json.loads(b"".join(parts), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise RefusedError(f"the body is no JSON: {error}"[:200]) from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def refusal(error: RefusedError) -> Response:
-    """Return the response that a refused request gets."""
-    response = _json(error_of(error), error.status)
-    if error.status == 429:
-        response.headers["retry-after"] = "1"
-    if error.status == 401:
-        response.headers["www-authenticate"] = "Bearer"
-    return response
 
 
 async def _http_error(request: Request, error: Any) -> Response:
@@ -340,13 +288,4 @@ async def _http_error(request: Request, error: Any) -> Response:
 
 
 async def _failure(request: Request, error: Exception) -> Response:
-    return _json(error_of(error), 500)
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    # Escaped, since half of a surrogate pair has no bytes.
-    return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
-
-
-def _sent(value: Any) -> bytes:
-    return f"data: {json.dumps(value, allow_nan=False)}\n\n".encode()
+    return as_json(error_of(error), 500)

@@ -1,6 +1,7 @@
 """From parameters by name to the transforms of a chain."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from logit_sampling.settings.systems import SYSTEMS, System
 from logit_sampling.strategies._settings import Bound, Parameter, Settings
 from logit_sampling.strategies.transform import Transform
 
+WRITTEN = "written"
+"""The order in which the settings stand."""
+
 
 def chain_of(
     given: Mapping[str, Any], order: str = "default", defaults: bool = False, surplus: bool = False
@@ -20,16 +24,17 @@ def chain_of(
 
     Args:
         given: values by name; None counts as not given.
-        order: which system's chain, a key of `SYSTEMS`.
+        order: which system's chain, a key of `SYSTEMS`; or "written", the default one's strategies
+            in the order in which `given` switches them on.
         defaults: whether what that system has on by default acts where nothing is given.
         surplus: whether parameters without effect are passed over.
 
     Raises:
         ValueError: an unknown name, one without effect, or a value out of range.
     """
-    system = _system(order)
-    passed, spelled = _by_parameter(given, order)
-    values = _read({**(system.defaults if defaults else {}), **passed}, order)
+    system = _system(order, given)
+    passed, spelled = _by_parameter(given, order, system)
+    values = _read({**(system.defaults if defaults else {}), **passed}, order, system)
     on = {name: v for name, v in values.items() if not all(_offs(name, v, system))}
     acting, idle = _acting(on, system)
     chain, used = [], set(acting)
@@ -45,18 +50,25 @@ def chain_of(
     return chain
 
 
-def _system(order: Any) -> System:
+def _system(order: Any, given: Mapping[str, Any]) -> System:
     if isinstance(order, str) and order in SYSTEMS:
         return SYSTEMS[order]
-    message = f"`order` is one of {', '.join(map(repr, SYSTEMS))}; got {order!r}"
+    if order == WRITTEN:
+        default = SYSTEMS["default"]
+        named = [NAMES[name].name for name in given if name in NAMES]
+        switched = [name for name in named if name in default.chain]
+        return replace(default, chain=tuple(dict.fromkeys([*switched, *default.chain])))
+    message = f"`order` is one of {', '.join(map(repr, [*SYSTEMS, WRITTEN]))}; got {order!r}"
     if not isinstance(order, str):
         raise ValueError(f"{message}; for one of your own {ELSEWHERE['samplers']}")
-    guess = closest(order, SYSTEMS, cutoff=0.7)
+    guess = closest(order, [*SYSTEMS, WRITTEN], cutoff=0.7)
     hint = ORDERS.get(order.lower(), f"did you mean {guess!r}?" if guess else "")
     raise ValueError(f"{message}{hint and '; '}{hint}")
 
 
-def _by_parameter(given: Mapping[str, Any], order: str) -> tuple[dict[str, Any], dict[str, str]]:
+def _by_parameter(
+    given: Mapping[str, Any], order: str, system: System
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the values by the names of the table, without None, and how each name was spelled."""
     values: dict[str, Any] = {}
     spelled: dict[str, str] = {}
@@ -66,13 +78,13 @@ def _by_parameter(given: Mapping[str, Any], order: str) -> tuple[dict[str, Any],
         if name not in NAMES or value is None:
             continue
         parameter = NAMES[name]
-        if not SYSTEMS[order].knows(parameter.name):
+        if not system.knows(parameter.name):
             knowing = [repr(o) for o, system in SYSTEMS.items() if system.knows(parameter.name)]
             raise ValueError(
                 f"`{name}` is unknown to order={order!r}, only to {', '.join(knowing)}"
             )
         if holds_symbolic(value):
-            value = _in_graph(parameter, value, order)
+            value = _in_graph(parameter, value, order, system)
         if parameter.joins and not np.size(value):  # no ids are as good as none given
             continue
         if parameter.name in values and not parameter.joins:
@@ -86,13 +98,13 @@ def _by_parameter(given: Mapping[str, Any], order: str) -> tuple[dict[str, Any],
     return values, spelled
 
 
-def _in_graph(parameter: Parameter, value: Any, order: str) -> Any:
+def _in_graph(parameter: Parameter, value: Any, order: str, system: System) -> Any:
     """Return a tensor of a graph: what does nothing for off, what is out of range for refused.
 
     Raises:
         ValueError: its values would decide about more than its own transform.
     """
-    name, system = parameter.name, SYSTEMS[order]
+    name = parameter.name
     off = system.off.get(name, parameter.off)
     known = off is not None and (parameter.neutral is None or name not in BY_SWITCH)
     if known or parameter.joins or name in system.reads:
@@ -139,9 +151,8 @@ def _each(value: Any) -> list[Any]:
     return value if isinstance(value, _Rows) else [value]
 
 
-def _read(values: Mapping[str, Any], order: str) -> dict[str, Any]:
+def _read(values: Mapping[str, Any], order: str, system: System) -> dict[str, Any]:
     """Return the values as the system takes them, or raise ValueError for what it refuses."""
-    system = SYSTEMS[order]
     read = {name: _in_rows(name, value) for name, value in values.items()}
     for refusal in system.refuses:
         for value in _each(read.get(refusal.parameter)):

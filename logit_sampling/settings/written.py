@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from logit_sampling.settings.chain import chain_of
+from logit_sampling.settings.chain import WRITTEN, chain_of
 from logit_sampling.settings.elsewhere import closest
+from logit_sampling.settings.names import NAMES, SETTINGS
+from logit_sampling.settings.systems import SYSTEMS
 from logit_sampling.strategies.temperature import Temperature
 
 _NAMED = re.compile(r"\s*([^:=\[\]{}\"]*[^:=\[\]{}\"\s])\s*:\s*(.*)", re.DOTALL)
@@ -137,17 +139,19 @@ def _no_setting(word: str, kinds: list[str]) -> str:
     return f"{word!r} has no value; " + (f"did you mean {guess!r}?" if guess else _HOW)
 
 
-def written(settings: Mapping[str, Any]) -> str:
-    """Return the line that says what settings say; raise ValueError for what none can.
+def written(settings: Mapping[str, Any], check: bool = True) -> str:
+    """Return the line that says what settings say.
 
     Args:
         settings: values by name, as JSON has them, `order` and `defaults` among them.
+        check: whether to raise ValueError for what no line can say.
 
-    >>> written({"temperature": 0.8, "logit_bias": {"5": -1.0}, "order": "hf"})
-    'temperature=0.8 logit_bias={"5": -1.0} order=hf'
+    >>> written({"temperature": 0.8, "logit_bias": {"5": -1.0}, "order": "vllm"})
+    'temperature=0.8 logit_bias={"5": -1.0} order=vllm'
     """
     line = " ".join(f"{name}={_as_word(value)}" for name, value in settings.items())
-    parse(line)
+    if check:
+        parse(line)
     return line
 
 
@@ -156,3 +160,42 @@ def _as_word(value: Any) -> str:
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w.-]*", value)
     numbers = (*_CONSTANTS, "nan", "inf", "infinity")
     return value if plain and value.lower() not in numbers else json.dumps(value)
+
+
+def settings_of(line: str) -> tuple[str, dict[str, Any]]:
+    """Return the words without a value that a line has, as a beginning, and its settings.
+
+    >>> settings_of("mine: greedy order=written top_k=5")
+    ('greedy ', {'order': 'written', 'top_k': 5})
+    """
+    named = _NAMED.fullmatch(line)
+    words = list(_words(named[2] if named else line))
+    before = "".join(f"{name} " for name, value in words if value is _NOTHING)
+    return before, {name: value for name, value in words if value is not _NOTHING}
+
+
+def in_written_order(line: str) -> str | None:
+    """Return a line that says the same in the order of its chain, or None where none does.
+
+    >>> in_written_order("order=llama.cpp temp=0.7 top_k=40")
+    'order=written top_k=40 temp=0.7'
+    >>> in_written_order("mine: greedy")
+    'greedy order=written'
+    """
+    meant, (before, settings) = parse(line), settings_of(line)
+    order, defaults = settings.pop("order", "default"), settings.pop("defaults", False)
+    given = {NAMES[name].name: (name, value) for name, value in settings.items() if name in NAMES}
+    if defaults and order in SYSTEMS:
+        given = {n: (n, value) for n, value in SYSTEMS[order].defaults.items()} | given
+    placed: dict[str, Any] = {"order": WRITTEN}
+    for transform in meant.chain:
+        for own in SETTINGS:
+            if own.transform == type(transform).__name__ and own.switch.name in given:
+                for parameter in own.takes.values():
+                    if parameter.name in given:
+                        placed |= [given[parameter.name]]
+    made = before + written(placed, check=False)
+    try:
+        return made if parse(made)[1:] == meant[1:] else None
+    except ValueError:
+        return None
