@@ -1,7 +1,7 @@
 // One card of a chain: a strategy with its settings, and what its stage did to the distribution.
 
 import { counted, make, number, percent } from "./dom.js";
-import { strategyOf, written } from "./lines.js";
+import { strategyOf, titleOf, written } from "./lines.js";
 
 const STEPS = 1000; // positions of a slider on a log scale
 const bound = (open, value) => (value === null ? "" : `${open ? "more than" : "from"} ${value}`);
@@ -59,7 +59,7 @@ function field(setting, card, prefix, change) {
     if (value === undefined) delete card.values[setting.name];
     else card.values[setting.name] = value;
     say("");
-    change();
+    change(setting.name);
   };
   const typed = () => {
     const text = input.value.trim();
@@ -94,8 +94,14 @@ function field(setting, card, prefix, change) {
   const moving = setting.slider && numeric
     ? slider(setting, now(), value => { input.value = String(value); moving.put(value); set(value); }) : null;
   const hint = [range(setting), setting.text].filter(Boolean).join("; ");
-  return make("div", { class: `field ${setting.kind}` },
+  const element = make("div", { class: `field ${setting.kind}`, "data-setting": setting.name },
     make("label", { for: id, title: hint }, setting.name), moving, input, told);
+  element.put = value => {
+    if (setting.kind === "boolean") input.checked = value === true;
+    else input.value = value === undefined || value === null ? "" : numeric ? String(value) : written(value);
+    moving?.put(value);
+  };
+  return element;
 }
 
 // `say` has {change, move(by), remove, drag}; `prefix` makes ids that occur once on the page.
@@ -124,7 +130,7 @@ export function cardOf(card, prefix, say) {
   const fields = setting => field(setting, card, prefix, say.change);
   const needed = others.filter(setting => setting.required), rest = others.filter(setting => !setting.required);
   const element = make("li", { class: `card${card.off ? " off" : ""}`, "data-switch": card.switch },
-    make("div", { class: "title" }, handle, on, make("h3", { title: strategy.summary }, strategy.name),
+    make("div", { class: "title" }, handle, on, make("h3", { title: strategy.summary }, titleOf(strategy)),
       button("↑", "Move up", () => say.move(-1)), button("↓", "Move down", () => say.move(1)),
       button("✕", "Remove", say.remove)),
     fields(first), needed.map(fields),
@@ -135,11 +141,14 @@ export function cardOf(card, prefix, say) {
       strategy.memory ? make("p", { class: "note" }, "It learns from the draws; here it starts afresh at each token.") : null),
     effect);
   element.handle = handle;
+  // `stage` is null where the card is on and has none, undefined where nothing is known.
   element.tell = stage => {
-    effect.hidden = !stage;
+    effect.hidden = stage === undefined;
     if (stage) effect.replaceChildren(...effectOf(stage));
+    else if (stage === null) effect.replaceChildren("Changes nothing: its value means off, or another card does it.");
   };
-  element.tell(null);
+  element.put = (name, value) => element.querySelector(`[data-setting="${name}"]`)?.put(value);
+  element.tell(undefined);
   return element;
 }
 

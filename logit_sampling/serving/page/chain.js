@@ -2,7 +2,7 @@
 
 import { LETTERS, announce, make, number, part } from "./dom.js";
 import { cardOf, effectOf } from "./card.js";
-import { active, chainOf, freshCard, known, lineOf, strategyOf } from "./lines.js";
+import { chainOf, freshCard, known, lineOf, matched, strategyOf, titleOf } from "./lines.js";
 import { changed, state } from "./state.js";
 
 const GROUPS = { scaling: "Temperature and scaling", truncation: "Truncation", penalties: "Penalties",
@@ -27,9 +27,10 @@ export function chainEditor(place, about) {
     chain().on = on.checked;
     changed("cards");
   } });
+  const canonical = make("button", { type: "button", hidden: true, onclick: () => replace(canonical.value) }, "Make cards of this line");
   const body = make("div", { class: "body" },
     make("div", { class: "bar" }, presets, make("fieldset", { class: "kinds" }, make("legend", { class: "hidden" }, `At the end of chain ${letter}`), kinds)),
-    make("p", { class: "flow" }, "logits ↓"), list, add, end, error, line);
+    make("p", { class: "flow" }, "logits ↓"), list, add, end, error, line, canonical);
   section.replaceChildren(
     make("h2", {}, make("span", { class: `letter c${place}` }, letter), on ? make("label", { for: on.id }, on, `Compare with chain ${letter}`) : `Chain ${letter}`), body);
 
@@ -46,6 +47,16 @@ export function chainEditor(place, about) {
     changed("cards");
     announce(`${strategyOf(chain().cards.at(-1)).name} added to chain ${letter}`);
     list.lastElementChild.querySelector("input:not([type=checkbox])")?.focus();
+  }
+
+  // A setting that is said once a line, whichever card it stands on, is the same on all of them.
+  function share(card, name) {
+    chain().cards.forEach((other, i) => {
+      if (other === card || !name || !strategyOf(other).settings.some(setting => setting.name === name)) return;
+      if (card.values[name] === undefined) delete other.values[name];
+      else other.values[name] = card.values[name];
+      list.children[i].put(name, other.values[name]);
+    });
   }
 
   function moved(card, by) {
@@ -93,7 +104,10 @@ export function chainEditor(place, about) {
     if (on) on.checked = chain().on;
     kinds.forEach((label, i) => { label.firstChild.checked = chain().greedy === (i === 1); label.firstChild.disabled = chain().line !== null; });
     list.replaceChildren(...chain().cards.map((card, i) => cardOf(card, `${letter}-${card.switch}`, {
-      change: () => changed("chains"),
+      change: setting => {
+        share(card, setting);
+        changed("chains");
+      },
       move: by => moved(card, by),
       drag: event => dragged(card, event),
       remove: () => {
@@ -107,7 +121,7 @@ export function chainEditor(place, about) {
     const groups = Object.groupBy?.(known(), one => one.group) ?? grouped(known());
     add.replaceChildren(make("option", { value: "" }, "Add a strategy…"), ...Object.entries(groups).map(([group, ones]) =>
       make("optgroup", { label: GROUPS[group] ?? group }, ones.map(one =>
-        make("option", { value: one.switch, disabled: there.has(one.switch), title: one.summary }, one.name)))));
+        make("option", { value: one.switch, disabled: there.has(one.switch), title: one.summary }, titleOf(one))))));
     add.hidden = chain().line !== null;
     update();
   }
@@ -119,13 +133,10 @@ export function chainEditor(place, about) {
   // What the server told of this chain, or null where it was not asked.
   function tell(told, entropy) {
     error.textContent = told?.error ?? "";
-    const ons = active(chain()), stages = told?.stages ?? [];
-    const matched = chain().line === null && stages.length === ons.length + (chain().greedy ? 1 : 0);
-    cards().forEach((element, i) => {
-      const stage = matched ? stages[ons.indexOf(chain().cards[i])] : null;
-      element.tell(stage ?? null);
-    });
-    const rest = matched ? stages.slice(ons.length) : stages; // those that no card stands for
+    const stages = told?.stages ?? [], { own, rest } = matched(chain(), stages);
+    cards().forEach((element, i) => element.tell(told && !told.error ? own.get(chain().cards[i]) : undefined));
+    canonical.hidden = chain().line === null || !told?.canonical;
+    canonical.value = told?.canonical ?? "";
     const kept = told && !told.error ? make("p", {}, make("b", {}, number(told.kept, told.kept.toLocaleString("en"), "tokens that stay:")),
       told.kept === 1 ? " token stays" : " tokens stay", ", entropy ",
       number(stages.at(-1)?.entropy_after ?? entropy, (stages.at(-1)?.entropy_after ?? entropy).toFixed(2), "entropy:"), " nats") : null;

@@ -27,10 +27,10 @@ export function percent(probability) {
   const value = probability * 100;
   if (value === 0) return "0 %";
   if (value >= 99.95) return "100 %";
-  if (value >= 10) return `${value.toFixed(1)} %`;
-  if (value >= 0.1) return `${value.toFixed(2)} %`;
-  if (value >= 0.01) return `${value.toFixed(3)} %`;
-  return value < 1e-99 ? "≈ 0 %" : `${value.toExponential(0).replace("e-", "e−")} %`;
+  if (value >= 10) return `${value.toFixed(1)}\u00a0%`;
+  if (value >= 0.1) return `${value.toFixed(2)}\u00a0%`;
+  if (value >= 0.01) return `${value.toFixed(3)}\u00a0%`;
+  return value < 1e-99 ? "≈ 0 %" : `${value.toExponential(0).replace("e-", "e−")}\u00a0%`;
 }
 export const chance = logProbability =>
   logProbability === null || logProbability === undefined ? 0 : Math.exp(logProbability);

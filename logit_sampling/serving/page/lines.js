@@ -15,6 +15,9 @@ export function learn(list) {
   }
 }
 export const strategyOf = card => strategies.get(card.switch);
+// Some strategies can be switched on in two ways, which are two cards.
+export const titleOf = one => ([...strategies.values()].filter(other => other.name === one.name).length > 1
+  ? `${one.name} (${one.switch})` : one.name);
 export const known = () => [...strategies.values()];
 
 export function freshCard(name) {
@@ -27,6 +30,17 @@ export function freshCard(name) {
 
 export const written = value => (typeof value === "number" ? String(value) : JSON.stringify(value));
 export const active = chain => chain.cards.filter(card => !card.off);
+
+// The stage of each card that is on, and the stages that no card stands for. A card whose value
+// means off has no stage, and neither has one that another card speaks for.
+export function matched(chain, stages) {
+  const rest = [...stages], own = new Map();
+  for (const card of active(chain)) {
+    const place = rest.findIndex(stage => stage.name.startsWith(`${strategyOf(card).name}(`));
+    own.set(card, place < 0 ? null : rest.splice(place, 1)[0]);
+  }
+  return { own, rest };
+}
 
 // The settings of the cards that are on. A setting of several cards, such as repeat_last_n, is said once.
 export function settingsOf(chain) {

@@ -37,7 +37,8 @@ function branch(first, here) {
   const model = joint(end, read => read.raw_log_prob);
   const own = [0, 1].flatMap(letter => {
     const log = joint(end, read => read.chains[read.letters.indexOf(letter)]?.final_log_prob);
-    return log === null ? [] : [make("span", { class: `t${letter}` }, ` ${"AB"[letter]} `, number(log, minus(log), "log-probability of the text under the chain:"))];
+    if (log === null) return nodes.some(place => state.nodes[place].read?.letters.includes(letter)) ? [make("span", { class: `t${letter}`, title: "the chain removes a token of this text" }, ` ${"AB"[letter]} ✕`)] : [];
+    return [make("span", { class: `t${letter}` }, ` ${"AB"[letter]} `, number(log, minus(log), "log-probability of the text under the chain:"))];
   });
   const open = make("button", { type: "button", class: "plain", title: "Go to the end of this branch", onclick: () => go(end) }, "Open");
   if (end === state.at) open.setAttribute("aria-current", "true");
