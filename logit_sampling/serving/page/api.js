@@ -40,10 +40,12 @@ export function latest(question, answer, failed) {
       run(next);
     }
   };
-  return body => {
+  const begin = body => {
     if (busy) waiting = body;
     else run(body);
   };
+  begin.busy = () => busy;
+  return begin;
 }
 
 // The events of a text that is being written, one at a time.

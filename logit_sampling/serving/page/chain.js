@@ -137,7 +137,7 @@ export function chainEditor(place, about) {
     cards().forEach((element, i) => element.tell(told && !told.error ? own.get(chain().cards[i]) : undefined));
     canonical.hidden = chain().line === null || !told?.canonical;
     canonical.value = told?.canonical ?? "";
-    const kept = told && !told.error ? make("p", {}, make("b", {}, number(told.kept, told.kept.toLocaleString("en"), "tokens that stay:")),
+    const kept = told && told.kept === 0 && !told.error ? make("p", { class: "wrong" }, "No token stays: there is nothing to draw from.") : told && !told.error ? make("p", {}, make("b", {}, number(told.kept, told.kept.toLocaleString("en"), "tokens that stay:")),
       told.kept === 1 ? " token stays" : " tokens stay", ", entropy ",
       number(stages.at(-1)?.entropy_after ?? entropy, (stages.at(-1)?.entropy_after ?? entropy).toFixed(2), "entropy:"), " nats") : null;
     end.replaceChildren(...rest.flatMap(stage => [make("div", { class: "stage" }, make("strong", {}, stage.name), ...effectOf(stage))]), ...(kept ? [kept] : []));

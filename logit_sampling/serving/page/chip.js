@@ -8,7 +8,7 @@ import { state } from "./state.js";
 const DEEP = 8; // nats of surprise at which the colour is full
 
 // The text itself where it can be read as text: blanks stay blanks, so that lines wrap.
-function body(token) {
+export function readable(token) {
   return spelled(token).flatMap(([text, stands]) => {
     if (!stands) return [text];
     return text.split(/([␣⏎])/).filter(Boolean).map(sign =>
@@ -50,7 +50,7 @@ export function chip(place, go, short = false) {
       event.preventDefault();
       go(place);
     },
-  }, short ? spelled(node.token).map(([text, stands]) => (stands ? make("i", { class: "sign" }, text) : text)) : body(node.token));
+  }, short ? spelled(node.token).map(([text, stands]) => (stands ? make("i", { class: "sign" }, text) : text)) : readable(node.token));
   const read = node.read;
   const name = read ? `${spelling(node.token)}, ${percent(chance(read.raw_log_prob))}` : spelling(node.token);
   element.setAttribute("aria-label", name);

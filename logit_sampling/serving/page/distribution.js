@@ -20,7 +20,7 @@ const STYLE = `
 .head .p, .p { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; overflow: hidden; }
 .head .p0 { color: var(--b-a, var(--c-0)); font-weight: 600 } .head .p1 { color: var(--b-text, var(--c-1)); font-weight: 600 }
 .axis { display: flex; justify-content: space-between; font-variant-numeric: tabular-nums; }
-.view { flex: 1; overflow-y: scroll; overscroll-behavior: contain; min-height: 120px; position: relative; }
+.view:focus-visible { outline: 2px solid var(--c-0); outline-offset: -2px; } .view { flex: 1; overflow-y: scroll; overscroll-behavior: contain; min-height: 120px; position: relative; }
 .inner { position: relative; }
 .row { position: absolute; inset: 0 0 auto; height: ${ROW}px; cursor: pointer; border-bottom: 1px solid var(--c-faint); transition: transform .25s; }
 .row:hover { background: var(--c-faint); }
@@ -125,8 +125,9 @@ export class TokenDistribution extends HTMLElement {
     const grid = make("div"), foot = make("div", "foot");
     grid.style.cssText = "display:flex;flex-direction:column;flex:1;min-height:0";
     const headGroup = make("div", "", head);
-    for (const [element, role] of [[grid, "grid"], [headGroup, "rowgroup"], [head, "row"], [inner, "rowgroup"], [view, "presentation"]]) element.setAttribute("role", role);
+    for (const [element, role] of [[grid, "grid"], [headGroup, "rowgroup"], [head, "row"], [view, "rowgroup"], [inner, "presentation"]]) element.setAttribute("role", role);
     grid.setAttribute("aria-label", "Next token: arrow keys move, Enter takes a token");
+    view.tabIndex = -1; // holds the focus while a row is on its way
     view.append(inner);
     grid.append(headGroup, view);
     shadow.append(make("style", "", STYLE), grid, foot);
@@ -144,7 +145,7 @@ export class TokenDistribution extends HTMLElement {
   }
 
   show(answer, top = false) {
-    const { view, inner, grid } = this.#parts;
+    const { view, inner, grid } = this.#parts, held = this.shadowRoot.activeElement;
     this.answer = answer;
     this.#rows = new Map(answer.rows.map(row => [row.rank, row]));
     if (top) this.#at = view.scrollTop = 0;
@@ -154,6 +155,7 @@ export class TokenDistribution extends HTMLElement {
     this.#scale(answer);
     this.#render();
     this.#told(this.#rows.get(this.#at) ?? answer.rows[0]);
+    if (held && top) this.focusRow(0);
   }
 
   focusRow(rank = this.#at) {
@@ -165,7 +167,7 @@ export class TokenDistribution extends HTMLElement {
     this.#render();
     const line = this.#lines.get(this.#rows.get(this.#at)?.id);
     this.#seek = !line; // it is being fetched
-    line?.focus({ preventScroll: true });
+    (line ?? view).focus({ preventScroll: true });
   }
 
   // The scale goes with the largest bar, by steps, so that bars can be compared while a chain is
@@ -203,6 +205,7 @@ export class TokenDistribution extends HTMLElement {
     }
     for (const [id, line] of this.#lines) {
       if (stays.has(id)) continue;
+      if (line === this.shadowRoot.activeElement) view.focus({ preventScroll: true });
       line.remove();
       this.#lines.delete(id);
     }

@@ -6,7 +6,7 @@ import { hideCard, paint } from "./chip.js";
 import { LETTERS, counted, make, notice, number, part } from "./dom.js";
 import "./distribution.js";
 import { learn } from "./lines.js";
-import { later, onAnswer, refresh, showIn, shown } from "./reading.js";
+import { later, limit, onAnswer, refresh, showIn, shown } from "./reading.js";
 import { sharePart } from "./share.js";
 import { begin, changed, fromLink, onChange, state, unpack } from "./state.js";
 import { systemsPart } from "./systems.js";
@@ -62,6 +62,7 @@ async function start() {
   const text = textPart(about), tree = treePart(), why = whyPart(), systems = systemsPart(about), share = sharePart(about);
   const sort = sorter();
   showIn(view);
+  limit(about.model.context_length ?? null);
   part("log").addEventListener("change", event => {
     view.logarithmic = event.target.checked;
     if (shown.answer) view.show(view.answer);
@@ -77,6 +78,7 @@ async function start() {
     if (fresh) text.build();
     else text.buttons();
     share.build();
+    why.soon();
   });
 
   const whole = () => {
@@ -99,11 +101,10 @@ async function start() {
       return;
     }
     if (kind === "chains") editors.forEach(editor => editor.update());
-    else whole();
     refresh(kind !== "chains" && kind !== "cards");
-    why.soon();
-    systems.soon();
+    if (kind !== "chains") whole();
     later();
+    systems.soon();
     share.build();
   });
   window.addEventListener("hashchange", () => open() && changed("all"));

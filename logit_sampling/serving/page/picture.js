@@ -3,8 +3,7 @@
 import { LETTERS, draw, percent, chance } from "./dom.js";
 import { spelling } from "./distribution.js";
 
-const ROWS = 20, ROW = 30, WIDTH = 860, LEFT = 170, TOP = 92;
-const BARS = 330, COLUMN = 92;
+const ROWS = 20, ROW = 30, LEFT = 170, TOP = 92, BARS = 400, COLUMN = 92;
 
 const colours = () => {
   const style = getComputedStyle(document.body);
@@ -21,6 +20,7 @@ const colours = () => {
 
 // `letters` are the places of the chains in the answer, `lines` what they are, `title` the text before.
 export function pictureOf(answer, letters, lines, title) {
+  const WIDTH = LEFT + BARS + COLUMN * (1 + letters.length) + 20;
   const own = colours(), rows = answer.rows.filter(row => row.rank < ROWS);
   const height = TOP + rows.length * ROW + 34;
   const top = Math.max(1e-9, ...rows.flatMap(row => [row.raw_log_prob, ...row.chains.map(chain => chain?.final_log_prob)]).map(chance));

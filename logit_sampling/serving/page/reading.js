@@ -19,6 +19,12 @@ export const showIn = element => {
   view.source = (first, count) => ask("next", { ...shown.body, first, count });
 };
 
+// A text as long as what the model reads has no next token.
+let context = null;
+export const limit = length => { context = length; };
+const full = place => context !== null && place > 0 && shown.body?.prompt === state.prompt
+  && shown.answer.prompt_tokens.length + pathTo(place).length >= context;
+
 let top = false, failing = "";
 const next = latest(
   ({ body }) => ask("next", body),
@@ -37,6 +43,10 @@ const next = latest(
 
 // Ask for the next token as the state is now; `fresh` where it is about another place.
 export function refresh(fresh = false) {
+  if (full(state.at)) {
+    while (full(state.at)) state.at = state.nodes[state.at].parent;
+    notice(`The text fills the context of the model: ${context} tokens.`);
+  }
   top ||= fresh;
   const chains = asked(), by = chains.findIndex(([place]) => place === state.by);
   const { first, count } = top || !view ? { first: 0, count: 60 } : view.window();
@@ -59,36 +69,44 @@ export const showEnd = place => { tip = endOf(place); };
 // text again is more work than the next token.
 let timer = 0, reading = false, writing = false;
 const key = () => JSON.stringify([state.prompt, state.seed, asked()]);
-export function later() {
+export function later(wait = 350) {
   clearTimeout(timer);
-  timer = setTimeout(read, 350);
+  timer = setTimeout(read, wait);
 }
 export function pause(value) {
   writing = value;
   if (!value) later();
 }
 
+// A text is read in pieces, so that a slider that begins to move never waits long for one.
+let piece = 8;
+const PIECE_TIME = 150; // ms
 async function read() {
-  if (reading || writing) return;
+  if (reading || writing || next.busy()) return;
   const now = key(), stale = place => state.nodes[place].read?.key !== now;
   const path = pathTo(tipNow());
   const end = path.some(stale) ? path.at(-1) : state.nodes.findLastIndex((_, i) => i > 0 && stale(i));
   if (!(end > 0)) return;
   reading = true;
-  const nodes = pathTo(end).map(place => state.nodes[place]), chains = asked();
+  const whole = pathTo(end), from = whole.findIndex(stale), chains = asked();
+  const nodes = whole.slice(0, from + piece).map(place => state.nodes[place]), began = performance.now();
   try {
-    const told = await ask("path", { ...question(), tokens: nodes.map(node => node.token.id), lines: chains.map(([, line]) => line), top: 5 });
+    const told = await ask("path", { ...question(), tokens: nodes.map(node => node.token.id), lines: chains.map(([, line]) => line), top: 5, from });
+    piece = Math.max(2, Math.min(64, Math.round(piece * PIECE_TIME / (performance.now() - began))));
+    const first = nodes.length - told.tokens.length;
     told.tokens.forEach((token, i) => {
-      nodes[i].token = { id: token.id, text: token.text, bytes: token.bytes };
-      nodes[i].read = { ...token, key: now, letters: chains.map(([place]) => place), stages: told.chains.map(chain => chain.stages) };
+      const node = nodes[first + i];
+      node.token = { id: token.id, text: token.text, bytes: token.bytes };
+      node.read = { ...token, key: now, letters: chains.map(([place]) => place), stages: told.chains.map(chain => chain.stages) };
     });
     changed("read");
-    later();
   } catch (error) {
-    nodes.forEach(node => { node.read = { ...(node.read ?? { chains: [], letters: [], alternatives: [], raw_log_prob: null }), key: now }; });
+    const unread = { chains: [], letters: [], alternatives: [], raw_log_prob: null };
+    nodes.forEach(node => { node.read = { ...(node.read ?? unread), key: now }; });
     if (error.message !== failing) notice(error.message);
   } finally {
     reading = false;
+    later(20);
   }
 }
 

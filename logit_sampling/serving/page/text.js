@@ -1,9 +1,9 @@
 // The text: the prompt, what was written behind it token by token, and the ways to go on.
 
 import { stream } from "./api.js";
-import { chip, refill, roving } from "./chip.js";
+import { chip, readable, refill, roving } from "./chip.js";
 import { LETTERS, announce, make, notice, part } from "./dom.js";
-import { spelled, spelling } from "./distribution.js";
+import { spelling } from "./distribution.js";
 import { lineOf } from "./lines.js";
 import { pause, question, readOf, shown, tipNow, showEnd } from "./reading.js";
 import { changed, childrenOf, clearTree, grow, pathTo, state } from "./state.js";
@@ -23,6 +23,22 @@ export function take(token, which = null, at = state.at) {
   state.at = place;
   changed("tree");
   announce(`${spelling(token)} taken`);
+}
+
+// Tokens that are only parts of a character are one with those that complete it.
+function whole(tokens) {
+  const merged = [];
+  let short = 0; // bytes that the last character still lacks
+  for (const { id, text, bytes } of tokens) {
+    if (short > 0 && bytes) {
+      const last = merged.at(-1);
+      last.ids.push(id);
+      last.bytes = [...last.bytes, ...bytes];
+    } else merged.push({ ids: [id], text, bytes });
+    const all = merged.at(-1).bytes ?? [], lead = all.findLastIndex(byte => byte >= 0xc0);
+    short = lead < 0 ? 0 : (all[lead] < 0xe0 ? 2 : all[lead] < 0xf0 ? 3 : 4) - (all.length - lead);
+  }
+  return merged;
 }
 
 export function textPart(about) {
@@ -121,8 +137,8 @@ export function textPart(about) {
     if (document.activeElement !== prompt || prompt.value !== state.prompt) prompt.value = state.prompt;
     if (document.activeElement !== seed) seed.value = state.seed;
     const path = pathTo(tipNow()), here = path.indexOf(state.at);
-    const given = (shown.answer?.prompt_tokens ?? []).map(token =>
-      make("span", { class: "given", title: `token ${token.id}` }, spelled(token).map(([sign, stands]) => (!stands ? sign : sign.split(/([␣⏎])/).filter(Boolean).map(one => (one === "␣" ? " " : make("i", { class: "sign" }, one === "⏎" ? "⏎\n" : one)))))));
+    const given = whole(shown.answer?.prompt_tokens ?? []).map(({ ids, ...token }) =>
+      make("span", { class: "given", title: ids.length > 1 ? `tokens ${ids.join(", ")}` : `token ${ids[0]}` }, readable(token)));
     const chips = path.map((place, i) => {
       const one = chip(place, goBefore);
       one.classList.toggle("ahead", i > here);

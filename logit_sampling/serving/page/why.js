@@ -3,8 +3,8 @@
 import { ask, latest } from "./api.js";
 import { LETTERS, draw, make, number, part, percent } from "./dom.js";
 import { spelling } from "./distribution.js";
-import { chainOf, lineOf } from "./lines.js";
-import { question } from "./reading.js";
+import { chainOf } from "./lines.js";
+import { shown } from "./reading.js";
 import { changed, state } from "./state.js";
 
 const HIGH = 64;
@@ -28,7 +28,14 @@ export function whyPart() {
     boxes.forEach((label, i) => { label.firstChild.checked = i === which; });
     kinds.hidden = !state.chains[1].on;
     clearTimeout(timer);
-    timer = setTimeout(() => next({ ...question(), line: lineOf(state.chains[which]) }), 250);
+    timer = setTimeout(() => {
+      const place = shown.letters.indexOf(which), told = shown.answer?.chains[place];
+      // The next token says already what is wrong, or that there is none.
+      if (told && !told.error && told.drawn !== null) {
+        const { prompt, tokens, seed, lines } = shown.body;
+        next({ prompt, tokens, seed, line: lines[place] });
+      } else box.replaceChildren(make("p", { class: "note" }, `Chain ${LETTERS[which]} draws no token here.`));
+    }, 250);
   }
 
   function show(told, body) {
