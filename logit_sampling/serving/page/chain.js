@@ -135,7 +135,7 @@ export function chainEditor(place, about) {
     error.textContent = told?.error ?? "";
     const stages = told?.stages ?? [], { own, rest } = matched(chain(), stages);
     cards().forEach((element, i) => element.tell(told && !told.error ? own.get(chain().cards[i]) : undefined));
-    canonical.hidden = chain().line === null || !told?.canonical;
+    canonical.hidden = chain().line === null || !told?.canonical || chainOf(told.canonical).line !== null;
     canonical.value = told?.canonical ?? "";
     const kept = told && told.kept === 0 && !told.error ? make("p", { class: "wrong" }, "No token stays: there is nothing to draw from.") : told && !told.error ? make("p", {}, make("b", {}, number(told.kept, told.kept.toLocaleString("en"), "tokens that stay:")),
       told.kept === 1 ? " token stays" : " tokens stay", ", entropy ",

@@ -4,6 +4,7 @@
 // the order of another system, say), which is passed on as it is. A card is {switch, values, off}.
 
 let strategies = new Map(); // by the setting that switches each on
+const names = new Map(); // what other systems call a setting -> what it is called here
 let owners = new Map(); // the strategies that have a setting, by its name
 export function learn(list) {
   strategies = new Map(list.map(strategy => [strategy.switch, strategy]));
@@ -11,6 +12,7 @@ export function learn(list) {
   for (const strategy of list) {
     for (const setting of strategy.settings) {
       owners.set(setting.name, [...(owners.get(setting.name) ?? []), strategy]);
+      for (const alias of setting.aliases ?? []) names.set(alias, setting.name);
     }
   }
 }
@@ -109,7 +111,8 @@ export function chainOf(line) {
   if (!parts) return raw;
   const chain = { on: true, greedy: false, cards: [], line: null };
   let order = "default";
-  for (const [name, value] of parts) {
+  for (const [said, value] of parts) {
+    const name = names.get(said) ?? said;
     if (value === null && (name === "greedy" || name === "sample")) chain.greedy = name === "greedy";
     else if (name === "order") order = value;
     else {

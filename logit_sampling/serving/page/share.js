@@ -23,7 +23,8 @@ export function sharePart(about) {
       "import logit_sampling as ls", "",
       `model = ls.load_model(${quoted(about.model.path ?? about.model.name)})`,
       `sampler = ${told()?.python ?? `ls.Sampler.parse(${quoted(line())})`}`,
-      `text = ls.generate(model, ${quoted(state.prompt)}, sampler=sampler, seed=${state.seed})`].join("\n"),
+      `result = ls.generate(model, ${quoted(state.prompt)}, sampler=sampler, seed=${state.seed})`,
+      "print(result)"].join("\n"),
     "Command line": () => `logit-sampling generate ${shell(state.prompt)} --sampler ${shell(line())} --seed ${state.seed}`,
     "JSON for the server": () => JSON.stringify({ prompt: state.prompt, sampler: line(), seed: state.seed, max_tokens: MAX_TOKENS }, null, 1),
   };
