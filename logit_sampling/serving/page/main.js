@@ -1,0 +1,115 @@
+// Puts the parts of the page together: what has to be asked or drawn anew when something changes.
+
+import { about as askAbout } from "./api.js";
+import { chainEditor } from "./chain.js";
+import { hideCard, paint } from "./chip.js";
+import { LETTERS, counted, make, notice, number, part } from "./dom.js";
+import "./distribution.js";
+import { learn } from "./lines.js";
+import { later, limit, onAnswer, refresh, showIn, shown } from "./reading.js";
+import { sharePart } from "./share.js";
+import { begin, changed, fromLink, onChange, state, unpack } from "./state.js";
+import { systemsPart } from "./systems.js";
+import { take, textPart } from "./text.js";
+import { treePart } from "./tree.js";
+import { whyPart } from "./why.js";
+
+const THEMES = { "": "auto", light: "light", dark: "dark" };
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+  part("theme").textContent = `Theme: ${THEMES[name]}`;
+}
+part("theme").addEventListener("click", () => {
+  const names = Object.keys(THEMES);
+  theme(names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length]);
+});
+theme("");
+
+function open() {
+  if (location.hash.length < 2) return false;
+  try {
+    unpack(fromLink(location.hash));
+    return true;
+  } catch (error) {
+    notice(`The link cannot be opened: ${error.message}`);
+    return false;
+  }
+}
+
+function sorter() {
+  const select = part("by");
+  select.addEventListener("change", () => {
+    state.by = select.value === "" ? null : Number(select.value);
+    changed("by");
+  });
+  return () => {
+    const ons = state.chains.flatMap((chain, i) => (chain.on ? [i] : []));
+    select.replaceChildren(make("option", { value: "" }, "the model"), ...ons.map(i => make("option", { value: i }, `chain ${LETTERS[i]}`)));
+    select.value = state.by === null || !ons.includes(state.by) ? "" : String(state.by);
+  };
+}
+
+async function start() {
+  const about = await askAbout();
+  learn(about.strategies);
+  begin(about);
+  open();
+  part("model").textContent = about.model.name;
+  part("model").title = `${counted(about.model.vocab_size, "token")}${about.model.context_length ? `, context of ${about.model.context_length}` : ""}`;
+
+  const view = part("distribution");
+  const editors = [chainEditor(0, about), chainEditor(1, about)];
+  const text = textPart(about), tree = treePart(), why = whyPart(), systems = systemsPart(about), share = sharePart(about);
+  const sort = sorter();
+  showIn(view);
+  limit(about.model.context_length ?? null);
+  part("log").addEventListener("change", event => {
+    view.logarithmic = event.target.checked;
+    if (shown.answer) view.show(view.answer);
+  });
+  view.addEventListener("take", event => take(event.detail, null, shown.at));
+
+  onAnswer((answer, fresh) => {
+    view.labels = shown.letters.map(letter => LETTERS[letter]);
+    view.taken = text.taken();
+    view.show(answer, fresh);
+    editors.forEach((editor, i) => editor.tell(answer.chains[shown.letters.indexOf(i)], answer.entropy));
+    part("facts").replaceChildren(counted(answer.total, "token"), ", entropy of the model ", number(answer.entropy, answer.entropy.toFixed(3), "entropy:"), " nats");
+    if (fresh) text.build();
+    else text.buttons();
+    share.build();
+    why.soon();
+  });
+
+  const whole = () => {
+    hideCard();
+    editors.forEach(editor => editor.build());
+    sort();
+    text.build();
+    tree.build();
+  };
+  onChange(kind => {
+    if (kind === "streamed") {
+      text.streamed();
+      tree.soon();
+      return;
+    }
+    if (kind === "read") {
+      document.querySelectorAll(".chip").forEach(chip => state.nodes[chip.dataset.place] && paint(chip, state.nodes[chip.dataset.place]));
+      tree.build();
+      text.build();
+      return;
+    }
+    if (kind === "chains") editors.forEach(editor => editor.update());
+    refresh(kind !== "chains" && kind !== "cards");
+    if (kind !== "chains") whole();
+    later();
+    systems.soon();
+    share.build();
+  });
+  window.addEventListener("hashchange", () => open() && changed("all"));
+  changed("all");
+  document.documentElement.dataset.ready = "yes";
+}
+
+start().catch(error => notice(`The playground cannot start: ${error.message}`));
