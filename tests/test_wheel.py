@@ -36,9 +36,10 @@ def run(site: Path, folder: Path, *arguments: str) -> str:
 def test_the_wheel_holds_the_package_alone(unpacked: Path):
     names = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*")}
     assert {"logit_sampling/py.typed", "logit_sampling/models/shakespeare/config.json"} <= names
-    report = REPOSITORY / "logit_sampling" / "evaluation" / "report"
-    parts = {path.relative_to(REPOSITORY).as_posix() for path in report.glob("*.[hcj]*")}
-    assert len(parts) > 5 and parts <= names
+    for page in ("evaluation/report", "serving/page"):
+        found = (REPOSITORY / "logit_sampling" / page).glob("*.[hcj]*")
+        parts = {path.relative_to(REPOSITORY).as_posix() for path in found}
+        assert len(parts) > 5 and parts <= names
     tops = {name.split("/")[0] for name in names}
     assert tops == {"logit_sampling", "logit_sampling-0.1.0.dist-info"}
 
