@@ -26,9 +26,12 @@ function slider(setting, value, change) {
   const scale = setting.log && low > 0;
   const toPlace = x => (scale ? STEPS * Math.log(Math.max(low, x) / low) / Math.log(high / low) : x);
   const fromPlace = x => {
-    if (!scale) return Number(x);
-    const exact = low * (high / low) ** (x / STEPS);
-    return Number((Math.round(exact / step) * step).toPrecision(6));
+    const exact = scale ? low * (high / low) ** (x / STEPS) : Number(x);
+    const value = Number((Math.round(exact / step) * step).toPrecision(6));
+    // An end that does not belong to the range is not to be had by the slider.
+    if (setting.open_low && value <= setting.low) return Number((setting.low + step).toPrecision(6));
+    if (setting.open_high && value >= setting.high) return Number((setting.high - step).toPrecision(6));
+    return value;
   };
   const element = make("input", {
     type: "range",

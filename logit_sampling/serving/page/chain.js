@@ -80,9 +80,12 @@ export function chainEditor(place, about) {
         return at.clientY > box.top + box.height / 2;
       }).length;
       if (to === from) return;
+      const held = list.children[from];
       all.splice(to, 0, ...all.splice(from, 1));
-      changed("cards");
-      list.children[to].classList.add("held");
+      // The others move around the one that is held, which so stays where the pointer has it.
+      if (to > from) held.before(...cards().slice(from + 1, to + 1));
+      else held.after(...cards().slice(to, from));
+      changed("chains");
     };
     const stop = () => {
       document.removeEventListener("pointermove", move);
@@ -90,6 +93,7 @@ export function chainEditor(place, about) {
       document.removeEventListener("pointercancel", stop);
       cards().forEach(each => each.classList.remove("held"));
       list.children[all.indexOf(card)]?.handle.focus();
+      announce(`${titleOf(strategyOf(card))} is now number ${all.indexOf(card) + 1} of ${all.length}`);
     };
     list.children[all.indexOf(card)].classList.add("held");
     document.addEventListener("pointermove", move);

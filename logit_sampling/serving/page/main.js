@@ -4,7 +4,7 @@ import { about as askAbout } from "./api.js";
 import { chainEditor } from "./chain.js";
 import { hideCard, paint } from "./chip.js";
 import { LETTERS, counted, make, notice, number, part } from "./dom.js";
-import "./distribution.js";
+import { NOTHING } from "./distribution.js";
 import { learn } from "./lines.js";
 import { later, limit, onAnswer, refresh, showIn, shown } from "./reading.js";
 import { sharePart } from "./share.js";
@@ -49,6 +49,16 @@ function sorter() {
   };
 }
 
+// How many tokens there are, how many each chain leaves, and the entropy of it.
+function factsOf(answer) {
+  const nats = entropy => number(entropy, entropy.toFixed(2), "entropy, nats:");
+  const own = answer.chains.map((chain, i) => {
+    const letter = shown.letters[i], entropy = chain.stages.at(-1)?.entropy_after ?? answer.entropy;
+    return make("span", { class: `t${letter}` }, `${LETTERS[letter]} `, chain.error ? "has an error" : number(chain.kept, `${counted(chain.kept, "token")}, `), chain.error ? null : nats(entropy));
+  });
+  return [make("span", {}, `Model ${counted(answer.total, "token")}, entropy `, nats(answer.entropy), " nats"), ...own];
+}
+
 async function start() {
   const about = await askAbout();
   learn(about.strategies);
@@ -74,7 +84,7 @@ async function start() {
     view.taken = text.taken();
     view.show(answer, fresh);
     editors.forEach((editor, i) => editor.tell(answer.chains[shown.letters.indexOf(i)], answer.entropy));
-    part("facts").replaceChildren(counted(answer.total, "token"), ", entropy of the model ", number(answer.entropy, answer.entropy.toFixed(3), "entropy:"), " nats");
+    part("facts").replaceChildren(...factsOf(answer));
     if (fresh) text.build();
     else text.buttons();
     share.build();
@@ -95,9 +105,10 @@ async function start() {
       return;
     }
     if (kind === "read") {
-      document.querySelectorAll(".chip").forEach(chip => state.nodes[chip.dataset.place] && paint(chip, state.nodes[chip.dataset.place]));
-      tree.build();
-      text.build();
+      const chips = [...document.querySelectorAll("#text .chip")];
+      if (chips.some(chip => !chip.textContent || chip.textContent === NOTHING)) text.build(); // the spelling came in too
+      else chips.forEach(chip => paint(chip, state.nodes[chip.dataset.place]));
+      tree.soon();
       return;
     }
     if (kind === "chains") editors.forEach(editor => editor.update());
