@@ -217,6 +217,7 @@ def frontiers(comparison: Comparison, quality: str, others: dict[str, list[str]]
     print("| distinct-2 | family | difference | p, corrected |\n| --- | --- | ---: | ---: |")
     for d in corrected(differences):
         p = "–" if d.corrected is None else f"{d.corrected:.3f}"  # noqa: RUF001
+        p = "< 0.001" if p == "0.000" else p
         print(f"| {d.measure} | {d.name} | {d.estimate.format(2)} | {p} |")
 
 
@@ -242,7 +243,8 @@ def main() -> None:
     (folder,) = given.folder
     if given.task == "tables":
         about = Comparison.load(folder).human
-        told = (name for name in ("judge", "embedding") if about and getattr(about.texts[0], name))
+        first = about and about.texts[0]
+        told = [n for n in ("judge", "embedding") if first and getattr(first, n) is not None]
         extra = {"judge": "judge_perplexity", "embedding": "frontier"}
         measures = ["perplexity", *(extra[name] for name in told)]
         rest = ["distinct_2", "self_bleu", "zipf", "looping", "seq_rep_4"]
@@ -252,8 +254,9 @@ def main() -> None:
         for quality in measures:
             print(f"\n## {quality} at equal diversity\n")
             frontiers(comparison, quality, FAMILIES)
-            print(f"\n## {quality} at equal diversity, temperatures above 1\n")
-            frontiers(comparison, quality, HOT)
+            if any(families_of(comparison, HOT).values()):
+                print(f"\n## {quality} at equal diversity, temperatures above 1\n")
+                frontiers(comparison, quality, HOT)
         print("\n## All\n")
         print(comparison.to_markdown())
         return

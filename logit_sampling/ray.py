@@ -54,13 +54,14 @@ def write(
         **options: of Ray's `map_batches`, such as `num_gpus=1` or `ray_remote_args`.
 
     Returns:
-        a dataset with the column `id`, or `custom_id`; `texts` and `finish_reasons`, lists of text;
-        `prompt_tokens` and `completion_tokens`; `settings`, as JSON, which `generate` takes to
-        write the texts again; `error`, why there are none, else null. Of the API's form there are
-        `status_code` and `response`, as JSON, in place of these.
+        a dataset with the column `id` as it came, or `custom_id`; `texts` and `finish_reasons`,
+        lists of text; `prompt_tokens` and `completion_tokens`; `settings`, as JSON, which
+        `generate` takes to write the texts again; `error`, why there are none, else null. Of the
+        API's form there are `status_code` and `response`, as JSON, in place of these.
 
     Raises:
-        ValueError: a row has neither an id nor a seed: nothing would tell two alike apart.
+        ValueError: a row has neither an id nor a seed: nothing would tell two alike apart; or one
+            is in the API's form, and another is not.
 
     Source:
         Ray Data, https://docs.ray.io/en/latest/data/data.html.
@@ -106,19 +107,32 @@ class _Worker:
         import pyarrow as pa
 
         given = [_without_nulls(row) for row in table.to_pylist()]
+        api = "custom_id" in table.column_names
         for row in given:
+            if api and "custom_id" not in row:
+                raise ValueError(
+                    f"the row {str(row)[:200]} has no `custom_id`, and others have: give all one, "
+                    "or write those without by themselves"
+                )
             if not {"id", "custom_id", "seed"} & row.keys():
                 raise ValueError(
-                    f"the row {json.dumps(row)[:200]} has neither an `id` nor a `seed`: give it "
+                    f"the row {str(row)[:200]} has neither an `id` nor a `seed`: give it "
                     "one, for what else would tell it from another that is alike?"
                 )
-        api = "custom_id" in table.column_names
         results = [_flat(result, api) for result in self._write(given)]
         kinds = _OF_THE_API if api else _PLAIN
         if not api:
-            ids = pa.array([result["id"] for result in results])
-            kinds = [("id", ids.type), *kinds]
+            # As they came, with nulls: a number of a line says nothing where there are no lines.
+            kinds = [("id", _type_of(table, "id")), *kinds]
+            for row, result in zip(given, results, strict=True):
+                result["id"] = row.get("id")
         return pa.Table.from_pylist(results, pa.schema(_types(kinds)))
+
+
+def _type_of(table: Any, name: str) -> Any:
+    import pyarrow as pa
+
+    return table.schema.field(name).type if name in table.column_names else pa.null()
 
 
 _PLAIN: list[tuple[str, Any]] = [

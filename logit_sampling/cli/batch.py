@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from logit_sampling import __version__
-from logit_sampling.cli.options import DtypeOption, ModelOption, SamplerOption
-from logit_sampling.cli.process import catch_interrupts, say
+from logit_sampling.cli.options import DtypeOption, ModelOption, SamplerOption, template_in
+from logit_sampling.cli.process import catch_interrupts, interrupted, say
 from logit_sampling.plotting.visible import counted
 
 
@@ -30,7 +30,10 @@ def batch(
     seed: Annotated[
         int, typer.Option(help="Of requests without one, each of which makes its own of it.")
     ] = 0,
-    name: Annotated[str | None, typer.Option(help="What requests call the model.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What requests call the model; by default the last part of --model."),
+    ] = None,
     chat_template: Annotated[
         Path | None,
         typer.Option(help="A template of Jinja for conversations; by default the model's own."),
@@ -42,17 +45,13 @@ def batch(
 ) -> None:
     """Write what a file of requests asks for.
 
-    A request is {"id": 1, "prompt": "ROMEO:", "temperature": 0.8}, with any settings, or in the
-    batch form of the OpenAI API. What is wrong with one is its result, and the job goes on.
+    A request is {"id": 1, "prompt": "ROMEO:", "temperature": 0.8}
+    with any settings, or in the batch form of the OpenAI API.
+    What is wrong with one is its result; the job goes on, and ends with status 1.
     """
     from logit_sampling.serving.job import Job
 
-    template = None
-    if chat_template is not None:
-        try:
-            template = chat_template.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"--chat-template {chat_template}: {error}") from None
+    template = template_in(chat_template)
     otherwise: dict[str, Any] = {}
     if sampler is not None:
         from logit_sampling.decoding.written import read
@@ -116,6 +115,8 @@ def _with_progress(job: Any, writer: Any, about: dict[str, Any]) -> None:
 
         def tell(place: int, size: int) -> None:
             nonlocal ended
+            if interrupted(RuntimeError()):  # a library made another error of it, of a request
+                raise KeyboardInterrupt
             ended += 1
             bar.update(task, completed=place, total=size, ended=ended)
 

@@ -197,6 +197,8 @@ def generate(
             print()
         if chosen_here:
             say(f"logit-sampling: drawn with --seed {seed}")
+        if "unfinished" in result.finish_reasons:
+            say("logit-sampling: a text was cut off before it is whole: more --max-new-tokens")
     if interrupted:
         raise typer.Exit(130)
     end_with_errors(result.errors)

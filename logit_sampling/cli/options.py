@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -187,6 +188,20 @@ def fitting(
 def from_stdin(text: str) -> str:
     """Return a text as it is, or for - what stands in standard input."""
     return sys.stdin.read().removesuffix("\n") if text == "-" else text
+
+
+def template_in(file: Path | None) -> str | None:
+    """Return the template of conversations in a file; raise ValueError for what is none."""
+    if file is None:
+        return None
+    from logit_sampling.generation.chat import ChatTemplate
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        ChatTemplate(text)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--chat-template {file}: {error}") from None
+    return text
 
 
 def end_with_errors(errors: Sequence[str | None] | None) -> None:

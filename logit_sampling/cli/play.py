@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from logit_sampling.cli.options import DtypeOption, ModelOption
-from logit_sampling.cli.serve import LOOPBACK, listen, run
+from logit_sampling.cli.serve import LOOPBACK, hosts, listen, run
 
 
 def play(
@@ -28,4 +28,4 @@ def play(
         if browser:
             webbrowser.open(f"{address}/play")
 
-    run(model, dtype, listen(LOOPBACK[0], port), "play", begun, hosts=LOOPBACK, play=True)
+    run(model, dtype, listen(LOOPBACK[0], port), "play", begun, hosts=hosts(LOOPBACK[0]), play=True)

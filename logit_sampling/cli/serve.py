@@ -1,6 +1,7 @@
 """The command `logit-sampling serve`."""
 
 import contextlib
+import errno
 import signal
 import socket
 import sys
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from logit_sampling.cli.options import DtypeOption, ModelOption
+from logit_sampling.cli.options import DtypeOption, ModelOption, template_in
 from logit_sampling.cli.process import say
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -30,7 +31,10 @@ def serve(
             envvar="LOGIT_SAMPLING_API_KEY", help="What clients have to show; none by default."
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What clients call the model.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="What clients call the model; by default the last part of --model."),
+    ] = None,
     chat_template: Annotated[
         Path | None,
         typer.Option(help="A template of Jinja for conversations; by default the model's own."),
@@ -40,10 +44,17 @@ def serve(
         int, typer.Option(min=0, help="Texts that may wait; more are refused with status 429.")
     ] = 256,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="New tokens that one text may ask for.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="New tokens that one text may ask for; by default what the context has room for.",
+        ),
     ] = None,
     max_prompt: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that a prompt may have.")
+        int | None,
+        typer.Option(
+            min=1, help="Tokens that a prompt may have; by default what the context has room for."
+        ),
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes that a request may have.")] = 4 << 20,
     allow_origin: Annotated[
@@ -65,19 +76,18 @@ def serve(
 ) -> None:
     """Serve a model as the OpenAI API does, to any of its clients.
 
-    Needs `pip install "logit-sampling[serve]"`. Ctrl-C or SIGTERM ends it once what runs has ended.
+    Needs `pip install "logit-sampling\\[serve]"`.
+    Ctrl-C or SIGTERM ends it once what runs has ended.
     """
-    template = None
-    if chat_template is not None:
-        try:
-            template = chat_template.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise ValueError(f"--chat-template {chat_template}: {error}") from None
-    hosts = [*LOOPBACK, *(allow_host or ())] if host in LOOPBACK or allow_host else None
+    template = template_in(chat_template)
+    api_key = api_key or None  # an empty one is none
 
     def begun(address: str) -> None:
         if host not in LOOPBACK and api_key is None:
-            say("logit-sampling: anyone who reaches it may use it: --api-key asks for a key")
+            say(
+                "logit-sampling: anyone who reaches this address may use it: "
+                "--api-key asks for a key"
+            )
 
     run(
         model,
@@ -90,12 +100,12 @@ def serve(
         log=log,
         limits={"choices": max_rows, "tokens": max_tokens, "prompt": max_prompt},
         name=name,
-        api_key=api_key or None,
+        api_key=api_key,
         template=template,
         max_waiting=max_waiting,
         max_body=max_body,
         origins=allow_origin or (),
-        hosts=hosts,
+        hosts=hosts(host, allow_host),
     )
 
 
@@ -142,14 +152,25 @@ def run(
     engine.submit("a", max_new_tokens=2, seed=0).result()
     config: dict[str, Any] = {"log_level": "info" if log else "warning"}
     server = uvicorn.Server(uvicorn.Config(app, timeout_graceful_shutdown=grace, **config))
+    # The server takes signals while it runs, and raises them again when it has ended.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     host, bound = listening.getsockname()[:2]
     address = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
-    say(f"logit-sampling: {engine.model.name!r} is served at {address}/{page}")
+    called = settings.get("name") or Path(engine.model.name).name
+    say(f"logit-sampling: {called!r} is served at {address}/{page}")
     begun(address)
-    for number in (signal.SIGINT, signal.SIGTERM):  # what the server raises again when it has ended
-        signal.signal(number, lambda *_: None)
     with listening:
         server.run(sockets=[listening])
+
+
+def hosts(host: str, allowed: list[str] | None = None) -> list[str] | None:
+    """Return the names that a server is called by; None for any."""
+    if host not in LOOPBACK and not allowed:
+        return None
+    # As requests spell them: an address of IPv6 in brackets, names in any case.
+    own = [f"[{name}]" if ":" in name else name for name in LOOPBACK]
+    return own + [name.lower() for name in allowed or ()]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -158,6 +179,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ValueError(
-            f"--host {host} --port {port}: {error.strerror or error}; another --port may be free"
-        ) from None
+        told, hint = str(error.strerror or error).partition(" (while")[0], ""
+        if error.errno == errno.EADDRINUSE:
+            hint = "; another --port may be free"
+        raise ValueError(f"--host {host} --port {port}: {told}{hint}") from None

@@ -91,6 +91,12 @@ def _range(found: re.Match[str]) -> list[float]:
         )
     if count > MOST:
         raise ValueError(f"{found[0]!r} has {count} values, more than {MOST}: take larger steps")
+    last = start + (count - 1) * step
+    if last != stop:
+        raise ValueError(
+            f"{found[0]!r} has its last value at {last}, not at {stop}: write "
+            f"{found[1]}={start}:{last}:{step}, or another step"
+        )
     return [_plain(start + i * step) for i in range(count)]
 
 

@@ -147,6 +147,22 @@ class Explanation:
 
         draw(self, path, title)
 
+    def widget(self, decode: Decode, *others: "Explanation") -> Any:
+        """Return a widget for a notebook: the whole distribution, before and behind the chain.
+
+        Args:
+            decode: for the texts of tokens: list of ids -> text, such as `model.decode`, or a list
+                with the text of each.
+            *others: what other chains do to the same logits, to be shown beside it.
+
+        Raises:
+            ValueError: anywidget is not installed (`pip install "logit-sampling[notebook]"`), or
+                the others are of other logits.
+        """
+        from logit_sampling.explain.widget import widget
+
+        return widget([self, *others], decode)
+
     def __rich__(self) -> "RenderableType":
         from logit_sampling.explain.table import tables
 
@@ -216,6 +232,7 @@ def _explanation(
     decode: Decode | None,
 ) -> Explanation:
     stages, removed_by = [], np.full(log_probs[0].size, -1)
+    entropies = [entropy(p) for p in log_probs]
     steps = zip(names, log_probs[:-1], log_probs[1:], strict=True)
     for place, (name, before, after) in enumerate(steps):
         there, stays = before > -np.inf, after > -np.inf
@@ -228,8 +245,8 @@ def _explanation(
                 tokens_after=int(stays.sum()),
                 removed=int(gone.sum()),
                 removed_mass=float(np.exp(before[gone]).sum()),
-                entropy_before=entropy(before),
-                entropy_after=entropy(after),
+                entropy_before=entropies[place],
+                entropy_after=entropies[place + 1],
             )
         )
     raw, final = log_probs[0], log_probs[-1]

@@ -158,8 +158,8 @@ class Loops:
         self._start()
 
     def _start(self) -> None:
-        self._latest = deque[int](maxlen=self._period)
-        self._runs = [0] * self._period  # tokens in a row that are those a period before
+        self._latest = deque[int]()
+        self._runs: list[int] = []  # of each period so far: tokens in a row that are those before
 
     def another(self) -> Self:
         """Return the same for another text."""
@@ -172,5 +172,9 @@ class Loops:
         for before, earlier in enumerate(reversed(self._latest)):
             self._runs[before] = self._runs[before] + 1 if earlier == token else 0
         self._latest.append(token)
+        if len(self._latest) > self._period:
+            self._latest.popleft()
+        else:
+            self._runs.append(0)
         more = self._times - 1
         return any(run >= (before + 1) * more for before, run in enumerate(self._runs))

@@ -1,5 +1,6 @@
 """What came of a request, in the form of the OpenAI API."""
 
+import codecs
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from logit_sampling.generation.writing import TextEvent
 from logit_sampling.serving.asked import Asked, RefusedError
 from logit_sampling.serving.spelling import Spelling
 
+_DECODER = codecs.getincrementaldecoder("utf-8")
 _LEAST = -9999.0  # the log-probability of what has none, as the API says it
 _KINDS = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 _STOPPED = {"end_token", "stop_string", "loop", "callback"}
@@ -68,6 +70,7 @@ class Answer:
         self._asked, self._chat, self._spelling, self._head = asked, chat, spelling, head
         self._begun: set[int] = set()  # rows of a stream that were told of
         self._offsets: dict[int, int] = {}  # characters of their tokens so far
+        self._characters: dict[int, Any] = {}  # what makes these of bytes
 
     def whole(self, result: GenerationResult, prompts: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Return the object for texts that have ended.
@@ -90,8 +93,8 @@ class Answer:
             "settings": self._asked.settings,
         }
 
-    def chunks(self, event: TextEvent) -> Iterator[dict[str, Any]]:
-        """Yield the objects of a stream that tell of an event.
+    def chunks(self, event: TextEvent, stop: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the objects of a stream that tell of an event, and of the stop string that it has.
 
         Raises:
             RefusedError: the text could not go on.
@@ -112,6 +115,7 @@ class Answer:
             {"content": event.text},
             self._log_probs(event.row, *told) if event.token_id is not None else None,
             event.finish_reason,
+            stop,
         )
         yield chunk if self._chat or not new else {**chunk, "settings": self._asked.settings}
 
@@ -121,10 +125,15 @@ class Answer:
         return {**self._headed(kind, []), "usage": used}
 
     def _chunk(
-        self, row: int, delta: dict[str, Any], log_probs: Any = None, reason: str | None = None
+        self,
+        row: int,
+        delta: dict[str, Any],
+        log_probs: Any = None,
+        reason: str | None = None,
+        stop: str | None = None,
     ) -> dict[str, Any]:
         shown = {"delta": delta} if self._chat else {"text": delta["content"]}
-        choice = {"index": row, **shown, **self._ending(reason, None), "logprobs": log_probs}
+        choice = {"index": row, **shown, **self._ending(reason, stop), "logprobs": log_probs}
         kind = "chat.completion.chunk" if self._chat else "text_completion"
         return self._headed(kind, [choice])
 
@@ -157,9 +166,12 @@ class Answer:
             }
         texts = [self._spelling.text(token) for token in tokens]
         offsets, place = [], self._offsets.get(row, 0)
-        for text in texts:
+        # A token that is part of a character begins where that begins.
+        characters = self._characters.setdefault(row, _DECODER(errors="replace"))
+        for token, text in zip(tokens, texts, strict=True):
             offsets.append(place)
-            place += len(text)
+            own = self._spelling.bytes(token)
+            place += len(characters.decode(text.encode() if own is None else own))
         self._offsets[row] = place
         return {
             "tokens": texts,

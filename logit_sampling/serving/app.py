@@ -5,7 +5,7 @@ import hmac
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ import logit_sampling
 from logit_sampling.generation.call import Call
 from logit_sampling.generation.chat import ChatTemplate
 from logit_sampling.generation.engine import Engine, EngineClosedError
+from logit_sampling.generation.writing import TextEvent
 from logit_sampling.serving.answers import Answer, error_of, usage
 from logit_sampling.serving.asked import ORDINARY, Asked, Limits, RefusedError, asked
 from logit_sampling.serving.http import as_event, as_json, json_body, refusal, while_connected
@@ -144,8 +145,9 @@ class Api:
 
     def _check_key(self, request: Request) -> None:
         key = self._settings.api_key
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if key is not None and not hmac.compare_digest(given.encode(), key.encode()):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        right = key is None or hmac.compare_digest(given.strip().encode("latin-1"), key.encode())
+        if not right or (key is not None and scheme.lower() != "bearer"):
             raise RefusedError("the API key is wrong or missing", status=401)
 
     async def health(self, request: Request) -> Response:
@@ -224,7 +226,7 @@ class Api:
         if first is None:
             raise ClientDisconnect
         if wanted.stream:
-            told = _told([*answer.chunks(first)], events, running, answer, call, wanted)
+            told = _told([*_chunks(answer, first, running)], events, running, answer, call, wanted)
             return StreamingResponse(told, media_type="text/event-stream")
         async for _ in events:
             pass
@@ -268,7 +270,7 @@ async def _told(
         for chunk in begun:
             yield as_event(chunk)
         async for event in events:
-            for chunk in answer.chunks(event):
+            for chunk in _chunks(answer, event, running):
                 yield as_event(chunk)
         if wanted.usage:
             yield as_event(answer.total(usage(call.prompts, [row.ids for row in running.rows])))
@@ -281,8 +283,16 @@ async def _told(
     yield b"data: [DONE]\n\n"
 
 
+def _chunks(answer: Answer, event: TextEvent, running: Running) -> Iterator[dict[str, Any]]:
+    stop = running.rows[event.row].stop_string if event.finish_reason else None
+    return answer.chunks(event, stop)
+
+
 async def _http_error(request: Request, error: Any) -> Response:
-    response = refusal(RefusedError(f"{request.url.path}: {error.detail}", None, error.status_code))
+    told = f"{request.url.path}: {error.detail}"
+    if error.status_code == 404:
+        told += "; here are /v1/completions, /v1/chat/completions and /v1/models"
+    response = refusal(RefusedError(told, None, error.status_code))
     response.headers.update(error.headers or {})
     return response
 

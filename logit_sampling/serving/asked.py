@@ -12,7 +12,7 @@ from logit_sampling.generation.call import Call
 from logit_sampling.generation.chat import as_prompt
 from logit_sampling.generation.prompts import Prompt, room
 from logit_sampling.models.model import Model
-from logit_sampling.settings.elsewhere import IN_GENERATE, explained, is_known
+from logit_sampling.settings.elsewhere import IN_GENERATE, does_nothing, explained, is_known
 from logit_sampling.settings.names import NAMES
 from logit_sampling.settings.written import written
 
@@ -44,7 +44,22 @@ _OFF: dict[str, Sequence[Any]] = {  # what is not done here, and may be said not
     "reasoning_effort": [],
     "verbosity": [],
     "web_search_options": [],
+    "skip_special_tokens": [],
+    "include_stop_str_in_output": [False],
+    "return_token_ids": [False],
+    "cache_prompt": [True, False],
 }
+_BEAMS = 'send `sampler`, such as "beam num_beams=4"'
+_FOLLOWS = 'send `json_schema`, or `regex`, such as "(yes|no)"'
+_INSTEAD = {  # what other servers know -> what to send in its place
+    "n_probs": "send `logprobs`",
+    **dict.fromkeys(("num_beams", "use_beam_search", "length_penalty"), _BEAMS),
+    "penalty_alpha": 'send `sampler`, such as "contrastive k=4 alpha=0.6"',
+    **dict.fromkeys(("guided_choice", "guided_grammar", "grammar", "format"), _FOLLOWS),
+    "options": "send what is in it as fields of the request",
+    **dict.fromkeys(("num_ctx", "n_ctx"), 'the model has its own; send `overflow`, "slide"'),
+}
+_NAMES = {*NAMES, *IN_GENERATE, *_OPTIONS, *_SHOWN, *_FORMS}
 
 
 class RefusedError(ValueError):
@@ -90,7 +105,10 @@ class Asked:
             "echo": self.echo,
             "on_error": "return",
         }  # type: ignore[assignment]
-        return _refusing(lambda: Call.of(model, self.prompts, **options), self.settings)
+        call = _refusing(lambda: Call.of(model, self.prompts, **options), self.settings)
+        if self.stream and call.search is not None and not call.search.streams:
+            raise RefusedError("a search knows its texts only at its end: do not stream", "stream")
+        return call
 
 
 @dataclass(frozen=True)
@@ -99,12 +117,14 @@ class Limits:
 
     Attributes:
         choices: texts.
+        each: texts of one prompt.
         tokens: new ones of each text.
         prompt: tokens of a prompt.
         top: log-probabilities at each place.
     """
 
     choices: int | None = 128
+    each: int | None = None
     tokens: int | None = None
     prompt: int | None = None
     top: int | None = 20
@@ -152,6 +172,7 @@ def asked(
             )
         settings["sampler"] = _refusing(lambda: written(chain), chain)
     _check_kinds(settings)
+    _check_choices(settings.get("n", 1), len(prompts), limits)
     longest = _check_prompts(prompts, model, limits)
     settings["max_new_tokens"] = _length(settings, longest, ordinary, limits)
     top = _top(given, chat, limits)
@@ -160,19 +181,12 @@ def asked(
         settings,
         top is not None,
         top or 0,
-        _flag(given, "echo") and not chat,
+        _flag(given, "echo"),
         _flag(given, "stream"),
         _flag(_object(given, "stream_options"), "include_usage"),
     )
-    if made.stream and str(settings.get("sampler")).partition(" ")[0] == "beam":
-        raise RefusedError("a beam search knows its texts only at its end: do not stream", "stream")
     if made.stream and made.echo and made.log_probs:
         raise RefusedError("`echo` with `logprobs` cannot be streamed: leave one out", "echo")
-    texts = settings.get("n", 1) * len(prompts)
-    if limits.choices is not None and texts > limits.choices:
-        raise RefusedError(
-            f"the request is for {texts} texts, more than {limits.choices}: split it", "n"
-        )
     return made
 
 
@@ -182,12 +196,18 @@ def _sorted(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     chain: dict[str, Any] = {}
     spelled: dict[str, str] = {}
     for name, value in given.items():
-        own = NAMES[name].name if name in NAMES else IN_GENERATE.get(name, name)
-        known = own in _OPTIONS or name in (*_SHOWN, *_FORMS, *_SAYS_NOTHING, *_OFF)
+        own = IN_GENERATE.get(name, name)
+        if name in NAMES and name not in _OPTIONS:
+            own = NAMES[name].name
+        known = own in _OPTIONS or name in (*_SHOWN, *_FORMS, *_SAYS_NOTHING, *_OFF, *_INSTEAD)
         if not known and name not in ("order", "defaults", *NAMES) and not is_known(name):
-            raise RefusedError(explained(name, [*NAMES, *_OPTIONS, *_SHOWN, *_FORMS]), name)
+            raise RefusedError(
+                explained(name, _NAMES, f"unknown parameter `{name}`: leave it out"), name
+            )
         if value is None or name in (*_SHOWN, *_SAYS_NOTHING):
             continue
+        if name in _INSTEAD and not does_nothing(name, value):
+            raise RefusedError(f"`{name}` is not known here: {_INSTEAD[name]}", name)
         if name in _OFF:
             if value not in _OFF[name]:
                 raise RefusedError(f"`{name}` is not known here: leave it out", name)
@@ -213,7 +233,9 @@ def _form(name: str, value: Any) -> dict[str, Any]:
     if name == "structured_outputs":
         kinds = {"json": "json_schema", "regex": "regex"}
         if set(value) - set(kinds) or not value:
-            raise RefusedError(f"`{name}` has `json` or `regex`, got {_names(value)}", name)
+            told = f"`{name}` has `json` or `regex`, got {_names(value)}"
+            hint = '; write a choice as `regex`, such as "(yes|no)"' if "choice" in value else ""
+            raise RefusedError(told + hint, name)
         return {kinds[kind]: own for kind, own in value.items()}
     if name != "response_format":
         return {}
@@ -239,7 +261,7 @@ def _prompts(
             raise RefusedError(f"`messages` is a list, got {_kind(messages)}", "messages")
         plain = [_message(i, message) for i, message in enumerate(messages)]
         more = _object({"chat_template_kwargs": variables}, "chat_template_kwargs")
-        return [_refusing(lambda: as_prompt(model, plain, template, more), body, "messages")]
+        return [_refusing(lambda: _as_prompt(model, plain, template, more), body, "messages")]
     prompt = body["prompt"]
     if isinstance(prompt, str):
         return [prompt]
@@ -253,6 +275,17 @@ def _prompts(
         if not isinstance(own, str | list):
             raise RefusedError(f"a prompt is a text or token ids, got {_kind(own)}", "prompt")
     return prompts
+
+
+def _as_prompt(model: Model, *given: Any) -> Prompt:
+    """Return the prompt that a conversation is; raise ValueError for what the template cannot."""
+    try:
+        return as_prompt(model, *given)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a template or a tokenizer raises, for what is odd
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the chat template refuses the messages: {why}") from error
 
 
 def _message(number: int, message: Any) -> dict[str, Any]:
@@ -269,7 +302,8 @@ def _message(number: int, message: Any) -> dict[str, Any]:
         content = "".join(texts)  # type: ignore[arg-type]
     if not isinstance(content, str):
         raise RefusedError(f"message {number} has no text as `content`", "messages")
-    return {**message, "content": content}
+    # What is null says nothing; a template may ask whether it is there.
+    return {name: own for name, own in message.items() if own is not None} | {"content": content}
 
 
 def _check_kinds(settings: Mapping[str, Any]) -> None:
@@ -292,6 +326,16 @@ def _check_kinds(settings: Mapping[str, Any]) -> None:
         value = settings.get(name, 1)
         if type(value) is not int or value < 1:
             raise RefusedError(f"`{name}` is an integer of at least 1, got {value!r}"[:200], name)
+
+
+def _check_choices(n: int, prompts: int, limits: Limits) -> None:
+    """Raise RefusedError for too many texts, before there is anything for each of them."""
+    if limits.each is not None and n > limits.each:
+        raise RefusedError(f"`n` is {n}, more than {limits.each}: ask for fewer"[:200], "n")
+    if limits.choices is not None and n * prompts > limits.choices:
+        raise RefusedError(
+            f"the request is for {n * prompts} texts, more than {limits.choices}: split it", "n"
+        )
 
 
 def _check_prompts(prompts: Sequence[Prompt], model: Model, limits: Limits) -> int | None:
@@ -326,6 +370,11 @@ def _top(given: Mapping[str, Any], chat: bool, limits: Limits) -> int | None:
     """Return how many alternatives to tell; None for no log-probabilities."""
     logs, top = given.get("logprobs"), given.get("top_logprobs")
     name = "top_logprobs" if chat else "logprobs"
+    others = {"echo": "leave it out", "top_log_probs": "say `logprobs` and `top_logprobs`"}
+    for other, way in (others if chat else {"top_logprobs": "say `logprobs`"}).items():
+        if given.get(other):
+            told = "messages" if chat else "a prompt"
+            raise RefusedError(f"`{other}` does not go together with {told}: {way}", other)
     if chat:
         if top is not None and not _flag(given, "logprobs"):
             raise RefusedError("`top_logprobs` needs `logprobs` to be true", name)
@@ -334,6 +383,8 @@ def _top(given: Mapping[str, Any], chat: bool, limits: Limits) -> int | None:
             return None
     else:
         wanted = given.get("top_log_probs") if logs is None else logs
+        if given.get("top_log_probs") not in (None, wanted):
+            raise RefusedError("`logprobs` and `top_log_probs` say the same: give one", name)
     if wanted is None:
         return None
     most = float("inf") if limits.top is None else limits.top
@@ -360,12 +411,12 @@ _NAMED = re.compile(r"`(\w+)`|^(\w+)")
 
 
 def _refusing(make: Callable[[], Any], given: Mapping[str, Any], name: str | None = None) -> Any:
-    """Return what is made, or raise RefusedError for its ValueError."""
+    """Return what is made, or raise RefusedError for what is wrong with a value in it."""
     try:
         return make()
     except RefusedError:
         raise
-    except ValueError as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         found = [a or b for a, b in _NAMED.findall(str(error))]
         about = next((own for own in found if own in given), name)
         raise RefusedError(str(error), about) from error

@@ -9,8 +9,11 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from logit_sampling.plain import read_json
 from logit_sampling.serving.answers import error_of
 from logit_sampling.serving.asked import RefusedError
+
+_PATIENCE = 60  # seconds for a body: what has come of it takes memory
 
 
 async def while_connected(items: AsyncIterator[Any], request: Request) -> AsyncIterator[Any]:
@@ -48,19 +51,20 @@ async def json_body(request: Request, most: int) -> Any:
     if kind != "application/json":  # a page of the web can send others without asking first
         raise RefusedError(f"the body is of type {kind!r}: send application/json"[:200], None, 415)
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > most:
-            raise RefusedError(f"the body has more than {most} bytes", None, 413)
-        parts.append(part)
     try:
-        return json.loads(b"".join(parts), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        async with asyncio.timeout(_PATIENCE):
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise RefusedError(f"the body has more than {most} bytes", None, 413)
+                parts.append(part)
+    except TimeoutError:
+        told = f"the body has not come within {_PATIENCE} seconds: send it at once"
+        raise RefusedError(told, None, 408) from None
+    try:
+        return read_json(b"".join(parts))
+    except ValueError as error:
         raise RefusedError(f"the body is no JSON: {error}"[:200]) from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
 
 
 def refusal(error: RefusedError) -> Response:

@@ -1,14 +1,16 @@
 """A file of requests to a file of results, a line each."""
 
-import contextlib
+import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from logit_sampling.locking import lock
+from logit_sampling.plain import read_json
 from logit_sampling.serving.asked import RefusedError
 from logit_sampling.serving.lines import Writer
 
@@ -46,8 +48,7 @@ class Job:
             raise ValueError(f"{given} is no file")
         if not out.parent.is_dir():
             raise ValueError(f"{out.parent} is no folder")
-        if out.exists():
-            raise ValueError(f"{out} is there: choose another name, or delete it")
+        self._check_free()
         if self.part.exists() and not resume:
             raise ValueError(
                 f"{self.part} holds the results of a job that was interrupted: --resume goes on "
@@ -77,7 +78,10 @@ class Job:
         with self._given.open("rb") as source, self.part.open("ab+") as target:
             if not lock(target):
                 raise ValueError(f"another process writes {self.part}: wait for its end")
-            self._check_same(json.loads(json.dumps(about)))
+            self._check_free()  # since then, who had the lock may have ended
+            same = {"SHA-256 of the requests": hashlib.file_digest(source, "sha256").hexdigest()}
+            self._check_same(json.loads(json.dumps(same | dict(about))))
+            source.seek(0)
             lines = _lines(source)
             self._go_to_the_end(lines, target)
             while chunk := list(islice(lines, CHUNK)):
@@ -89,6 +93,10 @@ class Job:
                 self._count(results)
             self.part.replace(self._out)
         self._note.unlink(missing_ok=True)
+
+    def _check_free(self) -> None:
+        if self._out.exists():
+            raise ValueError(f"{self._out} is there: choose another name, or delete it")
 
     def _check_same(self, about: dict[str, Any]) -> None:
         """Say what the results depend on, or raise ValueError if there are others already."""
@@ -102,8 +110,8 @@ class Job:
         for name in {**before, **about}:
             if before.get(name) != about.get(name):
                 raise ValueError(
-                    f"{self.part} was written with {name} {before.get(name)!r}, and now it is "
-                    f"{about.get(name)!r}: say the same, or delete {self.part}"
+                    f"{self.part} was written with {name} {_short(before.get(name))}, and now it "
+                    f"is {_short(about.get(name))}: say the same, or delete {self.part}"
                 )
 
     def _go_to_the_end(self, lines: Iterator[tuple[int, Any]], target: IO[bytes]) -> None:
@@ -114,23 +122,11 @@ class Job:
             results = list(islice(iter(target.readline, b""), CHUNK))
             if len(results) < CHUNK or not results[-1].endswith(b"\n"):
                 break
-            for line, (_, request) in zip(results, islice(lines, CHUNK), strict=False):
-                self._check_line(line, request)
+            deque(islice(lines, CHUNK), maxlen=0)
             end = target.tell()
             self._count([json.loads(line) for line in results])
         target.truncate(end)
         target.seek(0, os.SEEK_END)
-
-    def _check_line(self, line: bytes, request: Any) -> None:
-        """Raise ValueError if a result is not that of a request."""
-        wanted = None
-        with contextlib.suppress(AttributeError):  # what is no object has the number of its line
-            wanted = request.get("custom_id", request.get("id"))
-        if wanted is not None and json.loads(line)["id"] != wanted:
-            raise ValueError(
-                f"{self.part} has a result of {json.loads(line)['id']!r} where {self._given} has "
-                f"{wanted!r}: it is of another file; delete it"
-            )
 
     def _count(self, results: list[dict[str, Any]]) -> None:
         self.done += len(results)
@@ -145,6 +141,11 @@ class _Told:
 
     def __call__(self) -> None:
         self._tell(next(self._places), self._size)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}..."
 
 
 def _failed(result: Mapping[str, Any]) -> bool:
@@ -174,10 +175,8 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
 
 def _read(line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        return read_json(line.decode("utf-8-sig"))
+    except json.JSONDecodeError as error:  # its line number is none of the file
+        return RefusedError(f"the line is no JSON: {error.msg} at character {error.pos + 1}")
+    except ValueError as error:
         return RefusedError(f"the line is no JSON: {error}"[:200])
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")

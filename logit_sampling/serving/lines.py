@@ -111,7 +111,7 @@ class Writer:
             self.model,
             chat=chat,
             template=self._template,
-            limits=Limits(None, None, None, None),
+            limits=Limits(None, self._max_rows, None, None, None),
             otherwise={"seed": self._seed_of(id)} | self._otherwise,
             ordinary=ordinary,
         )
@@ -129,7 +129,8 @@ class _Line:
         self._writer, self._given = writer, given
         fields = given if isinstance(given, Mapping) else {}
         self._api = "custom_id" in fields
-        self._id = fields.get("custom_id" if self._api else "id", number)
+        own = fields.get("custom_id" if self._api else "id")
+        self._id = number if own is None else own
         self._error: RefusedError | None = None
         self._writings: list[Writing] = []
 
@@ -153,6 +154,9 @@ class _Line:
         except ValueError as error:
             self._error = error if isinstance(error, RefusedError) else RefusedError(str(error))
             tell()
+        except Exception as error:  # one request ends no job
+            self._error = _failure(error)
+            tell()
 
     def _body(self) -> tuple[Any, bool]:
         """Return the request itself, and whether it is of a conversation."""
@@ -165,7 +169,7 @@ class _Line:
             return {n: own for n, own in given.items() if n != "id"}, "messages" in given
         if given.get("method", "POST") != "POST":
             raise RefusedError("`method` is POST", "method")
-        if given.get("url") not in _URLS:
+        if given.get("url") not in list(_URLS):  # which may be no key
             raise RefusedError(f"`url` is one of {', '.join(_URLS)}", "url", 404)
         return given.get("body"), _URLS[given["url"]]
 
@@ -173,7 +177,7 @@ class _Line:
         if isinstance(error, ValueError):
             self._error = RefusedError(str(error))
         elif error is not None:
-            self._error = RefusedError(f"{type(error).__name__}: {error}", status=500)
+            self._error = _failure(error)
         self._left -= 1
         if not self._left:
             tell()
@@ -212,3 +216,7 @@ class _Line:
         if wanted.top:
             told["top_log_probs"] = result.top_log_probs
         return told
+
+
+def _failure(error: BaseException) -> RefusedError:
+    return RefusedError(f"{type(error).__name__}: {error}", status=500)

@@ -13,6 +13,7 @@ from logit_sampling.decoding.reader import Reader
 from logit_sampling.distribution.eager import uniforms
 from logit_sampling.distribution.random import row_words
 from logit_sampling.explain import Explanation
+from logit_sampling.explain.rows import rows, told
 from logit_sampling.explain.trace import entropy, likeliest
 from logit_sampling.generation.prompts import token_ids
 from logit_sampling.models.as_model import model_and_tokenizer
@@ -27,6 +28,7 @@ from logit_sampling.settings import SYSTEMS
 from logit_sampling.settings.written import in_written_order
 
 _LOGITS = 256  # texts whose logits are kept, so that a slider reads no model
+_TOLD = 24  # chains whose explanations are kept
 _LINES, _ROWS = 8, 500  # that one question may ask for
 _SEGMENT = 0.005  # mass of a token that is shown on the number line
 
@@ -45,6 +47,7 @@ class Playground:
         self._spelling = Spelling(self._tokenizer, tuple(model.end_ids))
         self._reader = Reader(self._runner, beginnings=Beginnings(4096))
         self._known: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
+        self._told: OrderedDict[tuple[Any, ...], Explanation | RefusedError] = OrderedDict()
         self._lock = threading.Lock()  # the page may ask twice at once
 
     def about(self) -> dict[str, Any]:
@@ -71,25 +74,10 @@ class Playground:
         logits = self._logits(text.ids)
         found = [self._explained(line, text, logits) for line in lines]
         by = asked.get("by")
-        chosen = found[by] if isinstance(by, int) and 0 <= by < len(found) else None
-        plain = Sampler().explain(logits, top=1)
-        key, first = plain.raw_log_probs, _whole(asked, "first", 0)
-        count = min(_whole(asked, "count", 60), _ROWS)
-        if isinstance(chosen, Explanation):  # of equals, those that nobody draws, the likelier
-            key = np.where(chosen.final_log_probs > -np.inf, chosen.final_log_probs, key - 1e6)
-        total, rows = int((key > -np.inf).sum()), []
-        order = likeliest(key, min(first + count, total))
-        for rank, id in enumerate(order[first:].tolist(), first):
-            own = [self._token(e.token(id)) for e in found if isinstance(e, Explanation)]
-            each = iter(own)
-            rows.append(
-                {
-                    "rank": rank,
-                    **self._spelled(id),
-                    "raw_log_prob": float(plain.raw_log_probs[id]),
-                    "chains": [next(each) if isinstance(e, Explanation) else None for e in found],
-                }
-            )
+        plain = self._plain(text, logits)
+        first, count = _whole(asked, "first", 0), min(_whole(asked, "count", 60), _ROWS)
+        chosen = by if isinstance(by, int) and 0 <= by < len(found) else None
+        total, shown = rows(plain.raw_log_probs, found, self._spelled, first, count, chosen)
         return strict_json(
             {
                 "prompt_tokens": [self._spelled(id) for id in text.prompt],
@@ -98,7 +86,7 @@ class Playground:
                 "entropy": entropy(plain.raw_log_probs),
                 "chains": [self._chain(*own) for own in zip(lines, found, strict=True)],
                 "total": total,
-                "rows": rows,
+                "rows": shown,
             }
         )
 
@@ -116,18 +104,18 @@ class Playground:
                 raise RefusedError("the chain leaves nothing to draw from", "line")
             drawn = explained.drawn
             first = likeliest(explained.raw_log_probs, top).tolist()
-            told = self._token(explained.token(drawn))
+            of_drawn = told(explained.token(drawn))
             end = drawn in self.model.end_ids
             yield strict_json(
                 {
                     **self._spelled(drawn),
-                    "log_prob": told["log_probs"][0],
-                    "sampler_log_prob": told["final_log_prob"],
+                    "log_prob": of_drawn["log_probs"][0],
+                    "sampler_log_prob": of_drawn["final_log_prob"],
                     "alternatives": [
                         {
                             **self._spelled(id),
                             "raw_log_prob": float(explained.raw_log_probs[id]),
-                            **self._token(explained.token(id)),
+                            **told(explained.token(id)),
                         }
                         for id in first
                     ],
@@ -150,19 +138,19 @@ class Playground:
             text = _Text(whole.prompt, whole.ids[prompt:place], whole.seed)
             logits = self._logits(text.ids)
             found = [self._explained(line, text, logits) for line in lines]
-            for told, own in zip(names, found, strict=True):
+            for chain, own in zip(names, found, strict=True):
                 if isinstance(own, Explanation):
-                    told["stages"] = [stage.name for stage in own.stages]
+                    chain["stages"] = [stage.name for stage in own.stages]
                 else:
-                    told["error"] = str(own)
-            plain = Sampler().explain(logits, top=1)
+                    chain["error"] = str(own)
+            plain = self._plain(text, logits)
             raw_of_all = plain.raw_log_probs
 
             def told_of(
                 id: int, plain: Explanation = plain, found: Sequence[Any] = found
             ) -> dict[str, Any]:
                 chains = [
-                    self._token(own.token(id)) | {"drawn": own.drawn}
+                    told(own.token(id)) | {"drawn": own.drawn}
                     if isinstance(own, Explanation)
                     else None
                     for own in found
@@ -243,11 +231,28 @@ class Playground:
         self, line: str, text: "_Text", logits: np.ndarray
     ) -> Explanation | RefusedError:
         """Return what a chain does, or what is wrong with it."""
+        key = (line, text.ids, len(text.prompt), text.seed)
+        with self._lock:
+            if key in self._told:  # while one chain is edited, the other stays as it is
+                self._told.move_to_end(key)
+                return self._told[key]
+        found: Explanation | RefusedError
         try:
             sampler = Sampler.parse(line)
-            return sampler.explain(logits, **text.given(sampler), top=1)
+            found = sampler.explain(logits, **text.given(sampler), top=1)
         except ValueError as error:
-            return RefusedError(str(error), "line")
+            found = RefusedError(str(error), "line")
+        with self._lock:
+            self._told[key] = found
+            while len(self._told) > _TOLD:
+                self._told.popitem(last=False)
+        return found
+
+    def _plain(self, text: "_Text", logits: np.ndarray) -> Explanation:
+        """Return what the model's own distribution is."""
+        found = self._explained("sample", text, logits)
+        assert isinstance(found, Explanation)
+        return found
 
     def _draw(self, line: str, text: "_Text", logits: np.ndarray) -> int | None:
         """Return what a chain draws; None if it cannot."""
@@ -267,23 +272,19 @@ class Playground:
                 "kept": 0,
             }
             return {"line": line, "error": str(found), **nothing}
-        told = found.to_dict()
+        data = found.to_dict()
         drawn = None if found.drawn is None else self._spelled(found.drawn)
         return {
             "line": line,
             "error": None,
             "python": as_python(Sampler.parse(line)),
-            "stages": told["stages"],
+            "stages": data["stages"],
             "canonical": in_written_order(line),
             "drawn": found.drawn,
             "drawn_text": drawn and drawn["text"],
             "drawn_bytes": drawn and drawn["bytes"],
             "kept": int((found.final_log_probs > -np.inf).sum()),
         }
-
-    def _token(self, token: Any) -> dict[str, Any]:
-        told = token.to_dict()
-        return {name: told[name] for name in ("final_log_prob", "removed_by", "log_probs")}
 
     def _spelled(self, id: int) -> dict[str, Any]:
         own = self._spelling.bytes(id)

@@ -1,6 +1,7 @@
 """A call that an engine writes, for who waits in an event loop."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Self
 
@@ -38,7 +39,7 @@ class Running:
             raise
 
     def _listen(self, event: TextEvent | None) -> None:
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # a loop that is closed
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     async def __aiter__(self) -> AsyncIterator[TextEvent]:

@@ -161,8 +161,11 @@ def closest(name: str, names: Iterable[str], cutoff: float) -> str | None:
     return next(iter(difflib.get_close_matches(spelled, names, n=1, cutoff=cutoff)), None)
 
 
-def explained(name: str, parameters: Iterable[str]) -> str:
-    """Return what to do about a name that is none of the `parameters`."""
+def explained(name: str, parameters: Iterable[str], unlike: str | None = None) -> str:
+    """Return what to do about a name that is none of the `parameters`.
+
+    `unlike` is what to say where none is like it; by default they are listed.
+    """
     if name in CALLED_HERE:
         return f"`{name}` is `{CALLED_HERE[name]}` here"
     if name in NEAREST:
@@ -172,6 +175,6 @@ def explained(name: str, parameters: Iterable[str]) -> str:
     known = sorted(parameters)
     guess = closest(name, [*known, *CALLED_HERE, *NEAREST, *ELSEWHERE], cutoff=0.75)
     if guess is None:
-        return f"unknown parameter `{name}`; known: {', '.join(known)}"
+        return unlike or f"unknown parameter `{name}`; known: {', '.join(known)}"
     further = "" if guess in known else f" {explained(guess, known)}"
     return f"unknown parameter `{name}`; did you mean `{guess}`?{further}"

@@ -11,7 +11,7 @@ from logit_sampling.settings.names import NAMES, SETTINGS
 from logit_sampling.settings.systems import SYSTEMS
 from logit_sampling.strategies.temperature import Temperature
 
-_NAMED = re.compile(r"\s*([^:=\[\]{}\"]*[^:=\[\]{}\"\s])\s*:\s*(.*)", re.DOTALL)
+_NAMED = re.compile(r"([^:=\[\]{}\"]*[^:=\[\]{}\"\s])\s*:\s*(.*)", re.DOTALL)
 _WORD = re.compile(r"[^\s,=]+")
 _BARE = re.compile(r"[^\s,]*")
 _IS = re.compile(r"\s*=\s*")
@@ -52,7 +52,7 @@ def parse(text: str) -> Line:
     if not isinstance(text, str):
         raise ValueError(f"a sampler is written as a text, got {text!r}; {_HOW}")
     name, line = " ".join(text.split()), text
-    if named := _NAMED.fullmatch(text):
+    if named := _NAMED.fullmatch(text.lstrip()):
         name, line = named.groups()
     try:
         return Line(name, *_meaning(line))

@@ -1,6 +1,7 @@
 """Grammar-constrained sampling: a grammar says which tokens can come next."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -67,10 +68,10 @@ class Grammar(Transform):
         vocabulary = as_vocabulary(self.tokenizer, self.end_id)
         matcher_of = llguidance().LLMatcher
         # Where only one text can follow, leave each of the tokens with which it can begin.
-        written = matcher_of.grammar_from_lark('%llguidance {"no_forcing": true}\n' + self.grammar)
+        written = matcher_of.grammar_from_lark(self.grammar + '\n%llguidance {"no_forcing": true}')
         matcher = matcher_of(vocabulary.engine, written, log_level=0)
         if matcher.is_error():
-            raise ValueError(f"no valid grammar: {matcher.get_error().strip()}")
+            raise ValueError(f"no valid grammar: {_wrong(matcher.get_error(), self.grammar)}")
         object.__setattr__(self, "tokenizer", vocabulary.engine)
         object.__setattr__(self, "_vocabulary", vocabulary)
         object.__setattr__(self, "_matcher", matcher)
@@ -173,6 +174,13 @@ class Grammar(Transform):
         raise ValueError(
             "Grammar has no configuration, since JSON cannot hold its tokenizer; construct it again"
         )
+
+
+def _wrong(error: str, grammar: str) -> str:
+    """Return llguidance's error; its place only in a grammar of several lines: else it is ours."""
+    if "\n" not in grammar:
+        error = re.sub(r"^at 1\(\d+\): |\n +1 \| .*", "", error, flags=re.DOTALL)
+    return error.strip()
 
 
 @dataclass(frozen=True)

@@ -434,6 +434,9 @@ def test_texts_follow_a_schema_or_a_pattern(capsys: pytest.CaptureFixture, tmp_p
     for given in (schema, str(file)):
         out, _, status = run(capsys, "ROMEO:", "--json-schema", given, "--seed", "1")
         assert status == 0 and out in ('ROMEO:"yes"\n', 'ROMEO:"no"\n')
+    short = ["--max-new-tokens", "2", "--seed", "1"]
+    out, err, status = run(capsys, "ROMEO:", "--json-schema", schema, *short)
+    assert status == 0 and "cut off before it is whole: more --max-new-tokens" in err
     out, _, _ = run(capsys, "ROMEO:", "--regex", "(yes|no)", "--seed", "1")
     assert out in ("ROMEO:yes\n", "ROMEO:no\n")
 

@@ -77,7 +77,7 @@ def test_searches() -> None:
         ("logit_bias={3:4}", "is no JSON"),
         ("order=vlm", "did you mean 'vllm'"),
         ("defaults=1", "`defaults` is true or false"),
-        ("json_schema={}", "ls.Grammar"),
+        ("json_schema={}", "give it to `generate`"),
     ],
 )
 def test_what_cannot_be_read_says_why_and_where(text: str, message: str) -> None:

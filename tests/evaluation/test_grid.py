@@ -12,7 +12,7 @@ def test_ranges_have_both_ends_and_plain_numbers() -> None:
     assert swept("temperature=0.5:1.5:0.1") == [
         f"temperature={t}" for t in (0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.5)
     ]
-    assert swept("top_k=10:1:-4") == ["top_k=10", "top_k=6", "top_k=2"]
+    assert swept("top_k=10:2:-4") == ["top_k=10", "top_k=6", "top_k=2"]
 
 
 def test_sweeps_multiply_and_tell_their_settings() -> None:
@@ -40,6 +40,7 @@ def test_sweeps_multiply_and_tell_their_settings() -> None:
             "leads from 1 away from 0.95; write temperature=1:0.95:-0.1, or",
         ),
         ("top_k=1:9:-2", "the step, -2, leads from 1 away from 9; write top_k=1:9:2, or top_k=9:1"),
+        ("temperature=0.5:1.2:0.2", "last value at 1.1, not at 1.2: write temperature=0.5:1.1:0.2"),
         ("top_k=[1,2] top-k=3:4:1", "twice: write all values as one list"),
         ("temperature=0:1:0.0001", "has 10001 values, more than 1000"),
         ("temperature=0.1:2:0.05 top_k=1:50:1", "has 1950 samplers, more than 1000"),

@@ -115,6 +115,19 @@ def test_a_stop_string_is_told(client):
     (choice,) = answer.choices
     assert choice.finish_reason == "stop" and choice.ended_by == "stop_string"
     assert choice.stop_reason in ("e", "a") and choice.stop_reason not in choice.text
+    *_, last = client.completions.create(
+        model="shakespeare", prompt="ROMEO:", max_tokens=100, seed=1, stop=["e", "a"], stream=True
+    )
+    assert last.choices[0].stop_reason == choice.stop_reason
+
+
+def test_offsets_of_tokens_that_are_parts_of_characters(client, model):
+    answer = client.completions.create(
+        model="shakespeare", prompt="aé𝄞b", max_tokens=1, seed=2, logprobs=0, echo=True
+    )
+    (choice,) = answer.choices
+    assert choice.logprobs.tokens[0] == "a" and "\ufffd" in choice.logprobs.tokens[1]
+    assert choice.logprobs.text_offset == [0, 1, 1, 2, 2, 2, 2, 3, 4]
 
 
 def test_log_probs_of_a_completion(client, model):
@@ -199,7 +212,7 @@ def test_errors_have_the_form_of_the_api(client):
         ({"temprature": 1}, "temprature", "did you mean `temperature`"),
         ({"temperature": -1}, "temperature", "got -1.0"),
         ({"tools": [{"type": "function"}]}, "tools", "not known here"),
-        ({"num_beams": 4}, "num_beams", "beams are no sampling"),
+        ({"num_beams": 4}, "num_beams", "send `sampler`, such as"),
         ({"max_tokens": 10_000}, None, "more than the context"),
     ):
         with pytest.raises(openai.BadRequestError, match=says) as raised:

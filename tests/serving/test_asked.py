@@ -32,6 +32,8 @@ def settings(body, **more):
         ({"response_format": {"type": "json_object"}}, {"json_schema": {"type": "object"}}),
         ({"structured_outputs": {"regex": "a"}}, {"regex": "a"}),
         ({"guided_json": {"type": "null"}}, {"json_schema": {"type": "null"}}),
+        ({"stop_token_ids": [5], "top_k": 3}, {"stop_token_ids": [5], "sampler": "top_k=3"}),
+        ({"include_stop_str_in_output": False, "cache_prompt": True}, {}),
         ({"tools": [], "tool_choice": "none", "n": 2, "num_beams": None}, {"n": 2}),
     ],
 )
@@ -43,6 +45,12 @@ def test_what_names_become(body, expected):
     ("body", "param", "says"),
     [
         ({"temprature": None}, "temprature", "did you mean `temperature`"),
+        ({"max_token": 3}, "max_token", r"did you mean `max_tokens`\?$"),
+        ({"bogus": 3}, "bogus", "unknown parameter `bogus`: leave it out$"),
+        ({"n_probs": 3}, "n_probs", "send `logprobs`"),
+        ({"num_beams": 4}, "num_beams", "beam num_beams=4"),
+        ({"guided_choice": ["a"]}, "guided_choice", r"`regex`, such as .\(yes\|no\)"),
+        ({"skip_special_tokens": True}, "skip_special_tokens", "not known here: leave it out"),
         ({"max_tokens": 3, "max_new_tokens": 3}, "max_new_tokens", "say the same"),
         ({"max_tokens": 2.0}, "max_new_tokens", "integer of at least 1"),
         ({"max_tokens": True}, "max_new_tokens", "integer of at least 1"),
@@ -58,10 +66,23 @@ def test_what_names_become(body, expected):
         ({"logprobs": -1}, "logprobs", r"in \[0, 20\], got -1"),
         ({"logprobs": True}, "logprobs", r"in \[0, 20\], got True"),
         ({"stream": True, "echo": True, "logprobs": 1}, "echo", "cannot be streamed"),
-        ({"stream": True, "sampler": "beam"}, "stream", "only at its end"),
+        ({"top_logprobs": 2}, "top_logprobs", "say `logprobs`"),
+        ({"top_log_probs": 2, "logprobs": 3}, "logprobs", "say the same"),
+        ({"n": 10**9}, "n", "for 1000000000 texts"),
+        ({"sampler": "top_k=" + "[" * 100_000}, None, "recursion"),
+        ({"logit_bias": {"1": 10**400}}, None, "too large"),
+        ({"deadline": 10**400}, None, "too large"),
+        *(
+            ({"stream": True, "sampler": beam}, "stream", "only at its end")
+            for beam in ("beam", " beam", "num_beams=2 beam", "mine: beam")
+        ),
         ({"response_format": {"type": "xml"}}, "response_format", "has a type"),
         ({"response_format": {"type": "json_schema"}}, "response_format", "needs a `json_schema`"),
-        ({"structured_outputs": {"choice": ["a"]}}, "structured_outputs", "got `choice`"),
+        (
+            {"structured_outputs": {"choice": ["a"]}},
+            "structured_outputs",
+            "got `choice`; write a choice as `regex`",
+        ),
         ({"prompt": []}, "prompt", "a text, token ids, or a list of these"),
         ({"prompt": [[1], 5]}, "prompt", "a prompt is a text or token ids"),
         ({"prompt": ""}, "prompt", "prompt 0"),
@@ -71,7 +92,7 @@ def test_what_names_become(body, expected):
 )
 def test_what_is_refused(body, param, says):
     with pytest.raises(RefusedError, match=says) as raised:
-        settings(body)
+        asked({"prompt": "ab", "seed": 1} | body, MODEL, ordinary=16).call(MODEL)
     assert (raised.value.param, raised.value.status) == (param, 400)
 
 
@@ -91,6 +112,14 @@ def test_messages_that_are_refused(messages, says):
     assert raised.value.param == "messages"
 
 
+@pytest.mark.parametrize("more", [{"echo": True}, {"top_log_probs": 2}])
+def test_what_messages_do_not_have_is_refused(more):
+    body = {"messages": [{"role": "user", "content": "a"}]} | more
+    with pytest.raises(RefusedError, match="does not go together with messages") as raised:
+        asked(body, MODEL, chat=True, template=lambda m: "ab")
+    assert raised.value.param in more
+
+
 def test_parts_of_a_message_are_joined():
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     seen = []
@@ -100,6 +129,42 @@ def test_parts_of_a_message_are_joined():
     made = asked(body, MODEL, chat=True, template=template)
     assert seen == [([{"role": "user", "content": "ab"}], {"thinking": False})]
     assert made.settings["max_new_tokens"] == 62  # all that the context has room for
+
+
+def test_what_a_template_raises_is_refused():
+    messages = [{"role": "user", "content": "a", "tool_calls": None}]
+    for template, variables in (
+        ("{{ messages[0].content }}", {"messages": []}),
+        ("{{ messages[0].content }}", {"self": 1}),
+        ("{{ 1 / messages | length - 1 }}{{ 1 // zero }}", {"zero": 0}),
+        (lambda messages: "ab", {"thinking": True}),
+    ):
+        body = {"messages": messages, "chat_template_kwargs": variables}
+        with pytest.raises(RefusedError, match="the chat template refuses"):
+            asked(body, MODEL, chat=True, template=template)
+    # What is null is not there: a client sends the fields of an answer back as they were.
+    template = "{% for m in messages %}{{ m.content }}{{ 'b' if 'tool_calls' in m }}{% endfor %}"
+    assert asked({"messages": messages}, MODEL, chat=True, template=template).prompts == [[0]]
+
+
+def test_too_many_texts_are_refused_before_they_are_read():
+    read = []
+    tokenizer = Letters()
+    tokenizer.encode = lambda text: read.append(text) or [0]
+    model = ls.as_model(flat, name="letters", tokenizer=tokenizer)
+    with pytest.raises(RefusedError, match="for 1000 texts"):
+        asked({"prompt": ["a"] * 1000}, model)
+    assert not read
+
+
+def test_the_longest_period_takes_no_memory():
+    made = asked({"prompt": "ab", "seed": 1, "stop_loops": [10**30, 2]}, MODEL, ordinary=16)
+    assert made.call(MODEL).loops is not None
+
+
+def test_a_line_is_read_in_a_time_of_its_length():
+    with pytest.raises(ValueError, match="has no value"):
+        parse(" " * 300_000 + "x")
 
 
 def test_the_length_where_nobody_says_it():

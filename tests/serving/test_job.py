@@ -1,10 +1,12 @@
 """Jobs over files: in order, whole, and the same bytes after an interruption."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -83,11 +85,17 @@ def test_a_bad_line_is_a_result(tmp_path, writer):
         {"id": "n", "prompt": "ab", "allowed_token_ids": [1], "suppress_tokens": [1]},
         {"id": "many", "prompt": "ab", "n": 100},
         "[" * 100_000,
+        {"custom_id": "u", "url": []},
+        '{"id": 1e999, "prompt": "ab"}',
+        '{"id": "d", "prompt": "ab", "examples": ' + "[" * 600 + "]" * 600 + "}",
+        {"id": "c", "prompt": "ab", "sampler": "top_k=" + "[" * 5000},
+        {"id": "g", "prompt": "ab", "n": 10**10},
     ]
     job = run(written(tmp_path / "in", lines), tmp_path / "out", writer)
     first, broken, number, unknown, nowhere, api, model, *others = read(tmp_path / "out")
     assert first["id"] == 0 and len(first["texts"][0]) == 2
-    assert broken["id"] == 1 and "is no JSON" in broken["error"]["message"]
+    assert broken["id"] == 1
+    assert broken["error"]["message"].endswith("in double quotes at character 2")
     assert number["id"] == 2 and "JSON object" in number["error"]["message"]
     assert unknown["error"]["param"] == "temprature"
     assert nowhere["custom_id"] == "x" and nowhere["response"]["status_code"] == 404
@@ -95,9 +103,25 @@ def test_a_bad_line_is_a_result(tmp_path, writer):
     body = api["response"]["body"]
     assert body["object"] == "text_completion" and len(body["choices"][0]["text"]) == 3
     assert model["error"]["code"] == 404
-    assert [own["id"] for own in others[:-1]] == ["s", "v", "n", "many"]
+    named = ["s", "v", "n", "many", 11, "u", 13, 14, "c", "g"]
+    assert [own["id"] for own in others] == named
+    assert others.pop(5)["response"]["status_code"] == 404
     assert all("error" in own for own in others)
-    assert (job.done, job.errors) == (12, 10)
+    assert (job.done, job.errors) == (17, 15)
+
+
+def test_an_id_that_is_null_is_none(tmp_path, writer):
+    lines = [{"id": None, "prompt": "ab", "max_tokens": 9}] * 2
+    run(written(tmp_path / "in", lines), tmp_path / "out", writer)
+    first, second = read(tmp_path / "out")
+    assert (first["id"], second["id"]) == (0, 1) and first["texts"] != second["texts"]
+
+
+def test_what_nobody_thought_of_ends_a_request_alone(writer, monkeypatch):
+    good = {"id": "a", "prompt": "ab", "max_tokens": 2}
+    monkeypatch.setattr(writer, "read", lambda *given: 1 / 0)
+    (result,) = writer([good])
+    assert result["error"]["code"] == 500 and "ZeroDivisionError" in result["error"]["message"]
 
 
 def test_conversations(tmp_path):
@@ -132,6 +156,14 @@ def test_a_result_depends_on_its_request_alone(writer):
     assert all(a["texts"] != b["texts"] for a, b in zip(together, other, strict=True))
 
 
+def leave(given, part, results: bytes) -> None:
+    """Leave what a job with the seed 0 has written when it is killed."""
+    part.write_bytes(results)
+    requests = hashlib.sha256(given.read_bytes()).hexdigest()
+    note = {"SHA-256 of the requests": requests, "seed": 0}
+    part.with_name(f"{part.name}.json").write_text(json.dumps(note))
+
+
 @pytest.mark.parametrize("cut", [0, 1, 700, 5000, -1])
 def test_an_interrupted_job_goes_on_to_the_same_bytes(tmp_path, writer, monkeypatch, cut):
     monkeypatch.setattr(jobs, "CHUNK", 8)
@@ -141,11 +173,8 @@ def test_an_interrupted_job_goes_on_to_the_same_bytes(tmp_path, writer, monkeypa
     run(given, tmp_path / "whole", writer)
     whole = (tmp_path / "whole").read_bytes()
     job = Job(given, tmp_path / "out")
-    job.run(writer, {"seed": 0})
     # As a kill leaves it: anywhere in a line, with all of what was said of the job.
-    (tmp_path / "out").unlink()
-    job.part.write_bytes(whole[:cut])
-    (tmp_path / "out.part.json").write_text('{"seed": 0}')
+    leave(given, job.part, whole[:cut])
     with pytest.raises(ValueError, match="--resume goes on"):
         Job(given, tmp_path / "out")
     again = run(given, tmp_path / "out", writer, resume=True, seed=0)
@@ -162,14 +191,13 @@ def test_what_is_not_the_same_job_is_refused(tmp_path, writer, monkeypatch):
     part = tmp_path / "out.part"
 
     def left() -> None:
-        part.write_bytes(b"".join((tmp_path / "whole").read_bytes().splitlines(True)[:4]))
-        (tmp_path / "out.part.json").write_text('{"seed": 0}')
+        leave(given, part, b"".join((tmp_path / "whole").read_bytes().splitlines(True)[:4]))
 
     left()
     with pytest.raises(ValueError, match="written with seed 0, and now it is 1"):
         run(given, tmp_path / "out", writer, resume=True, seed=1)
-    lines[1]["id"] = "other"
-    with pytest.raises(ValueError, match=r"a result of 1 where .* has 'other'"):
+    lines[1]["prompt"] = "cd"  # of the same id
+    with pytest.raises(ValueError, match="written with SHA-256 of the requests"):
         run(written(tmp_path / "in2", lines), tmp_path / "out", writer, resume=True, seed=0)
     with pytest.raises(ValueError, match="is there: choose another name"):
         Job(given, tmp_path / "whole")
@@ -182,6 +210,11 @@ def test_what_is_not_the_same_job_is_refused(tmp_path, writer, monkeypatch):
         with pytest.raises(ValueError, match="another process writes"):
             run(given, tmp_path / "out", writer, resume=True, seed=0)
     assert part.exists()  # nothing of it was lost
+    waited = Job(given, tmp_path / "out", resume=True)
+    (tmp_path / "out").write_text("of another process, which has ended since")
+    with pytest.raises(ValueError, match="is there: choose another name"):
+        waited.run(writer, {"seed": 0})
+    (tmp_path / "out").unlink()
     run(given, tmp_path / "out", writer, resume=True, seed=0)
     assert (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes()
 
@@ -238,6 +271,38 @@ def test_the_command_survives_a_kill(tmp_path):
     assert out.read_bytes() == whole.read_bytes()
 
 
+def test_the_command_refuses_to_go_on_with_other_requests(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "CHUNK", 1)
+    write = Writer.__call__
+
+    def once(self, requests, first, tell):
+        if first:
+            raise KeyboardInterrupt
+        return write(self, requests, first, tell)
+
+    monkeypatch.setattr(Writer, "__call__", once)
+    lines = [{"id": i, "prompt": "A", "max_tokens": 2} for i in range(2)]
+    given, out = written(tmp_path / "in", lines), tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        main(["batch", str(given), str(out)])
+    assert stop.value.code == 130 and "1 result" in capsys.readouterr().err
+    written(given, [lines[0] | {"prompt": "B"}, lines[1]])  # under the same ids
+    with pytest.raises(SystemExit) as stop:
+        main(["batch", str(given), str(out), "--resume"])
+    assert stop.value.code == 2
+    assert "written with SHA-256 of the requests" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["serve"], ["batch", "IN", "OUT"]])
+def test_a_template_that_is_none_is_named(capsys, tmp_path, command):
+    file = tmp_path / "bad.jinja"
+    file.write_text("{% for m in messages %}")
+    with pytest.raises(SystemExit) as stop:
+        main([*command[:1], "--chat-template", str(file), *command[1:]])
+    assert stop.value.code == 2
+    assert f"--chat-template {file}: no template of Jinja" in capsys.readouterr().err
+
+
 def test_the_command_counts_errors(capsys, tmp_path):
     lines = [{"prompt": "A", "max_tokens": 2}, "{", {"prompt": "A"}]
     given = written(tmp_path / "in.jsonl", lines)
@@ -250,3 +315,16 @@ def test_the_command_counts_errors(capsys, tmp_path):
     assert short["settings"]["sampler"] == "top_k=3" == long["settings"]["sampler"]
     assert short["usage"]["completion_tokens"] == 2
     assert long["usage"]["completion_tokens"] == 5 and "error" in bad
+
+
+def test_an_interruption_that_a_library_made_another_error_of_is_no_result(tmp_path, monkeypatch):
+    from logit_sampling.cli import process
+
+    seen = threading.Event()
+    seen.set()
+    monkeypatch.setattr(process, "_seen", seen)
+    given, out = written(tmp_path / "in", [{"prompt": "A", "max_tokens": 2}]), tmp_path / "out"
+    with pytest.raises(SystemExit) as stop:
+        main(["batch", str(given), str(out)])
+    assert stop.value.code == 130 and not out.exists()
+    assert (tmp_path / "out.part").read_bytes() == b""

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +31,9 @@ class Slow:
     def __call__(self, ids: Any) -> Any:
         time.sleep(0.01)
         return 20.0 * np.eye(50)[(np.asarray(ids)[:, -1] + 1) % 50]
+
+
+JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +65,12 @@ def test_a_key(served):
         refused = httpx.get(f"{address}/v1/models", headers=encoded)
         assert refused.status_code == 401
         assert refused.json()["error"]["type"] == "authentication_error"
-    right = httpx.get(f"{address}/v1/models", headers={"authorization": "Bearer secret"})
-    assert right.status_code == 200
+    for scheme in ("Bearer", "bearer"):
+        right = httpx.get(f"{address}/v1/models", headers={"authorization": f"{scheme} secret"})
+        assert right.status_code == 200
+    foreign = served(api_key="sécret")
+    encoded = {"authorization": "Bearer sécret".encode()}
+    assert httpx.get(f"{foreign}/v1/models", headers=encoded).status_code == 200
 
 
 def test_what_is_too_much(served):
@@ -79,6 +87,22 @@ def test_what_is_too_much(served):
         refused = httpx.post(url, json=body)
         assert refused.status_code == status and refused.json()["error"]["param"] == param
     assert httpx.post(url, json={"prompt": "A", "n": 4, "max_tokens": 1}).status_code == 200
+
+
+def test_a_body_that_does_not_come(served, monkeypatch):
+    from logit_sampling.serving import http
+
+    monkeypatch.setattr(http, "_PATIENCE", 0.1)
+    url = served()
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        head = "POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        connection.sendall(f"{head}content-length: 100\r\n\r\n{{".encode())
+        answer = b""
+        while part := connection.recv(4096):  # it closes the connection behind it
+            answer += part
+    assert b" 408 " in answer and b"send it at once" in answer
+    assert httpx.post(f"{url}/v1/completions", json={"prompt": "A"}).status_code == 200
 
 
 def test_more_than_may_wait_is_told_to_come_again(served, slow):
@@ -138,6 +162,50 @@ def test_pages_of_the_web(served, address):
     assert httpx.get(f"{opened}/health").status_code == 200
 
 
+def test_names_of_the_loopback(served):
+    from logit_sampling.cli.serve import hosts
+
+    assert hosts("0.0.0.0", None) is None
+    address = served(hosts=hosts("::1", ["Box.example"]))
+    for host in ("[::1]:8000", "127.0.0.1:80", "localhost", "LOCALHOST:1", "box.example"):
+        assert httpx.get(f"{address}/health", headers={"host": host}).status_code == 200, host
+    for host in ("evil.example", "localhost.evil.example", "[::2]", ""):
+        assert httpx.get(f"{address}/health", headers={"host": host}).status_code == 400, host
+
+
+def test_what_is_cancelled_while_it_waits_is_closed():
+    """As the server does it to a stream whose client has gone away."""
+    from logit_sampling.serving.http import while_connected
+
+    closed = []
+
+    class Silent:
+        async def receive(self) -> Any:
+            await asyncio.sleep(60)
+
+    async def items() -> Any:
+        try:
+            yield 1
+            await asyncio.sleep(60)
+        finally:
+            closed.append(True)
+
+    async def run() -> None:
+        async def read() -> None:
+            async for _ in while_connected(items(), Silent()):  # type: ignore[arg-type]
+                pass
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.01)
+        assert closed and len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
+
+
 def test_what_is_counted(served):
     address = served()
     url = f"{address}/v1/completions"
@@ -157,12 +225,20 @@ def test_errors_of_any_kind_are_json(address):
         told = httpx.get(address + path)
         assert told.status_code == status and told.json()["error"]["message"]
     for body in (b"", b"{", b"[1", b"\xff", b"[" * 100_000, b'{"prompt": NaN}', b"1" * 5000, b"5"):
-        headers = {"content-type": "application/json"}
-        told = httpx.post(f"{address}/v1/completions", content=body, headers=headers)
-        assert told.status_code == 400 and told.json()["error"]["type"] == "invalid_request_error"
+        _check_refused(address, body)
+    _check_refused(address, json.dumps({"prompt": "A", "json_schema": "[" * 100_000}).encode())
+    deep = b"[" * 900 + b"]" * 900
+    for value in (b"1e999", b"-1e999", b"1" * 400, deep, b'{"a":' + deep + b"}"):
+        for name in (b"deadline", b"seed", b"prompt", b"metadata", b"json_schema"):
+            _check_refused(address, b'{"prompt": "A", "%s": %s}' % (name, value))
     odd = b'{"prompt": "A", "\\ud800": "\\udfff"}'  # halves of characters
-    told = httpx.post(f"{address}/v1/completions", content=odd, headers=headers)
+    told = httpx.post(f"{address}/v1/completions", content=odd, headers=JSON)
     assert told.status_code == 400 and told.json()["error"]["param"] == "\ud800"
+
+
+def _check_refused(address: str, body: bytes) -> None:
+    told = httpx.post(f"{address}/v1/completions", content=body, headers=JSON)
+    assert told.status_code == 400 and told.json()["error"]["type"] == "invalid_request_error"
 
 
 def test_what_the_server_itself_fails_at_is_not_told(served):
@@ -209,10 +285,42 @@ def test_the_command_ends_with_what_runs(tmp_path):
         process.wait()
 
 
+def test_the_command_ends_however_early_it_is_told(tmp_path):
+    command = [sys.executable, "-m", "logit_sampling", "serve", "--port", "0", "--host", "0.0.0.0"]
+    own = {**os.environ, "LOGIT_SAMPLING_API_KEY": ""}  # which is no key
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=own)
+    try:
+        while "served at" not in (line := process.stderr.readline()):
+            assert line, "it ended before it served"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+        assert "anyone who reaches this address" in process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_an_address_that_is_taken(capsys, address):
     from logit_sampling.cli import main
 
     with pytest.raises(SystemExit) as stop:
         main(["serve", "--port", address.rpartition(":")[2]])
     assert stop.value.code == 2
-    assert "Address already in use" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("Address already in use; another --port may be free\n")
+
+
+def test_an_address_that_is_not_of_this_machine(capsys):
+    from logit_sampling.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main(["serve", "--host", "192.0.2.1"])
+    assert stop.value.code == 2
+    assert "--port may be free" not in capsys.readouterr().err
+
+
+def test_help_names_the_extra(capsys):
+    from logit_sampling.cli import main
+
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    assert '"logit-sampling[serve]"' in capsys.readouterr().out

@@ -110,12 +110,22 @@ def test_rows_in_the_form_of_the_api():
     assert "got -1.0" in json.loads(b["response"])["error"]["message"]
 
 
+def test_rows_with_a_seed_in_place_of_an_id():
+    given = [{"id": "a", "seed": None}, {"id": None, "seed": 3}]
+    requests = ray.data.from_items([own | {"prompt": "ab", "max_tokens": 2} for own in given])
+    rows = logit_sampling.ray.write(requests, make).take_all()
+    assert sorted(str(row["id"]) for row in rows) == ["None", "a"]
+
+
 def test_errors_are_rows_and_a_row_without_an_id_is_refused():
     given = [{"id": 1, "prompt": "ab", "max_tokens": 2}, {"id": 2, "prompt": "ab", "max_tokens": 0}]
     rows = logit_sampling.ray.write(ray.data.from_items(given), make).take_all()
     good, bad = sorted(rows, key=lambda row: row["id"])
     assert len(good["texts"][0]) == 2 and good["error"] is None
     assert bad["texts"] is None and "at least 1" in bad["error"]
+    mixed = [{"id": 1, "custom_id": None, "prompt": "ab"}, {"id": None, "custom_id": "c"}]
+    with pytest.raises(Exception, match="has no `custom_id`"):
+        logit_sampling.ray.write(ray.data.from_items(mixed), make).take_all()
     nameless = ray.data.from_items([{"prompt": "ab"}])
     with pytest.raises(Exception, match="neither an `id` nor a `seed`"):
         logit_sampling.ray.write(nameless, make).take_all()

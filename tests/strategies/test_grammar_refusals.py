@@ -85,8 +85,9 @@ def test_a_limit_of_llguidance_is_told(tiny, monkeypatch, limits, ids, message):
     ("make", "message"),
     [
         (lambda t: ls.Grammar.regex("(", t), "no valid grammar.*unclosed group"),
-        (lambda t: ls.Grammar.lark("start: x", t), "no valid grammar.*unknown name"),
-        (lambda t: ls.Grammar.json_schema({"type": "nope"}, t), "no valid grammar.*nope"),
+        (lambda t: ls.Grammar.lark("start: x", t), "no valid grammar: unknown name: .x.$"),
+        (lambda t: ls.Grammar.lark("start: b\nb: x", t), "at 2.4.: unknown name.* 2 . b: x\n"),
+        (lambda t: ls.Grammar.json_schema({"type": "nope"}, t), "schema: Invalid type: nope$"),
         (lambda t: ls.Grammar.json_schema("{", t), "the schema is no JSON"),
         (lambda t: ls.Grammar.regex("a", "gpt2"), "takes a KerasHub tokenizer.*got 'gpt2'"),
         (lambda t: ls.Grammar.regex("a", t, end_id=18), r"end token 18 is not in \[0, 18\)"),
