@@ -129,6 +129,7 @@ export function cardOf(card, prefix, say) {
     element.classList.toggle("off", card.off);
     say.change();
   } });
+  const elsewhere = strategy.systems.filter(system => system !== "default");
   const [first, ...others] = strategy.settings;
   const fields = setting => field(setting, card, prefix, say.change);
   const needed = others.filter(setting => setting.required), rest = others.filter(setting => !setting.required);
@@ -137,10 +138,10 @@ export function cardOf(card, prefix, say) {
       button("↑", "Move up", () => say.move(-1)), button("↓", "Move down", () => say.move(1)),
       button("✕", "Remove", say.remove)),
     fields(first), needed.map(fields),
-    rest.length ? make("details", {}, make("summary", {}, counted(rest.length, "more setting")), rest.map(fields)) : null,
-    make("details", { class: "about" }, make("summary", {}, "What it does"), make("p", {}, strategy.summary),
+    make("details", {}, make("summary", {}, rest.length ? `${counted(rest.length, "more setting")}, and what it does` : "What it does"),
+      rest.map(fields), make("p", {}, strategy.summary),
       strategy.source ? make("p", { class: "note" }, strategy.source) : null,
-      strategy.systems.length ? make("p", { class: "note" }, `Also in ${strategy.systems.join(", ")}.`) : null,
+      elsewhere.length ? make("p", { class: "note" }, `Also in ${elsewhere.join(", ")}.`) : null,
       strategy.memory ? make("p", { class: "note" }, "It learns from the draws; here it starts afresh at each token.") : null),
     effect);
   element.handle = handle;

@@ -1,6 +1,6 @@
 // The editor of one chain: its cards in order, what to add, the choice at the end, and its line.
 
-import { LETTERS, announce, make, number, part } from "./dom.js";
+import { LETTERS, announce, brief, make, number, part } from "./dom.js";
 import { cardOf, effectOf } from "./card.js";
 import { chainOf, freshCard, known, lineOf, matched, strategyOf, titleOf } from "./lines.js";
 import { changed, state } from "./state.js";
@@ -136,7 +136,7 @@ export function chainEditor(place, about) {
 
   // What the server told of this chain, or null where it was not asked.
   function tell(told, entropy) {
-    error.textContent = told?.error ?? "";
+    error.textContent = brief(told?.error ?? "");
     const stages = told?.stages ?? [], { own, rest } = matched(chain(), stages);
     cards().forEach((element, i) => element.tell(told && !told.error ? own.get(chain().cards[i]) : undefined));
     canonical.hidden = chain().line === null || !told?.canonical || chainOf(told.canonical).line !== null;

@@ -79,8 +79,8 @@ export function pause(value) {
 }
 
 // A text is read in pieces, so that a slider that begins to move never waits long for one.
-let piece = 8;
-const PIECE_TIME = 150; // ms
+let piece = 4;
+const PIECE_TIME = 80; // ms
 async function read() {
   if (reading || writing || next.busy()) return;
   const now = key(), stale = place => state.nodes[place].read?.key !== now;
@@ -92,8 +92,9 @@ async function read() {
   const nodes = whole.slice(0, from + piece).map(place => state.nodes[place]), began = performance.now();
   try {
     const told = await ask("path", { ...question(), tokens: nodes.map(node => node.token.id), lines: chains.map(([, line]) => line), top: 5, from });
-    piece = Math.max(2, Math.min(64, Math.round(piece * PIECE_TIME / (performance.now() - began))));
+    if (piece < Infinity) piece = Math.max(2, Math.min(64, Math.round(piece * PIECE_TIME / (performance.now() - began))));
     const first = nodes.length - told.tokens.length;
+    if (first < from) piece = Infinity; // a server that always tells of the whole text is asked once
     told.tokens.forEach((token, i) => {
       const node = nodes[first + i];
       node.token = { id: token.id, text: token.text, bytes: token.bytes };

@@ -37,13 +37,21 @@ export function pathTo(place) {
   return path;
 }
 export const idsTo = place => pathTo(place).map(each => state.nodes[each].token.id);
-export const childrenOf = place =>
-  state.nodes.flatMap((node, i) => (node.parent === place ? [i] : []));
+// The children of all nodes, kept as long as there are no new ones: trees have thousands of nodes.
+let index = { nodes: null, children: [] };
+export function childrenOf(place) {
+  if (index.nodes !== state.nodes) index = { nodes: state.nodes, children: [] };
+  for (let i = index.children.length; i < state.nodes.length; i++) {
+    index.children.push([]);
+    if (i > 0) index.children[state.nodes[i].parent].push(i);
+  }
+  return index.children[place] ?? [];
+}
 
 // The end of the text that goes on from a node: of several branches that which was begun last.
 export function endOf(place) {
   for (;;) {
-    const next = childrenOf(place).pop();
+    const next = childrenOf(place).at(-1);
     if (next === undefined) return place;
     place = next;
   }

@@ -1,7 +1,7 @@
 // The settings of a chain as other systems would read them, on the same logits and noise.
 
 import { ask, latest } from "./api.js";
-import { LETTERS, chance, make, number, part, percent } from "./dom.js";
+import { LETTERS, brief, chance, make, number, part, percent } from "./dom.js";
 import { spelling } from "./distribution.js";
 import { lineOf } from "./lines.js";
 import { question } from "./reading.js";
@@ -46,7 +46,7 @@ export function systemsPart(about) {
       answer.rows.map(row => make("th", { scope: "col", class: "token" }, spelling(row))));
     const rows = answer.chains.map((chain, i) => {
       const name = make("th", { scope: "row" }, i === 0 ? `Chain ${LETTERS[0]}` : NAMES[names[i]] ?? names[i]);
-      if (chain.error) return make("tr", {}, name, make("td", { colspan: 4 + answer.rows.length, class: "note" }, chain.error));
+      if (chain.error) return make("tr", {}, name, make("td", { colspan: 4 + answer.rows.length, class: "note" }, brief(chain.error)));
       const end = chain.stages.at(-1);
       const entropy = end?.entropy_after ?? answer.entropy;
       return make("tr", {}, name,
