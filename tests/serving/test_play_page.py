@@ -148,7 +148,7 @@ def test_chain_is_edited(page: Any, model: Any) -> None:
     assert page.locator("#chain-a .card").count() == 2
     page.fill("#chain-a .line", "order=written top_k=0.5")
     asked(page, lambda: page.locator("#chain-a .line").press("Enter"))
-    assert "top_k" in page.inner_text("#chain-a .body > .wrong")
+    assert "TopK needs `k`" in page.inner_text("#chain-a .body > .wrong")
 
 
 def test_card_is_dragged(page: Any) -> None:

@@ -107,6 +107,7 @@ export function chainEditor(place, about) {
     body.hidden = !chain().on;
     if (on) on.checked = chain().on;
     kinds.forEach((label, i) => { label.firstChild.checked = chain().greedy === (i === 1); label.firstChild.disabled = chain().line !== null; });
+    const unfolded = new Set(cards().filter(each => each.querySelector("details").open).map(each => each.dataset.switch));
     list.replaceChildren(...chain().cards.map((card, i) => cardOf(card, `${letter}-${card.switch}`, {
       change: setting => {
         share(card, setting);
@@ -121,6 +122,7 @@ export function chainEditor(place, about) {
         (list.children[Math.min(i, chain().cards.length - 1)]?.handle ?? add).focus();
       },
     })));
+    cards().forEach(each => { each.querySelector("details").open = unfolded.has(each.dataset.switch); });
     const there = new Set(chain().cards.map(card => card.switch));
     const groups = Object.groupBy?.(known(), one => one.group) ?? grouped(known());
     add.replaceChildren(make("option", { value: "" }, "Add a strategy…"), ...Object.entries(groups).map(([group, ones]) =>

@@ -91,9 +91,9 @@ async function start() {
     why.soon();
   });
 
-  const whole = () => {
+  const whole = kind => {
     hideCard();
-    editors.forEach(editor => editor.build());
+    if (kind === "cards" || kind === "all") editors.forEach(editor => editor.build());
     sort();
     text.build();
     tree.build();
@@ -113,7 +113,7 @@ async function start() {
     }
     if (kind === "chains") editors.forEach(editor => editor.update());
     refresh(kind !== "chains" && kind !== "cards");
-    if (kind !== "chains") whole();
+    if (kind !== "chains") whole(kind);
     later();
     systems.soon();
     share.build();
