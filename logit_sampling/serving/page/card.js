@@ -17,7 +17,7 @@ function wrong(setting, value) {
   if (setting.kind === "integer" && !Number.isInteger(value)) return "a whole number is needed";
   const low = setting.low !== null && (setting.open_low ? value <= setting.low : value < setting.low);
   const high = setting.high !== null && (setting.open_high ? value >= setting.high : value > setting.high);
-  return !Number.isFinite(value) ? "a number is needed" : low || high ? range(setting) : "";
+  return !Number.isFinite(value) ? "a number is needed" : low || high ? `it has to be ${range(setting)}` : "";
 }
 
 // A slider that moves in equal ratios where the scale is logarithmic.
@@ -107,6 +107,9 @@ function field(setting, card, prefix, change) {
   return element;
 }
 
+// What stands between backticks is code.
+const marked = text => text.split("`").map((part, i) => (i % 2 ? make("code", {}, part) : part));
+
 // `say` has {change, move(by), remove, drag}; `prefix` makes ids that occur once on the page.
 export function cardOf(card, prefix, say) {
   const strategy = strategyOf(card);
@@ -139,7 +142,7 @@ export function cardOf(card, prefix, say) {
       button("✕", "Remove", say.remove)),
     fields(first), needed.map(fields),
     make("details", {}, make("summary", {}, rest.length ? `${counted(rest.length, "more setting")}, and what it does` : "What it does"),
-      rest.map(fields), make("p", {}, strategy.summary),
+      rest.map(fields), make("p", {}, marked(strategy.summary)),
       strategy.source ? make("p", { class: "note" }, strategy.source) : null,
       elsewhere.length ? make("p", { class: "note" }, `Also in ${elsewhere.join(", ")}.`) : null,
       strategy.memory ? make("p", { class: "note" }, "It learns from the draws; here it starts afresh at each token.") : null),

@@ -6,7 +6,7 @@ import { hideCard, paint } from "./chip.js";
 import { LETTERS, counted, make, notice, number, part } from "./dom.js";
 import { NOTHING } from "./distribution.js";
 import { learn } from "./lines.js";
-import { later, limit, onAnswer, refresh, showIn, shown } from "./reading.js";
+import { later, limit, onAnswer, onFailure, refresh, showIn, shown } from "./reading.js";
 import { sharePart } from "./share.js";
 import { begin, changed, fromLink, onChange, state, unpack } from "./state.js";
 import { systemsPart } from "./systems.js";
@@ -79,7 +79,13 @@ async function start() {
   });
   view.addEventListener("take", event => take(event.detail, null, shown.at));
 
+  // What stands there is about another text: it fades until there is an answer again.
+  onFailure(message => {
+    view.classList.add("stale");
+    part("facts").replaceChildren(make("span", { class: "wrong" }, message));
+  });
   onAnswer((answer, fresh) => {
+    view.classList.remove("stale");
     view.labels = shown.letters.map(letter => LETTERS[letter]);
     view.taken = text.taken();
     view.show(answer, fresh);

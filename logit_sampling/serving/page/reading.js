@@ -8,6 +8,8 @@ import { changed, endOf, idsTo, pathTo, state } from "./state.js";
 export const shown = { answer: null, at: 0, letters: [0], body: null };
 const listeners = [];
 export const onAnswer = listener => listeners.push(listener);
+const failures = [];
+export const onFailure = listener => failures.push(listener);
 
 // The chains that are on, as [place, line].
 export const asked = () => state.chains.flatMap((chain, i) => (chain.on ? [[i, lineOf(chain)]] : []));
@@ -36,8 +38,8 @@ const next = latest(
     later();
   },
   error => {
-    if (error.message !== failing) notice(error.message);
     failing = error.message;
+    for (const listener of failures) listener(error.message);
   },
 );
 

@@ -1,6 +1,6 @@
 // The state of the page: prompt, seed, two chains and the tree of texts; and the link that holds it.
 
-import { chainOf } from "./lines.js";
+import { chainOf, strategyOf } from "./lines.js";
 
 export const state = {
   prompt: "",
@@ -118,7 +118,8 @@ export function unpack(told) {
 function unpackedChain(chain, first) {
   const on = first || chain.on !== false;
   if (typeof chain.line === "string") return { ...chainOf(chain.line), on };
-  const cards = (chain.cards ?? []).map(card => ({ switch: card.switch, values: { ...card.values }, off: card.off === true }));
+  const known = (chain.cards ?? []).filter(strategyOf); // a link may come from another version
+  const cards = known.map(card => ({ switch: card.switch, values: { ...card.values }, off: card.off === true }));
   return { on, greedy: chain.greedy === true, cards, line: null };
 }
 
