@@ -28,14 +28,16 @@ PROMPTS = ["ROMEO:", "JULIET:", "First Citizen:", "To be, or not to be", "KING"]
 
 
 @contextmanager
-def server(model: str) -> Iterator[str]:
+def serving_process(model: str, command_name: str = "serve") -> Iterator[str]:
     """Serve in a process of its own; yield the address."""
-    command = [sys.executable, "-m", "logit_sampling", "serve", "--port", "0", "--model", model]
+    own = ["--no-browser"] if command_name == "play" else []
+    command = [sys.executable, "-m", "logit_sampling", command_name, "--port", "0", *own]
+    command += ["--model", model]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         for line in process.stderr:
-            if found := re.search(r"served at (http\S+)/v1", line):
+            if found := re.search(r"served at (http\S+)/(v1|play)", line):
                 yield found[1]
                 return
         raise RuntimeError("the server did not begin")
@@ -89,7 +91,7 @@ def main() -> None:
         {"id": i, "prompt": prompt, "max_tokens": tokens, "seed": i}
         for i, prompt in enumerate(prompts)
     ]
-    with server(asked.model) as address, tempfile.TemporaryDirectory() as folder:
+    with serving_process(asked.model) as address, tempfile.TemporaryDirectory() as folder:
         asyncio.run(load(address, clients, tokens))
         for _ in range(asked.runs):
             began = time.perf_counter()

@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import logit_sampling as ls
@@ -119,3 +120,15 @@ def test_the_loop_of_the_page_on_the_inside_is_that_of_the_code():
             or (ROOT / path).is_file()
             or (list((ROOT / "logit_sampling").rglob(path)))
         ), path
+
+
+def test_the_code_of_the_page_on_the_playground():
+    pytest.importorskip("anywidget")
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/play.md").read_text("utf-8"), re.DOTALL
+    )
+    head, _, last = code.strip().rpartition("\n")
+    names: dict = {}
+    exec(head, names)
+    shown = eval(last, names)
+    assert [row["text"] for row in shown.answer["rows"]] == names["texts"]

@@ -1,9 +1,9 @@
 // A widget in a notebook: the distribution of the playground, and what each stage of a chain did.
 // It stands behind distribution.js in one module, since a notebook loads no others.
 
-const percent = x => `${(100 * x).toPrecision(3)} %`;
+const share = x => `${(100 * x).toPrecision(3)} %`;
 
-function stages(chain, label) {
+function stagesOf(chain, label) {
   const table = document.createElement("table");
   table.style.cssText = "font: 12px system-ui, sans-serif; border-collapse: collapse; margin: 0 0 8px";
   const caption = table.createCaption();
@@ -21,7 +21,7 @@ function stages(chain, label) {
   const body = table.createTBody();
   for (const stage of chain.stages) {
     const row = body.insertRow();
-    const cells = [stage.name, stage.tokens_after, percent(stage.removed_mass), stage.entropy_after.toFixed(3)];
+    const cells = [stage.name, stage.tokens_after, share(stage.removed_mass), stage.entropy_after.toFixed(3)];
     const whole = [stage.name, stage.tokens_after, stage.removed_mass, stage.entropy_after];
     cells.forEach((text, i) => {
       const cell = row.insertCell();
@@ -48,7 +48,7 @@ export default {
       waiting.delete(id);
     };
     model.on("msg:custom", hear);
-    answer.chains.forEach((chain, i) => el.append(stages(chain, element.labels[i])));
+    answer.chains.forEach((chain, i) => el.append(stagesOf(chain, element.labels[i])));
     el.append(element);
     element.show(answer);
     return () => model.off("msg:custom", hear);
