@@ -144,6 +144,7 @@ def _setting(
         slider = (low, high, 0.01)
     return {
         "name": parameter.name,
+        "aliases": list(parameter.aliases),
         "kind": kind,
         "low": low,
         "high": high,

@@ -142,7 +142,7 @@ def test_chain_is_edited(page: Any, model: Any) -> None:
     assert line(page) == "order=written top_k=5 min_p=0.1"
     asked(page, lambda: page.locator("#chain-a").get_by_label("Greedy").check())
     assert line(page) == "greedy order=written top_k=5 min_p=0.1"
-    page.fill("#chain-a .line", "order=llama.cpp temperature=0.7 top_k=40")
+    page.fill("#chain-a .line", "order=llama.cpp temp=0.7 top_k=40")
     asked(page, lambda: page.locator("#chain-a .line").press("Enter"))
     asked(page, lambda: page.get_by_role("button", name="Make cards of this line").click())
     assert page.locator("#chain-a .card").count() == 2

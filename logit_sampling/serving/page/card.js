@@ -39,10 +39,15 @@ function slider(setting, value, change) {
     max: scale ? STEPS : high,
     step: scale ? 1 : step,
     "aria-label": `${setting.name}, slider`,
-    oninput: () => change(fromPlace(element.value)),
+    oninput: () => {
+      const next = fromPlace(element.value), way = Number(element.value) - element.at;
+      // A place on is less than a step where the scale is fine: an arrow key still moves by one.
+      change(next === element.of && way ? Math.max(low, Math.min(high, next + Math.sign(way) * step)) : next);
+    },
   });
   element.put = x => {
     element.value = toPlace(x ?? low);
+    Object.assign(element, { of: x, at: Number(element.value) });
     element.setAttribute("aria-valuetext", String(x ?? "default"));
   };
   element.put(value);

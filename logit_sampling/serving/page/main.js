@@ -30,8 +30,8 @@ function open() {
   try {
     unpack(fromLink(location.hash));
     return true;
-  } catch (error) {
-    notice(`The link cannot be opened: ${error.message}`);
+  } catch {
+    notice("This link cannot be opened: a part of it is missing or changed.");
     return false;
   }
 }
@@ -95,6 +95,7 @@ async function start() {
     else text.buttons();
     share.build();
     why.soon();
+    systems.soon();
   });
 
   const whole = kind => {
@@ -121,7 +122,6 @@ async function start() {
     refresh(kind !== "chains" && kind !== "cards");
     if (kind !== "chains") whole(kind);
     later();
-    systems.soon();
     share.build();
   });
   window.addEventListener("hashchange", () => open() && changed("all"));

@@ -91,14 +91,12 @@ async function read() {
   if (!(end > 0)) return;
   reading = true;
   const whole = pathTo(end), from = whole.findIndex(stale), chains = asked();
-  const nodes = whole.slice(0, from + piece).map(place => state.nodes[place]), began = performance.now();
+  const nodes = whole.map(place => state.nodes[place]), began = performance.now();
   try {
-    const told = await ask("path", { ...question(), tokens: nodes.map(node => node.token.id), lines: chains.map(([, line]) => line), top: 5, from });
-    if (piece < Infinity) piece = Math.max(2, Math.min(64, Math.round(piece * PIECE_TIME / (performance.now() - began))));
-    const first = nodes.length - told.tokens.length;
-    if (first < from) piece = Infinity; // a server that always tells of the whole text is asked once
+    const told = await ask("path", { ...question(), tokens: nodes.map(node => node.token.id), lines: chains.map(([, line]) => line), top: 5, first: from, count: piece });
+    piece = Math.max(2, Math.min(64, Math.round(piece * PIECE_TIME / (performance.now() - began))));
     told.tokens.forEach((token, i) => {
-      const node = nodes[first + i];
+      const node = nodes[from + i];
       node.token = { id: token.id, text: token.text, bytes: token.bytes };
       node.read = { ...token, key: now, letters: chains.map(([place]) => place), stages: told.chains.map(chain => chain.stages) };
     });
