@@ -238,8 +238,11 @@ def test_why_and_in_other_systems(page: Any, model: Any) -> None:
 def test_everybody_can_use_it(page: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe")
     asked(page, lambda: page.check("#on-B"))
-    asked(page, lambda: page.locator("#writers .main").first.click())
+    page.get_by_role("button", name="Write 40").first.click()
+    until(page, "document.querySelectorAll('#text .chip').length === 40")
+    until(page, "!document.querySelector('button.stop')")
     tree(page)
+    asked(page, lambda: page.locator("#text .chip").nth(20).click())
     page.wait_for_selector("#why [data-value]")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
