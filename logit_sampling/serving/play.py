@@ -57,6 +57,7 @@ class Playground:
         return {
             "model": {
                 "name": Path(self.model.name).name,
+                "path": self.model.name,  # what `load_model` takes
                 "vocab_size": size,
                 "context_length": self.model.context_length,
                 "end_ids": ends,
