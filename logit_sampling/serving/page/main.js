@@ -45,6 +45,7 @@ function sorter() {
   return () => {
     const ons = state.chains.flatMap((chain, i) => (chain.on ? [i] : []));
     select.replaceChildren(make("option", { value: "" }, "the model"), ...ons.map(i => make("option", { value: i }, `chain ${LETTERS[i]}`)));
+    part("and-b").hidden = !state.chains[1].on;
     select.value = state.by === null || !ons.includes(state.by) ? "" : String(state.by);
   };
 }
