@@ -129,13 +129,15 @@ class Playground:
             text = text.longer(drawn)
 
     def path(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Tell of each token behind a prompt what each chain had made of it there."""
+        """Tell of tokens behind a prompt, `count` from `first` on, what each chain made of them."""
         whole, lines = _Text.of(asked, self), _strings(asked, "lines", _LINES)
         top, prompt = min(_whole(asked, "top", 5), _ROWS), len(whole.prompt)
         self._read_all(whole)
         names: list[dict[str, Any]] = [{"error": None, "stages": []} for _ in lines]
         tokens = []
-        for place, id in enumerate(whole.ids[prompt:], prompt):
+        first = prompt + _whole(asked, "first", 0)
+        last = first + _whole(asked, "count", len(whole.ids))
+        for place, id in enumerate(whole.ids[first:last], first):
             text = _Text(whole.prompt, whole.ids[prompt:place], whole.seed)
             logits = self._logits(text.ids)
             found = [self._explained(line, text, logits) for line in lines]

@@ -117,6 +117,10 @@ def test_a_path_is_told_token_by_token(playground, model):
         own = row["chains"][0]
         assert {name: token["chains"][0][name] for name in own} == own
         assert [a["id"] for a in token["alternatives"]] == [r["id"] for r in step["rows"][:4]]
+    part = playground.path(
+        asked(tokens=tokens, seed=3, lines=[LINE, "sample", "top_kk=1"], top=4, first=2, count=3)
+    )
+    assert part["tokens"] == told["tokens"][2:5]
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -17,7 +17,7 @@ function wrong(setting, value) {
   if (setting.kind === "integer" && !Number.isInteger(value)) return "a whole number is needed";
   const low = setting.low !== null && (setting.open_low ? value <= setting.low : value < setting.low);
   const high = setting.high !== null && (setting.open_high ? value >= setting.high : value > setting.high);
-  return !Number.isFinite(value) ? "a number is needed" : low || high ? range(setting) : "";
+  return !Number.isFinite(value) ? "a number is needed" : low || high ? `it has to be ${range(setting)}` : "";
 }
 
 // A slider that moves in equal ratios where the scale is logarithmic.
@@ -26,9 +26,12 @@ function slider(setting, value, change) {
   const scale = setting.log && low > 0;
   const toPlace = x => (scale ? STEPS * Math.log(Math.max(low, x) / low) / Math.log(high / low) : x);
   const fromPlace = x => {
-    if (!scale) return Number(x);
-    const exact = low * (high / low) ** (x / STEPS);
-    return Number((Math.round(exact / step) * step).toPrecision(6));
+    const exact = scale ? low * (high / low) ** (x / STEPS) : Number(x);
+    const value = Number((Math.round(exact / step) * step).toPrecision(6));
+    // An end that does not belong to the range is not to be had by the slider.
+    if (setting.open_low && value <= setting.low) return Number((setting.low + step).toPrecision(6));
+    if (setting.open_high && value >= setting.high) return Number((setting.high - step).toPrecision(6));
+    return value;
   };
   const element = make("input", {
     type: "range",
@@ -36,10 +39,15 @@ function slider(setting, value, change) {
     max: scale ? STEPS : high,
     step: scale ? 1 : step,
     "aria-label": `${setting.name}, slider`,
-    oninput: () => change(fromPlace(element.value)),
+    oninput: () => {
+      const next = fromPlace(element.value), way = Number(element.value) - element.at;
+      // A place on is less than a step where the scale is fine: an arrow key still moves by one.
+      change(next === element.of && way ? Math.max(low, Math.min(high, next + Math.sign(way) * step)) : next);
+    },
   });
   element.put = x => {
     element.value = toPlace(x ?? low);
+    Object.assign(element, { of: x, at: Number(element.value) });
     element.setAttribute("aria-valuetext", String(x ?? "default"));
   };
   element.put(value);
@@ -104,6 +112,9 @@ function field(setting, card, prefix, change) {
   return element;
 }
 
+// What stands between backticks is code.
+const marked = text => text.split("`").map((part, i) => (i % 2 ? make("code", {}, part) : part));
+
 // `say` has {change, move(by), remove, drag}; `prefix` makes ids that occur once on the page.
 export function cardOf(card, prefix, say) {
   const strategy = strategyOf(card);
@@ -126,6 +137,7 @@ export function cardOf(card, prefix, say) {
     element.classList.toggle("off", card.off);
     say.change();
   } });
+  const elsewhere = strategy.systems.filter(system => system !== "default");
   const [first, ...others] = strategy.settings;
   const fields = setting => field(setting, card, prefix, say.change);
   const needed = others.filter(setting => setting.required), rest = others.filter(setting => !setting.required);
@@ -134,10 +146,10 @@ export function cardOf(card, prefix, say) {
       button("↑", "Move up", () => say.move(-1)), button("↓", "Move down", () => say.move(1)),
       button("✕", "Remove", say.remove)),
     fields(first), needed.map(fields),
-    rest.length ? make("details", {}, make("summary", {}, counted(rest.length, "more setting")), rest.map(fields)) : null,
-    make("details", { class: "about" }, make("summary", {}, "What it does"), make("p", {}, strategy.summary),
+    make("details", {}, make("summary", {}, rest.length ? `${counted(rest.length, "more setting")}, and what it does` : "What it does"),
+      rest.map(fields), make("p", {}, marked(strategy.summary)),
       strategy.source ? make("p", { class: "note" }, strategy.source) : null,
-      strategy.systems.length ? make("p", { class: "note" }, `Also in ${strategy.systems.join(", ")}.`) : null,
+      elsewhere.length ? make("p", { class: "note" }, `Also in ${elsewhere.join(", ")}.`) : null,
       strategy.memory ? make("p", { class: "note" }, "It learns from the draws; here it starts afresh at each token.") : null),
     effect);
   element.handle = handle;

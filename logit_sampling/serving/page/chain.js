@@ -1,6 +1,6 @@
 // The editor of one chain: its cards in order, what to add, the choice at the end, and its line.
 
-import { LETTERS, announce, make, number, part } from "./dom.js";
+import { LETTERS, announce, brief, make, number, part } from "./dom.js";
 import { cardOf, effectOf } from "./card.js";
 import { chainOf, freshCard, known, lineOf, matched, strategyOf, titleOf } from "./lines.js";
 import { changed, state } from "./state.js";
@@ -80,9 +80,12 @@ export function chainEditor(place, about) {
         return at.clientY > box.top + box.height / 2;
       }).length;
       if (to === from) return;
+      const held = list.children[from];
       all.splice(to, 0, ...all.splice(from, 1));
-      changed("cards");
-      list.children[to].classList.add("held");
+      // The others move around the one that is held, which so stays where the pointer has it.
+      if (to > from) held.before(...cards().slice(from + 1, to + 1));
+      else held.after(...cards().slice(to, from));
+      changed("chains");
     };
     const stop = () => {
       document.removeEventListener("pointermove", move);
@@ -90,6 +93,7 @@ export function chainEditor(place, about) {
       document.removeEventListener("pointercancel", stop);
       cards().forEach(each => each.classList.remove("held"));
       list.children[all.indexOf(card)]?.handle.focus();
+      announce(`${titleOf(strategyOf(card))} is now number ${all.indexOf(card) + 1} of ${all.length}`);
     };
     list.children[all.indexOf(card)].classList.add("held");
     document.addEventListener("pointermove", move);
@@ -103,6 +107,7 @@ export function chainEditor(place, about) {
     body.hidden = !chain().on;
     if (on) on.checked = chain().on;
     kinds.forEach((label, i) => { label.firstChild.checked = chain().greedy === (i === 1); label.firstChild.disabled = chain().line !== null; });
+    const unfolded = new Set(cards().filter(each => each.querySelector("details").open).map(each => each.dataset.switch));
     list.replaceChildren(...chain().cards.map((card, i) => cardOf(card, `${letter}-${card.switch}`, {
       change: setting => {
         share(card, setting);
@@ -117,6 +122,7 @@ export function chainEditor(place, about) {
         (list.children[Math.min(i, chain().cards.length - 1)]?.handle ?? add).focus();
       },
     })));
+    cards().forEach(each => { each.querySelector("details").open = unfolded.has(each.dataset.switch); });
     const there = new Set(chain().cards.map(card => card.switch));
     const groups = Object.groupBy?.(known(), one => one.group) ?? grouped(known());
     add.replaceChildren(make("option", { value: "" }, "Add a strategy…"), ...Object.entries(groups).map(([group, ones]) =>
@@ -132,7 +138,7 @@ export function chainEditor(place, about) {
 
   // What the server told of this chain, or null where it was not asked.
   function tell(told, entropy) {
-    error.textContent = told?.error ?? "";
+    error.textContent = brief(told?.error ?? "");
     const stages = told?.stages ?? [], { own, rest } = matched(chain(), stages);
     cards().forEach((element, i) => element.tell(told && !told.error ? own.get(chain().cards[i]) : undefined));
     canonical.hidden = chain().line === null || !told?.canonical || chainOf(told.canonical).line !== null;

@@ -22,6 +22,7 @@ export function paint(element, node) {
   if (!read) return;
   element.style.setProperty("--surprise", `${Math.round(100 * Math.min(1, -(read.raw_log_prob ?? -DEEP) / DEEP))}%`);
   element.setAttribute("data-value", String(read.raw_log_prob));
+  element.setAttribute("aria-label", `${spelling(node.token)}, ${percent(chance(read.raw_log_prob))}`);
   for (const letter of [0, 1]) {
     const chain = read.chains[read.letters.indexOf(letter)];
     element.style.setProperty(`--under${letter}`, `${Math.round(1000 * chance(chain?.final_log_prob)) / 10}%`);
@@ -51,9 +52,7 @@ export function chip(place, go, short = false) {
       go(place);
     },
   }, short ? spelled(node.token).map(([text, stands]) => (stands ? make("i", { class: "sign" }, text) : text)) : readable(node.token));
-  const read = node.read;
-  const name = read ? `${spelling(node.token)}, ${percent(chance(read.raw_log_prob))}` : spelling(node.token);
-  element.setAttribute("aria-label", name);
+  element.setAttribute("aria-label", spelling(node.token));
   if (place === state.at) element.setAttribute("aria-current", "true");
   paint(element, node);
   return element;
@@ -78,19 +77,23 @@ export function stop(container, chip = container.querySelector(".chip:last-of-ty
 export function refill(container, ...children) {
   const place = container.contains(document.activeElement) ? document.activeElement.dataset.place : null;
   container.replaceChildren(...children);
+  if (anchor && !anchor.isConnected) hideCard();
   const chips = container.querySelectorAll(".chip");
   const same = place && container.querySelector(`.chip[data-place="${place}"]`);
   stop(container, same || chips[chips.length - 1]);
   if (same) same.focus({ preventScroll: true });
 }
 
+let anchor = null; // the token whose alternatives are shown
 export function hideCard() {
+  anchor = null;
   part("card").hidden = true;
 }
 
 const brief = name => (name ?? "").replace(/\(.*/s, "");
 
-function showCard(anchor, place) {
+function showCard(element, place) {
+  anchor = element;
   const box = part("card"), node = state.nodes[place], read = node.read;
   if (!node) return;
   const names = read?.chains.map((_, i) => LETTERS[read.letters[i]]) ?? [];

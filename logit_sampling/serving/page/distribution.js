@@ -46,6 +46,7 @@ const STYLE = `
   .rank { display: none; } .name { font-size: 12px; } .p.cut { font-size: 10px; } .p.cut::before { content: ""; } }
 @media (prefers-reduced-motion: reduce) { .row, .bars span { transition: none; } }`;
 
+export const NOTHING = "(empty)";
 // White space and control characters to see, [text, whether it stands for another]; bytes that are
 // no character as \\xNN.
 export function spelled({ text, bytes }) {
@@ -60,7 +61,7 @@ export function spelled({ text, bytes }) {
     if (typeof piece === "number") add(`\\x${piece.toString(16).padStart(2, "0")}`, true);
     else for (const sign of piece) add(...visible(sign));
   }
-  return parts.length ? parts : [["(empty)", true]];
+  return parts.length ? parts : [[NOTHING, true]];
 }
 export const spelling = token => spelled(token).map(([text]) => text).join("");
 

@@ -41,6 +41,9 @@ export function number(value, text, what = "") {
   return make("span", { class: "number", "data-value": String(value), title: `${what}${what ? " " : ""}${value}` }, text);
 }
 
+// What is wrong with a line, without the line, which stands beside it.
+export const brief = error => error.replace(/^sampler (['"]).*?\1: /s, "");
+
 // What the page says aloud, once, to those who cannot see it change.
 export function announce(text) {
   part("said").textContent = text;

@@ -4,9 +4,9 @@ import { about as askAbout } from "./api.js";
 import { chainEditor } from "./chain.js";
 import { hideCard, paint } from "./chip.js";
 import { LETTERS, counted, make, notice, number, part } from "./dom.js";
-import "./distribution.js";
+import { NOTHING } from "./distribution.js";
 import { learn } from "./lines.js";
-import { later, limit, onAnswer, refresh, showIn, shown } from "./reading.js";
+import { later, limit, onAnswer, onFailure, refresh, showIn, shown } from "./reading.js";
 import { sharePart } from "./share.js";
 import { begin, changed, fromLink, onChange, state, unpack } from "./state.js";
 import { systemsPart } from "./systems.js";
@@ -30,8 +30,8 @@ function open() {
   try {
     unpack(fromLink(location.hash));
     return true;
-  } catch (error) {
-    notice(`The link cannot be opened: ${error.message}`);
+  } catch {
+    notice("This link cannot be opened: a part of it is missing or changed.");
     return false;
   }
 }
@@ -45,8 +45,19 @@ function sorter() {
   return () => {
     const ons = state.chains.flatMap((chain, i) => (chain.on ? [i] : []));
     select.replaceChildren(make("option", { value: "" }, "the model"), ...ons.map(i => make("option", { value: i }, `chain ${LETTERS[i]}`)));
+    part("and-b").hidden = !state.chains[1].on;
     select.value = state.by === null || !ons.includes(state.by) ? "" : String(state.by);
   };
+}
+
+// How many tokens there are, how many each chain leaves, and the entropy of it.
+function factsOf(answer) {
+  const nats = entropy => number(entropy, entropy.toFixed(2), "entropy, nats:");
+  const own = answer.chains.map((chain, i) => {
+    const letter = shown.letters[i], entropy = chain.stages.at(-1)?.entropy_after ?? answer.entropy;
+    return make("span", { class: `t${letter}` }, `${LETTERS[letter]} `, chain.error ? "has an error" : number(chain.kept, `${counted(chain.kept, "token")}, `), chain.error ? null : nats(entropy));
+  });
+  return [make("span", {}, `Model ${counted(answer.total, "token")}, entropy `, nats(answer.entropy), " nats"), ...own];
 }
 
 async function start() {
@@ -69,21 +80,28 @@ async function start() {
   });
   view.addEventListener("take", event => take(event.detail, null, shown.at));
 
+  // What stands there is about another text: it fades until there is an answer again.
+  onFailure(message => {
+    view.classList.add("stale");
+    part("facts").replaceChildren(make("span", { class: "wrong" }, message));
+  });
   onAnswer((answer, fresh) => {
+    view.classList.remove("stale");
     view.labels = shown.letters.map(letter => LETTERS[letter]);
     view.taken = text.taken();
     view.show(answer, fresh);
     editors.forEach((editor, i) => editor.tell(answer.chains[shown.letters.indexOf(i)], answer.entropy));
-    part("facts").replaceChildren(counted(answer.total, "token"), ", entropy of the model ", number(answer.entropy, answer.entropy.toFixed(3), "entropy:"), " nats");
+    part("facts").replaceChildren(...factsOf(answer));
     if (fresh) text.build();
     else text.buttons();
     share.build();
     why.soon();
+    systems.soon();
   });
 
-  const whole = () => {
+  const whole = kind => {
     hideCard();
-    editors.forEach(editor => editor.build());
+    if (kind === "cards" || kind === "all") editors.forEach(editor => editor.build());
     sort();
     text.build();
     tree.build();
@@ -95,16 +113,16 @@ async function start() {
       return;
     }
     if (kind === "read") {
-      document.querySelectorAll(".chip").forEach(chip => state.nodes[chip.dataset.place] && paint(chip, state.nodes[chip.dataset.place]));
-      tree.build();
-      text.build();
+      const chips = [...document.querySelectorAll("#text .chip")];
+      if (chips.some(chip => !chip.textContent || chip.textContent === NOTHING)) text.build(); // the spelling came in too
+      else chips.forEach(chip => paint(chip, state.nodes[chip.dataset.place]));
+      tree.soon();
       return;
     }
     if (kind === "chains") editors.forEach(editor => editor.update());
     refresh(kind !== "chains" && kind !== "cards");
-    if (kind !== "chains") whole();
+    if (kind !== "chains") whole(kind);
     later();
-    systems.soon();
     share.build();
   });
   window.addEventListener("hashchange", () => open() && changed("all"));

@@ -8,6 +8,8 @@ import { changed, endOf, idsTo, pathTo, state } from "./state.js";
 export const shown = { answer: null, at: 0, letters: [0], body: null };
 const listeners = [];
 export const onAnswer = listener => listeners.push(listener);
+const failures = [];
+export const onFailure = listener => failures.push(listener);
 
 // The chains that are on, as [place, line].
 export const asked = () => state.chains.flatMap((chain, i) => (chain.on ? [[i, lineOf(chain)]] : []));
@@ -36,8 +38,8 @@ const next = latest(
     later();
   },
   error => {
-    if (error.message !== failing) notice(error.message);
     failing = error.message;
+    for (const listener of failures) listener(error.message);
   },
 );
 
@@ -79,8 +81,8 @@ export function pause(value) {
 }
 
 // A text is read in pieces, so that a slider that begins to move never waits long for one.
-let piece = 8;
-const PIECE_TIME = 150; // ms
+let piece = 4;
+const PIECE_TIME = 80; // ms
 async function read() {
   if (reading || writing || next.busy()) return;
   const now = key(), stale = place => state.nodes[place].read?.key !== now;
@@ -89,13 +91,12 @@ async function read() {
   if (!(end > 0)) return;
   reading = true;
   const whole = pathTo(end), from = whole.findIndex(stale), chains = asked();
-  const nodes = whole.slice(0, from + piece).map(place => state.nodes[place]), began = performance.now();
+  const nodes = whole.map(place => state.nodes[place]), began = performance.now();
   try {
-    const told = await ask("path", { ...question(), tokens: nodes.map(node => node.token.id), lines: chains.map(([, line]) => line), top: 5, from });
+    const told = await ask("path", { ...question(), tokens: nodes.map(node => node.token.id), lines: chains.map(([, line]) => line), top: 5, first: from, count: piece });
     piece = Math.max(2, Math.min(64, Math.round(piece * PIECE_TIME / (performance.now() - began))));
-    const first = nodes.length - told.tokens.length;
     told.tokens.forEach((token, i) => {
-      const node = nodes[first + i];
+      const node = nodes[from + i];
       node.token = { id: token.id, text: token.text, bytes: token.bytes };
       node.read = { ...token, key: now, letters: chains.map(([place]) => place), stages: told.chains.map(chain => chain.stages) };
     });

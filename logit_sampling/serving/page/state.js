@@ -1,6 +1,6 @@
 // The state of the page: prompt, seed, two chains and the tree of texts; and the link that holds it.
 
-import { chainOf } from "./lines.js";
+import { chainOf, strategyOf } from "./lines.js";
 
 export const state = {
   prompt: "",
@@ -37,13 +37,21 @@ export function pathTo(place) {
   return path;
 }
 export const idsTo = place => pathTo(place).map(each => state.nodes[each].token.id);
-export const childrenOf = place =>
-  state.nodes.flatMap((node, i) => (node.parent === place ? [i] : []));
+// The children of all nodes, kept as long as there are no new ones: trees have thousands of nodes.
+let index = { nodes: null, children: [] };
+export function childrenOf(place) {
+  if (index.nodes !== state.nodes) index = { nodes: state.nodes, children: [] };
+  for (let i = index.children.length; i < state.nodes.length; i++) {
+    index.children.push([]);
+    if (i > 0) index.children[state.nodes[i].parent].push(i);
+  }
+  return index.children[place] ?? [];
+}
 
 // The end of the text that goes on from a node: of several branches that which was begun last.
 export function endOf(place) {
   for (;;) {
-    const next = childrenOf(place).pop();
+    const next = childrenOf(place).at(-1);
     if (next === undefined) return place;
     place = next;
   }
@@ -110,7 +118,8 @@ export function unpack(told) {
 function unpackedChain(chain, first) {
   const on = first || chain.on !== false;
   if (typeof chain.line === "string") return { ...chainOf(chain.line), on };
-  const cards = (chain.cards ?? []).map(card => ({ switch: card.switch, values: { ...card.values }, off: card.off === true }));
+  const known = (chain.cards ?? []).filter(strategyOf); // a link may come from another version
+  const cards = known.map(card => ({ switch: card.switch, values: { ...card.values }, off: card.off === true }));
   return { on, greedy: chain.greedy === true, cards, line: null };
 }
 

@@ -1,13 +1,13 @@
 // The settings of a chain as other systems would read them, on the same logits and noise.
 
 import { ask, latest } from "./api.js";
-import { LETTERS, chance, make, number, part, percent } from "./dom.js";
+import { LETTERS, brief, chance, make, number, part, percent } from "./dom.js";
 import { spelling } from "./distribution.js";
 import { lineOf } from "./lines.js";
 import { question } from "./reading.js";
 import { state } from "./state.js";
 
-const NAMES = { default: "Default of this library", hf: "Hugging Face", vllm: "vLLM", "llama.cpp": "llama.cpp", keras_hub: "KerasHub" };
+const NAMES = { default: "Default order here", hf: "Hugging Face", vllm: "vLLM", "llama.cpp": "llama.cpp", keras_hub: "KerasHub" };
 const TOKENS = 6;
 const plain = name => name.replace(/\(.*/s, "");
 
@@ -45,8 +45,8 @@ export function systemsPart(about) {
     const head = make("tr", {}, ["system", "order of the stages", "stay", "entropy", "draws"].map(text => make("th", { scope: "col" }, text)),
       answer.rows.map(row => make("th", { scope: "col", class: "token" }, spelling(row))));
     const rows = answer.chains.map((chain, i) => {
-      const name = make("th", { scope: "row" }, i === 0 ? `Chain ${LETTERS[0]} as it stands` : NAMES[names[i]] ?? names[i]);
-      if (chain.error) return make("tr", {}, name, make("td", { colspan: 4 + answer.rows.length, class: "note" }, chain.error));
+      const name = make("th", { scope: "row" }, i === 0 ? `Chain ${LETTERS[0]}` : NAMES[names[i]] ?? names[i]);
+      if (chain.error) return make("tr", {}, name, make("td", { colspan: 4 + answer.rows.length, class: "note" }, brief(chain.error)));
       const end = chain.stages.at(-1);
       const entropy = end?.entropy_after ?? answer.entropy;
       return make("tr", {}, name,

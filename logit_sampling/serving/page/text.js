@@ -115,7 +115,7 @@ export function textPart(about) {
       button("←", () => go(state.nodes[state.at].parent), { disabled: state.at === 0, "aria-label": "One token back", title: "One token back" }),
       button("→", () => go(path[here + 1]), { disabled: here + 1 >= path.length, "aria-label": "One token on", title: "One token on" }),
       button("⇥", () => go(path.at(-1)), { disabled: here + 1 >= path.length, "aria-label": "To the end of the text", title: "To the end of the text" }),
-      button("New", () => { stop(); clearTree(); changed("tree"); }, { disabled: state.nodes.length < 2, title: "Throw all texts away" }));
+      button("Clear", () => { stop(); clearTree(); changed("tree"); }, { disabled: state.nodes.length < 2, title: "Throw all texts away" }));
     const rows = state.chains.flatMap((chain, which) => (chain.on ? [row(which)] : []));
     writers.replaceChildren(...rows, stopper ? make("div", { class: "writer" }, button("Stop writing", stop, { class: "stop" })) : walk);
   }
@@ -145,8 +145,17 @@ export function textPart(about) {
       return one;
     });
     chips.splice(here + 1, 0, make("span", { class: "caret", "aria-hidden": "true" }));
+    const scrolled = text.scrollTop;
     refill(text, ...given, ...chips);
+    text.scrollTop = scrolled;
+    follow();
     buttons();
+  }
+
+  // Keep the place in sight, in the box alone: the page stays where it is.
+  function follow() {
+    const caret = text.querySelector(".caret"), y = caret.offsetTop;
+    if (y < text.scrollTop || y + 40 > text.scrollTop + text.clientHeight) text.scrollTop = y - text.clientHeight / 2;
   }
 
   // One more token of a text that is being written.
@@ -155,6 +164,7 @@ export function textPart(about) {
     if (!caret || path.length !== text.querySelectorAll(".chip:not(.ahead)").length + 1) return build();
     text.querySelectorAll(".chip.ahead").forEach(each => each.remove());
     caret.before(chip(state.at, goBefore));
+    follow();
     return undefined;
   }
 
