@@ -10,8 +10,7 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.models.identity import identity
-
-from .conftest import CHARACTERS, Characters
+from tests.evaluation.conftest import CHARACTERS, Characters
 
 OPTIONS: Any = ([[0]], ["greedy"], (0,), 4)
 
