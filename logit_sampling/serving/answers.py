@@ -7,7 +7,8 @@ from typing import Any
 from logit_sampling.decoding.row import Alternatives
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.writing import TextEvent
-from logit_sampling.serving.asked import Asked, RefusedError
+from logit_sampling.serving.asked import Asked
+from logit_sampling.serving.refused import RefusedError
 from logit_sampling.serving.spelling import Spelling
 
 _DECODER = codecs.getincrementaldecoder("utf-8")

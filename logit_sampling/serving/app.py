@@ -27,11 +27,12 @@ from logit_sampling.generation.chat import ChatTemplate
 from logit_sampling.generation.engine import Engine, EngineClosedError
 from logit_sampling.generation.writing import TextEvent
 from logit_sampling.serving.answers import Answer, error_of, usage
-from logit_sampling.serving.asked import ORDINARY, Asked, Limits, RefusedError, asked
+from logit_sampling.serving.asked import ORDINARY, Asked, Limits, asked
 from logit_sampling.serving.http import as_event, as_json, json_body, refusal, while_connected
 from logit_sampling.serving.meters import TYPE, Meters, Texts
 from logit_sampling.serving.page import page_routes
 from logit_sampling.serving.play import Playground
+from logit_sampling.serving.refused import RefusedError
 from logit_sampling.serving.running import Running
 from logit_sampling.serving.spelling import Spelling
 

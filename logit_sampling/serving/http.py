@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from logit_sampling.plain import read_json
 from logit_sampling.serving.answers import error_of
-from logit_sampling.serving.asked import RefusedError
+from logit_sampling.serving.refused import RefusedError
 
 _PATIENCE = 60  # seconds for a body: what has come of it takes memory
 

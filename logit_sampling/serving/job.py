@@ -11,8 +11,8 @@ from typing import IO, Any
 
 from logit_sampling.locking import lock
 from logit_sampling.plain import read_json
-from logit_sampling.serving.asked import RefusedError
 from logit_sampling.serving.lines import Writer
+from logit_sampling.serving.refused import RefusedError
 
 CHUNK = 256  # lines that are one batch, and are written to the file together
 _LONGEST = 4 << 20  # bytes of a line

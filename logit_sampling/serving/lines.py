@@ -14,7 +14,8 @@ from logit_sampling.models.as_model import as_model, model_and_tokenizer
 from logit_sampling.models.model import AnyModel, Model
 from logit_sampling.plain import strict_json
 from logit_sampling.serving.answers import Answer, check_all_ended, error_of, usage
-from logit_sampling.serving.asked import ORDINARY, Asked, Limits, RefusedError, asked
+from logit_sampling.serving.asked import ORDINARY, Asked, Limits, asked
+from logit_sampling.serving.refused import RefusedError
 from logit_sampling.serving.spelling import Spelling
 from logit_sampling.types import NEW_TOKENS
 

@@ -20,9 +20,9 @@ from logit_sampling.models.as_model import model_and_tokenizer
 from logit_sampling.models.model import Model, needed_tokenizer
 from logit_sampling.plain import strict_json
 from logit_sampling.sampler import Sampler
-from logit_sampling.serving.asked import RefusedError
 from logit_sampling.serving.cards import CHAINS, LEARNING, PROMPTS, cards
 from logit_sampling.serving.changes import nearest
+from logit_sampling.serving.refused import RefusedError
 from logit_sampling.serving.spelling import Spelling
 from logit_sampling.settings import SYSTEMS
 from logit_sampling.settings.written import in_written_order

@@ -13,12 +13,13 @@ from typing import Any
 
 import logit_sampling as ls
 from logit_sampling.serving.app import Settings, application
-from logit_sampling.serving.asked import _FORMS, _OFF, _OPTIONS, _SAYS_NOTHING, _SHOWN, Limits
+from logit_sampling.serving.asked import Limits
+from logit_sampling.serving.fields import FORMS, OFF, OPTIONS, SAYS_NOTHING, SHOWN
 from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, NEAREST
 from logit_sampling.settings.names import NAMES
 from tests.serving.conftest import TEMPLATE
 
-_KNOWN = sorted({*NAMES, *_OPTIONS, *_FORMS, *_SHOWN, *_OFF, *_SAYS_NOTHING} - {"model"})
+_KNOWN = sorted({*NAMES, *OPTIONS, *FORMS, *SHOWN, *OFF, *SAYS_NOTHING} - {"model"})
 _ELSEWHERE = sorted({*CALLED_HERE, *ELSEWHERE, *NEAREST})
 _ORDERS = ["default", "hf", "vllm", "llama.cpp", "keras_hub", "openai", "", 5]
 _NUMBERS = [0, 1, -1, 2, 3, 0.5, -0.5, 1.5, 1e-9, 1e308, -1e308, 10**30, 2**31, 2**63, 2**64, 100]

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import logit_sampling as ls
-from logit_sampling.serving.asked import Limits, RefusedError, asked
+from logit_sampling.serving.asked import Limits, asked
+from logit_sampling.serving.refused import RefusedError
 from logit_sampling.serving.running import Running
 from logit_sampling.settings.written import parse, written
 from tests.serving.test_job import Letters, flat

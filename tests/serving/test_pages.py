@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from logit_sampling.serving.asked import _OPTIONS, asked
+from logit_sampling.serving.asked import asked
+from logit_sampling.serving.fields import OPTIONS
 from logit_sampling.serving.lines import Writer
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -37,7 +38,7 @@ def test_the_clients_of_the_page_on_the_server(address, model, capsys):
 def test_the_fields_of_the_page_on_the_server(model):
     page = (DOCS / "serve.md").read_text("utf-8")
     told = set(re.findall(r"`(\w+)`", page))
-    assert set(_OPTIONS) - {"stop_at_end", "num_draft"} <= told | {"sampler"}
+    assert set(OPTIONS) - {"stop_at_end", "num_draft"} <= told | {"sampler"}
     for said in re.findall(r"`(\{.*?\})`", page, re.DOTALL):
         asked({"prompt": "A", **json.loads(said)}, model)
 

@@ -8,10 +8,10 @@ import pytest
 
 import logit_sampling as ls
 from logit_sampling.decoding.reader import Reader
-from logit_sampling.serving.asked import RefusedError
 from logit_sampling.serving.cards import CHAINS, PROMPTS, cards
 from logit_sampling.serving.changes import nearest
 from logit_sampling.serving.play import Playground
+from logit_sampling.serving.refused import RefusedError
 from logit_sampling.settings import SYSTEMS
 from logit_sampling.settings.written import in_written_order
 

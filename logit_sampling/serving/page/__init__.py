@@ -10,9 +10,9 @@ from starlette.responses import FileResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from logit_sampling.serving.answers import error_of
-from logit_sampling.serving.asked import RefusedError
 from logit_sampling.serving.http import as_event, as_json, json_body, while_connected
 from logit_sampling.serving.play import Playground
+from logit_sampling.serving.refused import RefusedError
 
 _FOLDER = Path(__file__).parent
 _KINDS = {
