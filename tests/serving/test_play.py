@@ -53,6 +53,20 @@ def test_every_number_is_explains(playground, model, line):
     assert chain["kept"] == own["stages"][-1]["tokens_after"]
 
 
+def test_texts_in_any_order_are_read_as_if_alone(model):
+    own = Playground(model)
+    long = [7, 8, 9] * 20
+    asks = [("ROMEO:", [1, 2, 3, 4]), ("The king is", []), ("The king was", [5]), ("ROMEO:", [1, 9])]
+    asks += [("ROMEO:", [1, 2, 3]), ("ROMEO:", [1, 9, 5]), ("A", []), ("ROMEO:", long)]
+    asks += [("ROMEO:", [*long[:40], 1]), ("ROMEO:", [2, *long]), ("A", [1]), ("JULIET:", long)]
+    for prompt, tokens in asks:
+        told = own.next(asked(prompt=prompt, tokens=tokens, lines=[], count=500))
+        ids = [*model.encode(prompt), *tokens]
+        raw = ls.Sampler().explain(Reader(model).read({0: ids}).logits[0, -1]).raw_log_probs
+        for row in told["rows"]:
+            assert row["raw_log_prob"] == pytest.approx(raw[row["id"]], abs=1e-3)
+
+
 def test_rows_come_in_pages_in_any_order(playground):
     whole = playground.next(asked(count=500))["rows"]
     part = playground.next(asked(first=20, count=30))["rows"]
