@@ -203,7 +203,10 @@ class Playground:
         try:
             return token_ids(0, prompt, self.model, self._tokenizer)
         except ValueError as error:
-            raise RefusedError(str(error), "prompt") from error
+            nothing = (
+                "The prompt is empty, and this model has no start token: write a word or more."
+            )
+            raise RefusedError(str(error) if prompt else nothing, "prompt") from error
 
     def _read_all(self, text: "_Text") -> None:
         """Read a text once, and keep the logits behind its prompt and each of its tokens."""
@@ -223,7 +226,9 @@ class Playground:
         """Return the logits behind a text, float [vocab]."""
         context = self.model.context_length
         if context is not None and len(ids) >= context:
-            raise RefusedError(f"the text has {len(ids)} tokens, and the model reads {context}")
+            raise RefusedError(
+                f"The text has {len(ids):,} tokens, and the model reads {context:,}: shorten it."
+            )
         with self._lock:
             if ids not in self._known:
                 if len(self._known) >= _LOGITS:

@@ -56,7 +56,12 @@ def test_every_number_is_explains(playground, model, line):
 def test_texts_in_any_order_are_read_as_if_alone(model):
     own = Playground(model)
     long = [7, 8, 9] * 20
-    asks = [("ROMEO:", [1, 2, 3, 4]), ("The king is", []), ("The king was", [5]), ("ROMEO:", [1, 9])]
+    asks = [
+        ("ROMEO:", [1, 2, 3, 4]),
+        ("The king is", []),
+        ("The king was", [5]),
+        ("ROMEO:", [1, 9]),
+    ]
     asks += [("ROMEO:", [1, 2, 3]), ("ROMEO:", [1, 9, 5]), ("A", []), ("ROMEO:", long)]
     asks += [("ROMEO:", [*long[:40], 1]), ("ROMEO:", [2, *long]), ("A", [1]), ("JULIET:", long)]
     for prompt, tokens in asks:
