@@ -170,6 +170,10 @@ def test_the_nearest_change_is_beside_one_that_changes_nothing():
     assert found["top_k"]["to"] == 16 and found["top_k"]["id"] == 1
     assert 1.234 < found["temperature"]["to"] < 1.24 and found["temperature"]["id"] == 2
     assert nearest("top_k=5", lambda line: 3) == []
+    # A whole temperature need not stay whole.
+    hot = lambda line: int(float(line[12:]) > 0.3) if float(line[12:]) >= 0 else None  # noqa: E731
+    assert 0.3 < nearest("temperature=0", hot)[0]["to"] < 0.301
+    assert 0.299 < nearest("temperature=2", hot)[0]["to"] <= 0.3
     # A value that is nearer in the other direction goes first, and what is out of range ends it.
     both = lambda line: None if int(line[6:]) < 1 else int(int(line[6:]) not in (2, 3, 4))  # noqa: E731
     assert nearest("top_k=3", both)[0]["to"] in (1, 5)
