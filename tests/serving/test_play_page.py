@@ -305,5 +305,7 @@ def test_what_is_wrong_is_said_and_undone(page: Any) -> None:
     asked(page, lambda: page.locator("#writers .main").click())
     asked(page, lambda: page.get_by_role("button", name="Clear").click())
     assert chips(page) == []
+    undo = page.get_by_role("button", name="Undo").bounding_box()
+    assert undo["width"] > undo["height"]  # its word is on one line
     asked(page, lambda: page.get_by_role("button", name="Undo").click())
     assert len(chips(page)) == 1

@@ -59,7 +59,7 @@ export function systemsPart(about) {
   }
   const cell = told => {
     const p = chance(told?.final_log_prob);
-    const element = make("td", { class: "heat", style: `--heat:${Math.round(Math.sqrt(p) * 60)}%` });
+    const element = make("td", { class: "heat", style: `--heat:${Math.round(Math.sqrt(p) * 52)}%` });
     element.append(number(told?.final_log_prob ?? null, told?.final_log_prob === null ? "✕" : percent(p), "log-probability:"));
     return element;
   };
