@@ -192,7 +192,7 @@ def test_what_learns_from_draws_begins_afresh(playground):
     ("wrong", "says"),
     [
         ({"prompt": 5}, "`prompt` is a text"),
-        ({"prompt": ""}, "prompt 0"),
+        ({"prompt": ""}, "prompt is empty"),
         ({"tokens": [512]}, r"ids in \[0, 512\)"),
         ({"tokens": "a"}, "ids in"),
         ({"seed": -1}, "`seed`"),
