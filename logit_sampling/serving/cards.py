@@ -119,6 +119,7 @@ def cards(vocab_size: int, end_id: int) -> list[dict[str, Any]]:
                     for argument, parameter in own.takes.items()
                 ],
                 "memory": own.transform in LEARNING,
+                "keeps_best": own.keeps_best,
             }
         )
     return found

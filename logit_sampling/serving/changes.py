@@ -1,9 +1,11 @@
 """Which change of one setting draws another token."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
+from logit_sampling.serving.cards import cards
 from logit_sampling.settings.written import settings_of, written
 
 _TRIES = 40  # steps away from a value, each longer than the one before
@@ -37,13 +39,22 @@ def nearest(line: str, draw: Callable[[str], int | None]) -> list[dict[str, Any]
         def other(changed: Any, name: str = name) -> str:
             return before + written(settings | {name: changed}, check=False)
 
-        own = [_towards(value, sign, lambda v: draw(other(v)), now) for sign in (-1, 1)]
+        start = value if name.replace("-", "_") in _integers() else float(value)  # temperature=1
+        own = [_towards(start, sign, lambda v: draw(other(v)), now) for sign in (-1, 1)]
         near = min((v for v in own if v is not None), key=lambda v: abs(v - value), default=None)
         if near is not None:
             changed = other(near)
             told = {"setting": name, "from": value, "to": near}
             found.append((_size(value, near), {**told, "id": draw(changed), "line": changed}))
     return [own for _, own in sorted(found, key=lambda each: each[0])]
+
+
+@functools.cache
+def _integers() -> frozenset[str]:
+    """Return the names of the settings that are whole numbers."""
+    settings = [setting for card in cards(2, 0) for setting in card["settings"]]
+    whole = [setting for setting in settings if setting["kind"] == "integer"]
+    return frozenset(name for own in whole for name in (own["name"], *own["aliases"]))
 
 
 def _towards(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from logit_sampling.decoding.beginnings import Beginnings
+from logit_sampling.decoding.beginnings import LEAST, Beginnings, common
 from logit_sampling.decoding.reader import Reader
 from logit_sampling.distribution.eager import uniforms
 from logit_sampling.distribution.random import row_words
@@ -46,6 +46,8 @@ class Playground:
         self._tokenizer = needed_tokenizer(tokenizer, model.name)
         self._spelling = Spelling(self._tokenizer, tuple(model.end_ids))
         self._reader = Reader(self._runner, beginnings=Beginnings(4096))
+        self._read: tuple[int, ...] = ()  # what the reader read last, and its key there
+        self._key = 0
         self._known: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
         self._told: OrderedDict[tuple[Any, ...], Explanation | RefusedError] = OrderedDict()
         self._lock = threading.Lock()  # the page may ask twice at once
@@ -201,7 +203,10 @@ class Playground:
         try:
             return token_ids(0, prompt, self.model, self._tokenizer)
         except ValueError as error:
-            raise RefusedError(str(error), "prompt") from error
+            nothing = (
+                "The prompt is empty, and this model has no start token: write a word or more."
+            )
+            raise RefusedError(str(error) if prompt else nothing, "prompt") from error
 
     def _read_all(self, text: "_Text") -> None:
         """Read a text once, and keep the logits behind its prompt and each of its tokens."""
@@ -221,14 +226,27 @@ class Playground:
         """Return the logits behind a text, float [vocab]."""
         context = self.model.context_length
         if context is not None and len(ids) >= context:
-            raise RefusedError(f"the text has {len(ids)} tokens, and the model reads {context}")
+            raise RefusedError(
+                f"The text has {len(ids):,} tokens, and the model reads {context:,}: shorten it."
+            )
         with self._lock:
             if ids not in self._known:
                 if len(self._known) >= _LOGITS:
                     self._known.popitem(last=False)
-                self._known[ids] = self._reader.read({0: list(ids)}).logits[0, -1]
+                self._known[ids] = self._read_anew(ids)
             self._known.move_to_end(ids)
             return self._known[ids]
+
+    def _read_anew(self, ids: tuple[int, ...]) -> np.ndarray:
+        """Return the logits behind a text that the reader has not as it is."""
+        alike = common(self._read, ids)
+        # A reader has to be told where a text differs from the last one, or that it is another.
+        unlike, self._read = max(1, len(ids) - alike), ()
+        if not alike or unlike > LEAST:
+            self._key, unlike = self._key + 1, 1
+        logits: np.ndarray = self._reader.read({self._key: list(ids)}, unlike).logits[0, -1]
+        self._read = ids
+        return logits
 
     def _explained(
         self, line: str, text: "_Text", logits: np.ndarray

@@ -10,7 +10,7 @@ from logit_sampling.strategies.transform import Strategy
 
 @dataclass(frozen=True)
 class TopP(Strategy):
-    """Keep the shortest prefix of the order whose probability reaches `p` (nucleus sampling).
+    """Keep the fewest likeliest tokens whose probabilities sum to at least `p` (nucleus).
 
     A token stays if the mass before it is below p. What is missing counts as nothing when it is
     below 16 roundings of the token's own mass, so that a prefix which reaches p on paper does here.

@@ -56,7 +56,7 @@ def test_an_entry_is_what_the_class_says() -> None:
     entry = find("TopP")
     assert (entry.name, entry.group) == ("TopP", "truncation")
     assert entry.summary == (
-        "Keep the shortest prefix of the order whose probability reaches `p` (nucleus sampling)."
+        "Keep the fewest likeliest tokens whose probabilities sum to at least `p` (nucleus)."
     )
     assert entry.source == (
         "Holtzman et al., The Curious Case of Neural Text Degeneration, 2019, arXiv 1904.09751."

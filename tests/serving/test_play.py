@@ -53,6 +53,25 @@ def test_every_number_is_explains(playground, model, line):
     assert chain["kept"] == own["stages"][-1]["tokens_after"]
 
 
+def test_texts_in_any_order_are_read_as_if_alone(model):
+    own = Playground(model)
+    long = [7, 8, 9] * 20
+    asks = [
+        ("ROMEO:", [1, 2, 3, 4]),
+        ("The king is", []),
+        ("The king was", [5]),
+        ("ROMEO:", [1, 9]),
+    ]
+    asks += [("ROMEO:", [1, 2, 3]), ("ROMEO:", [1, 9, 5]), ("A", []), ("ROMEO:", long)]
+    asks += [("ROMEO:", [*long[:40], 1]), ("ROMEO:", [2, *long]), ("A", [1]), ("JULIET:", long)]
+    for prompt, tokens in asks:
+        told = own.next(asked(prompt=prompt, tokens=tokens, lines=[], count=500))
+        ids = [*model.encode(prompt), *tokens]
+        raw = ls.Sampler().explain(Reader(model).read({0: ids}).logits[0, -1]).raw_log_probs
+        for row in told["rows"]:
+            assert row["raw_log_prob"] == pytest.approx(raw[row["id"]], abs=1e-3)
+
+
 def test_rows_come_in_pages_in_any_order(playground):
     whole = playground.next(asked(count=500))["rows"]
     part = playground.next(asked(first=20, count=30))["rows"]
@@ -151,6 +170,10 @@ def test_the_nearest_change_is_beside_one_that_changes_nothing():
     assert found["top_k"]["to"] == 16 and found["top_k"]["id"] == 1
     assert 1.234 < found["temperature"]["to"] < 1.24 and found["temperature"]["id"] == 2
     assert nearest("top_k=5", lambda line: 3) == []
+    # A whole temperature need not stay whole.
+    hot = lambda line: int(float(line[12:]) > 0.3) if float(line[12:]) >= 0 else None  # noqa: E731
+    assert 0.3 < nearest("temperature=0", hot)[0]["to"] < 0.301
+    assert 0.299 < nearest("temperature=2", hot)[0]["to"] <= 0.3
     # A value that is nearer in the other direction goes first, and what is out of range ends it.
     both = lambda line: None if int(line[6:]) < 1 else int(int(line[6:]) not in (2, 3, 4))  # noqa: E731
     assert nearest("top_k=3", both)[0]["to"] in (1, 5)
@@ -169,7 +192,7 @@ def test_what_learns_from_draws_begins_afresh(playground):
     ("wrong", "says"),
     [
         ({"prompt": 5}, "`prompt` is a text"),
-        ({"prompt": ""}, "prompt 0"),
+        ({"prompt": ""}, "prompt is empty"),
         ({"tokens": [512]}, r"ids in \[0, 512\)"),
         ({"tokens": "a"}, "ids in"),
         ({"seed": -1}, "`seed`"),

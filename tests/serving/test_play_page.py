@@ -141,7 +141,7 @@ def test_chain_is_edited(page: Any, model: Any) -> None:
     asked(page, lambda: page.get_by_role("button", name="Remove Temperature").click())
     assert line(page) == "order=written top_k=5 min_p=0.1"
     asked(page, lambda: page.locator("#chain-a").get_by_label("Greedy").check())
-    assert line(page) == "greedy order=written top_k=5 min_p=0.1"
+    assert line(page) == "greedy"  # neither changes which token is the likeliest
     page.fill("#chain-a .line", "order=llama.cpp temp=0.7 top_k=40")
     asked(page, lambda: page.locator("#chain-a .line").press("Enter"))
     asked(page, lambda: page.get_by_role("button", name="Make cards of this line").click())
@@ -249,3 +249,63 @@ def test_everybody_can_use_it(page: Any) -> None:
         told = axe.Axe().run(page)
         assert not told.violations_count, told.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def error_of(page: Any) -> str:
+    return str(page.inner_text("#chain-a .body > .wrong"))
+
+
+def stay(page: Any) -> str:
+    return str(page.locator("#chain-a .end [data-value]").first.get_attribute("data-value"))
+
+
+def test_likeliest_token_needs_no_cards_removed(page: Any) -> None:
+    value = page.locator("#chain-a [data-setting=temperature] input[type=number]")
+    asked(page, lambda: value.fill("0"))
+    assert line(page) == "order=written temperature=0"
+    assert error_of(page) == "" and stay(page) == "1"
+    assert "No effect" in page.locator("#chain-a .card").nth(1).inner_text()
+    asked(page, lambda: value.fill("0.8"))
+    assert line(page) == LINE
+    asked(page, lambda: page.locator("#chain-a").get_by_label("Greedy").check())
+    assert line(page) == "greedy" and error_of(page) == "" and stay(page) == "1"
+    asked(page, lambda: page.locator("#chain-a").get_by_label("Draw").check())
+    assert line(page) == LINE
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "order=vllm temperature=0.7 top_p=0.9 repetition_penalty=1.1",
+        '{"temperature": 0.7, "top_p": 0.9, "repetition_penalty": 1.1}',
+        "--temp 0.7 --top-p 0.9 --repeat-penalty=1.1",
+    ],
+)
+def test_settings_of_elsewhere_are_pasted(page: Any, pasted: str) -> None:
+    page.fill("#chain-a .line", pasted)
+    asked(page, lambda: page.locator("#chain-a .line").press("Enter"))
+    assert error_of(page) == ""
+    page.locator("#systems").scroll_into_view_if_needed()
+    until(page, "document.querySelectorAll('#systems-table .stages').length === 5")
+    rows = page.locator("#systems-table tbody tr")
+    stages = {
+        row.locator("th").inner_text(): row.locator(".stages span").all_inner_texts()
+        for row in rows.all()
+    }
+    assert stages["vLLM"] == ["RepetitionPenalty", "Temperature", "TopP"]
+    assert stages["llama.cpp"] == ["RepetitionPenalty", "TopP", "Temperature"]
+    assert "unknown to" in rows.last.inner_text()  # KerasHub has no such penalty
+
+
+def test_what_is_wrong_is_said_and_undone(page: Any) -> None:
+    page.fill("#seed", "-3")
+    assert "whole number" in page.inner_text("#seed-told")
+    page.locator("#log").focus()
+    assert page.input_value("#seed") == "7" and page.inner_text("#seed-told") == ""
+    asked(page, lambda: page.locator("#writers .main").click())
+    asked(page, lambda: page.get_by_role("button", name="Clear").click())
+    assert chips(page) == []
+    undo = page.get_by_role("button", name="Undo").bounding_box()
+    assert undo["width"] > undo["height"]  # its word is on one line
+    asked(page, lambda: page.get_by_role("button", name="Undo").click())
+    assert len(chips(page)) == 1

@@ -1,7 +1,7 @@
 // One card of a chain: a strategy with its settings, and what its stage did to the distribution.
 
 import { counted, make, number, percent } from "./dom.js";
-import { strategyOf, titleOf, written } from "./lines.js";
+import { strategyOf, systemName, titleOf, written } from "./lines.js";
 
 const STEPS = 1000; // positions of a slider on a log scale
 const bound = (open, value) => (value === null ? "" : `${open ? "more than" : "from"} ${value}`);
@@ -149,7 +149,7 @@ export function cardOf(card, prefix, say) {
     make("details", {}, make("summary", {}, rest.length ? `${counted(rest.length, "more setting")}, and what it does` : "What it does"),
       rest.map(fields), make("p", {}, marked(strategy.summary)),
       strategy.source ? make("p", { class: "note" }, strategy.source) : null,
-      elsewhere.length ? make("p", { class: "note" }, `Also in ${elsewhere.join(", ")}.`) : null,
+      elsewhere.length ? make("p", { class: "note" }, `Also in ${elsewhere.map(systemName).join(", ")}.`) : null,
       strategy.memory ? make("p", { class: "note" }, "It learns from the draws; here it starts afresh at each token.") : null),
     effect);
   element.handle = handle;
@@ -158,6 +158,10 @@ export function cardOf(card, prefix, say) {
     effect.hidden = stage === undefined;
     if (stage) effect.replaceChildren(...effectOf(stage));
     else if (stage === null) effect.replaceChildren("Changes nothing: its value means off, or another card does it.");
+  };
+  element.idle = () => {
+    effect.hidden = false;
+    effect.replaceChildren("No effect: the likeliest token is taken, whatever this says.");
   };
   element.put = (name, value) => element.querySelector(`[data-setting="${name}"]`)?.put(value);
   element.tell(undefined);

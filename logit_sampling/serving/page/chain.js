@@ -2,7 +2,7 @@
 
 import { LETTERS, announce, brief, make, number, part } from "./dom.js";
 import { cardOf, effectOf } from "./card.js";
-import { chainOf, freshCard, known, lineOf, matched, strategyOf, titleOf } from "./lines.js";
+import { asLine, chainOf, freshCard, idle, known, lineOf, matched, strategyOf, titleOf } from "./lines.js";
 import { changed, state } from "./state.js";
 
 const GROUPS = { scaling: "Temperature and scaling", truncation: "Truncation", penalties: "Penalties",
@@ -38,7 +38,7 @@ export function chainEditor(place, about) {
   const cards = () => [...list.children];
 
   function replace(text) {
-    state.chains[place] = { ...(text.trim() ? chainOf(text) : chainOf("sample")), on: true };
+    state.chains[place] = { ...chainOf(asLine(text) || "sample"), on: true };
     changed("cards");
   }
 
@@ -124,8 +124,8 @@ export function chainEditor(place, about) {
     })));
     cards().forEach(each => { each.querySelector("details").open = unfolded.has(each.dataset.switch); });
     const there = new Set(chain().cards.map(card => card.switch));
-    const groups = Object.groupBy?.(known(), one => one.group) ?? grouped(known());
-    add.replaceChildren(make("option", { value: "" }, "Add a strategy…"), ...Object.entries(groups).map(([group, ones]) =>
+    const names = Object.keys(GROUPS), groups = Object.groupBy?.(known(), one => one.group) ?? grouped(known());
+    add.replaceChildren(make("option", { value: "" }, "Add a strategy…"), ...Object.entries(groups).sort(([one], [other]) => names.indexOf(one) - names.indexOf(other)).map(([group, ones]) =>
       make("optgroup", { label: GROUPS[group] ?? group }, ones.map(one =>
         make("option", { value: one.switch, disabled: there.has(one.switch), title: one.summary }, titleOf(one))))));
     add.hidden = chain().line !== null;
@@ -139,8 +139,12 @@ export function chainEditor(place, about) {
   // What the server told of this chain, or null where it was not asked.
   function tell(told, entropy) {
     error.textContent = brief(told?.error ?? "");
-    const stages = told?.stages ?? [], { own, rest } = matched(chain(), stages);
-    cards().forEach((element, i) => element.tell(told && !told.error ? own.get(chain().cards[i]) : undefined));
+    const stages = told?.stages ?? [], { own, rest } = matched(chain(), stages), without = idle(chain());
+    cards().forEach((element, i) => {
+      const card = chain().cards[i];
+      if (told && !told.error && without.has(card)) element.idle();
+      else element.tell(told && !told.error ? own.get(card) : undefined);
+    });
     canonical.hidden = chain().line === null || !told?.canonical || chainOf(told.canonical).line !== null;
     canonical.value = told?.canonical ?? "";
     const kept = told && told.kept === 0 && !told.error ? make("p", { class: "wrong" }, "No token stays: there is nothing to draw from.") : told && !told.error ? make("p", {}, make("b", {}, number(told.kept, told.kept.toLocaleString("en"), "tokens that stay:")),

@@ -42,7 +42,7 @@ export function number(value, text, what = "") {
 }
 
 // What is wrong with a line, without the line, which stands beside it.
-export const brief = error => error.replace(/^sampler (['"]).*?\1: /s, "");
+export const brief = error => error.replace(/^sampler (['"]).*?\1: /s, "").replace(/; known: .*/s, "");
 
 // What the page says aloud, once, to those who cannot see it change.
 export function announce(text) {

@@ -16,6 +16,8 @@ export function learn(list) {
     }
   }
 }
+const SYSTEMS = { default: "Default order here", hf: "Hugging Face", vllm: "vLLM", "llama.cpp": "llama.cpp", keras_hub: "KerasHub" };
+export const systemName = name => SYSTEMS[name] ?? name;
 export const strategyOf = card => strategies.get(card.switch);
 // Some strategies can be switched on in two ways, which are two cards.
 export const titleOf = one => ([...strategies.values()].filter(other => other.name === one.name).length > 1
@@ -31,7 +33,25 @@ export function freshCard(name) {
 }
 
 export const written = value => (typeof value === "number" ? String(value) : JSON.stringify(value));
-export const active = chain => chain.cards.filter(card => !card.off);
+
+// The cards that are on and have no effect, because the likeliest token is taken: the temperature of
+// a greedy chain, what follows a temperature of 0, and what keeps the likeliest token before it. The
+// library refuses them, so they are left out of the line.
+export function idle(chain) {
+  const on = chain.cards.filter(card => !card.off);
+  const ranged = on.some(card => card.switch === "dynatemp_range" && card.values.dynatemp_range !== 0);
+  const heats = card => card.switch === "temperature";
+  const zero = on.findIndex(card => heats(card) && card.values.temperature === 0);
+  if (!chain.greedy && (zero < 0 || ranged)) return new Set();
+  const found = new Set(chain.greedy ? on.filter(heats) : on.slice(zero + 1));
+  const before = chain.greedy ? on.filter(card => !heats(card)) : on.slice(0, zero);
+  while (before.length && strategyOf(before.at(-1)).keeps_best) found.add(before.pop());
+  return found;
+}
+export function active(chain) {
+  const without = idle(chain);
+  return chain.cards.filter(card => !card.off && !without.has(card));
+}
 
 // The stage of each card that is on, and the stages that no card stands for. A card whose value
 // means off has no stage, and neither has one that another card speaks for.
@@ -50,6 +70,7 @@ export function settingsOf(chain) {
   for (const card of active(chain)) {
     for (const { name } of strategyOf(card).settings) {
       const value = card.values[name];
+      if (chain.greedy && name === "temperature") continue;
       if (value !== undefined && value !== null && !said.has(name)) said.set(name, value);
     }
   }
@@ -57,13 +78,37 @@ export function settingsOf(chain) {
 }
 
 export function lineOf(chain, order = "written") {
-  if (chain.line !== null) return chain.line;
+  if (chain.line !== null) return order === "written" ? chain.line : reordered(chain.line, order);
   const settings = settingsOf(chain).map(([name, value]) => `${name}=${written(value)}`);
   if (!settings.length) return chain.greedy ? "greedy" : "sample";
   return [...(chain.greedy ? ["greedy"] : []), `order=${order}`, ...settings].join(" ");
 }
 
-// [name, value] for each part of a line, and [word, null] for a word alone; null if it is no line.
+// A line with another order, or null where it says more than settings.
+function reordered(line, order) {
+  const parts = partsOf(line);
+  if (!parts || parts.some(([name, value]) => value === null && name !== "greedy" && name !== "sample")) return null;
+  const words = parts.filter(([, value]) => value === null).map(([name]) => name);
+  const settings = parts.filter(([name, value]) => value !== null && name !== "order").map(([name, , text]) => `${name}=${text}`);
+  return [...words, `order=${order}`, ...settings].join(" ");
+}
+
+// Settings as a JSON object or as options of a command line, such as --top-k 40, as a line.
+export function asLine(text) {
+  const own = text.trim();
+  if (own.startsWith("{")) {
+    try {
+      return Object.entries(JSON.parse(own)).filter(([, value]) => value !== null).map(([name, value]) => `${name}=${written(value)}`).join(" ");
+    } catch {
+      return own;
+    }
+  }
+  if (!own.startsWith("--")) return own;
+  return own.replace(/(^|\s)--([a-z][\w-]*)(?:\s+|=)(?!--)(\S+)/g, (_, before, name, value) => `${before}${name.replaceAll("-", "_")}=${value}`);
+}
+
+// [name, value, text of the value] for each part of a line, and [word, null] for a word alone; null
+// if it is no line.
 function partsOf(line) {
   const parts = [], name = /[\s,]*([^\s,=]+)(\s*=\s*)?/y;
   let place = 0;
@@ -80,9 +125,9 @@ function partsOf(line) {
     const text = line.slice(place, end);
     place = end;
     try {
-      parts.push([found[1], JSON.parse(text)]);
+      parts.push([found[1], JSON.parse(text), text]);
     } catch {
-      parts.push([found[1], text]);
+      parts.push([found[1], text, text]);
     }
   }
   return parts;

@@ -80,13 +80,15 @@ async function start() {
   });
   view.addEventListener("take", event => take(event.detail, null, shown.at));
 
+  const stale = is => [view, part("why"), part("text")].forEach(each => each.classList.toggle("stale", is));
   // What stands there is about another text: it fades until there is an answer again.
   onFailure(message => {
-    view.classList.add("stale");
+    stale(true);
+    text.buttons();
     part("facts").replaceChildren(make("span", { class: "wrong" }, message));
   });
   onAnswer((answer, fresh) => {
-    view.classList.remove("stale");
+    stale(false);
     view.labels = shown.letters.map(letter => LETTERS[letter]);
     view.taken = text.taken();
     view.show(answer, fresh);

@@ -5,7 +5,7 @@ import { notice } from "./dom.js";
 import { lineOf } from "./lines.js";
 import { changed, endOf, idsTo, pathTo, state } from "./state.js";
 
-export const shown = { answer: null, at: 0, letters: [0], body: null };
+export const shown = { answer: null, at: 0, letters: [0], body: null, failed: false };
 const listeners = [];
 export const onAnswer = listener => listeners.push(listener);
 const failures = [];
@@ -31,7 +31,7 @@ let top = false, failing = "";
 const next = latest(
   ({ body }) => ask("next", body),
   (answer, { body, at, letters }) => {
-    Object.assign(shown, { answer, at, letters, body });
+    Object.assign(shown, { answer, at, letters, body, failed: false });
     failing = "";
     for (const listener of listeners) listener(answer, top);
     top = false;
@@ -39,6 +39,7 @@ const next = latest(
   },
   error => {
     failing = error.message;
+    shown.failed = true;
     for (const listener of failures) listener(error.message);
   },
 );

@@ -3,11 +3,10 @@
 import { ask, latest } from "./api.js";
 import { LETTERS, brief, chance, make, number, part, percent } from "./dom.js";
 import { spelling } from "./distribution.js";
-import { lineOf } from "./lines.js";
+import { lineOf, systemName } from "./lines.js";
 import { question } from "./reading.js";
 import { state } from "./state.js";
 
-const NAMES = { default: "Default order here", hf: "Hugging Face", vllm: "vLLM", "llama.cpp": "llama.cpp", keras_hub: "KerasHub" };
 const TOKENS = 6;
 const plain = name => name.replace(/\(.*/s, "");
 
@@ -24,12 +23,12 @@ export function systemsPart(about) {
     if (!seen) return;
     timer = setTimeout(() => {
       const chain = state.chains[0];
-      if (chain.line !== null) {
-        box.replaceChildren(make("p", { class: "note" }, "Chain A is a line that the page passes on as it is; its settings cannot be put in other orders here."));
+      const names = ["written", ...about.orders], lines = names.map(name => lineOf(chain, name));
+      if (lines.includes(null)) {
+        box.replaceChildren(make("p", { class: "note" }, "Chain A is a line that says more than settings: it cannot be put in other orders."));
         return;
       }
-      const names = ["written", ...about.orders];
-      next({ names, body: { ...question(), lines: names.map(name => lineOf(chain, name)), first: 0, count: TOKENS, by: null } });
+      next({ names, body: { ...question(), lines, first: 0, count: TOKENS, by: null } });
     }, 250);
   };
   // Only for those who look at it.
@@ -45,7 +44,7 @@ export function systemsPart(about) {
     const head = make("tr", {}, ["system", "order of the stages", "stay", "entropy", "draws"].map(text => make("th", { scope: "col" }, text)),
       answer.rows.map(row => make("th", { scope: "col", class: "token" }, spelling(row))));
     const rows = answer.chains.map((chain, i) => {
-      const name = make("th", { scope: "row" }, i === 0 ? `Chain ${LETTERS[0]}` : NAMES[names[i]] ?? names[i]);
+      const name = make("th", { scope: "row" }, i === 0 ? `Chain ${LETTERS[0]}` : systemName(names[i]));
       if (chain.error) return make("tr", {}, name, make("td", { colspan: 4 + answer.rows.length, class: "note" }, brief(chain.error)));
       const end = chain.stages.at(-1);
       const entropy = end?.entropy_after ?? answer.entropy;
@@ -60,7 +59,7 @@ export function systemsPart(about) {
   }
   const cell = told => {
     const p = chance(told?.final_log_prob);
-    const element = make("td", { class: "heat", style: `--heat:${Math.round(Math.sqrt(p) * 60)}%` });
+    const element = make("td", { class: "heat", style: `--heat:${Math.round(Math.sqrt(p) * 52)}%` });
     element.append(number(told?.final_log_prob ?? null, told?.final_log_prob === null ? "✕" : percent(p), "log-probability:"));
     return element;
   };

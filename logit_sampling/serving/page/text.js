@@ -57,9 +57,19 @@ export function textPart(about) {
     if (examples.value) setPrompt(examples.value);
     examples.value = "";
   });
+  const sayOfSeed = text => {
+    part("seed-told").textContent = text;
+    seed.setAttribute("aria-invalid", String(Boolean(text)));
+  };
+  seed.addEventListener("blur", () => { // what is no seed gives way to the one that holds
+    if (seed.getAttribute("aria-invalid") !== "true") return;
+    seed.value = state.seed;
+    sayOfSeed("");
+  });
   seed.addEventListener("input", () => {
     const value = Number(seed.value);
-    if (!seed.value || !Number.isSafeInteger(value) || value < 0) return;
+    if (!seed.value || !Number.isSafeInteger(value) || value < 0) return sayOfSeed(`a whole number from 0 is needed; it is still ${state.seed}`);
+    sayOfSeed("");
     state.seed = value;
     changed("seed");
   });
@@ -82,6 +92,13 @@ export function textPart(about) {
   }
 
   const stop = () => stopper?.abort();
+  function clear() {
+    stop();
+    const old = { prompt: state.prompt, nodes: state.nodes, at: state.at };
+    clearTree();
+    changed("tree");
+    notice("All texts are thrown away.", { name: "Undo", run: () => { Object.assign(state, old); changed("prompt"); } });
+  }
   async function write(which, count) {
     stop();
     const own = stopper = new AbortController();
@@ -115,21 +132,21 @@ export function textPart(about) {
       button("←", () => go(state.nodes[state.at].parent), { disabled: state.at === 0, "aria-label": "One token back", title: "One token back" }),
       button("→", () => go(path[here + 1]), { disabled: here + 1 >= path.length, "aria-label": "One token on", title: "One token on" }),
       button("⇥", () => go(path.at(-1)), { disabled: here + 1 >= path.length, "aria-label": "To the end of the text", title: "To the end of the text" }),
-      button("Clear", () => { stop(); clearTree(); changed("tree"); }, { disabled: state.nodes.length < 2, title: "Throw all texts away" }));
+      button("Clear", clear, { disabled: state.nodes.length < 2, title: "Throw all texts away" }));
     const rows = state.chains.flatMap((chain, which) => (chain.on ? [row(which)] : []));
     writers.replaceChildren(...rows, stopper ? make("div", { class: "writer" }, button("Stop writing", stop, { class: "stop" })) : walk);
   }
 
   function row(which) {
     const place = shown.letters.indexOf(which), told = shown.answer?.chains[place];
-    const drawn = told && !told.error && told.drawn !== null && shown.at === state.at ? told : null;
+    const drawn = told && !told.error && told.drawn !== null && shown.at === state.at && !shown.failed ? told : null;
     const found = drawn && shown.answer.rows.find(each => each.id === drawn.drawn);
     const token = drawn && (found ?? { id: drawn.drawn, text: drawn.drawn_text, bytes: null });
     return make("div", { class: "writer", role: "group", "aria-label": `Write on with chain ${LETTERS[which]}` },
       make("span", { class: `letter c${which}` }, LETTERS[which]),
       button(["Take ", make("b", { class: "token" }, token ? spelling(token) : "…")], () => take(token, which, shown.at), { disabled: !token || Boolean(stopper), class: "main", title: `The token that chain ${LETTERS[which]} draws next` }),
-      button(`Write ${SOME}`, () => write(which, SOME), { disabled: Boolean(stopper), title: `Write ${SOME} tokens` }),
-      button("To the end", () => write(which, MANY), { disabled: Boolean(stopper), title: `Write until the model ends the text, or ${MANY} tokens` }));
+      button(`Write ${SOME}`, () => write(which, SOME), { disabled: Boolean(stopper) || shown.failed, title: `Write ${SOME} tokens` }),
+      button("To the end", () => write(which, MANY), { disabled: Boolean(stopper) || shown.failed, title: `Write until the model ends the text, or ${MANY} tokens` }));
   }
 
   // The prompt as the tokens that the model reads, then the path; behind `at` the text is pale.
