@@ -46,7 +46,7 @@ export function whyPart() {
       ". Laid end to end by their ids, the tokens that stay fill the line from 0 to 1; ", token, " has the part from ",
       number(told.low, told.low.toFixed(4), "from"), " to ", number(told.high, told.high.toFixed(4), "to"), ` (${percent(mass)}), where the number fell.`);
     const changes = told.changes.length
-      ? [make("h3", {}, "The smallest change of a setting that draws another token"), make("ul", { class: "changes" }, told.changes.map(change(which)))]
+      ? [make("h3", {}, "The nearest change found that draws another token"), make("ul", { class: "changes" }, told.changes.map(change(which)))]
       : [make("p", { class: "note" }, "No change of one setting that draws another token was found.")];
     box.replaceChildren(sentence, picture(told, Math.max(260, box.clientWidth)), ...changes);
   }
