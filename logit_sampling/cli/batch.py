@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from logit_sampling import __version__
-from logit_sampling.cli.options import DtypeOption, ModelOption, SamplerOption, template_in
+from logit_sampling.cli.options import (
+    DtypeOption,
+    ModelOption,
+    NameOption,
+    RowsOption,
+    SamplerOption,
+    TemplateOption,
+    template_in,
+)
 from logit_sampling.cli.process import catch_interrupts, interrupted, say
 from logit_sampling.plotting.visible import counted
 
@@ -30,15 +38,9 @@ def batch(
     seed: Annotated[
         int, typer.Option(help="Of requests without one, each of which makes its own of it.")
     ] = 0,
-    name: Annotated[
-        str | None,
-        typer.Option(help="What requests call the model; by default the last part of --model."),
-    ] = None,
-    chat_template: Annotated[
-        Path | None,
-        typer.Option(help="A template of Jinja for conversations; by default the model's own."),
-    ] = None,
-    max_rows: Annotated[int, typer.Option(min=1, help="Texts that are written at once.")] = 32,
+    name: NameOption = None,
+    chat_template: TemplateOption = None,
+    max_rows: RowsOption = 32,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a job that was interrupted.")
     ] = False,

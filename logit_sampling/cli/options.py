@@ -88,6 +88,22 @@ OverflowOption = Annotated[
         "their latest part."
     ),
 ]
+TemplateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--chat-template",
+        help="A template of Jinja for conversations; by default the model's own.",
+    ),
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--name", help="What requests call the model; by default the last part of --model."
+    ),
+]
+RowsOption = Annotated[
+    int, typer.Option("--max-rows", min=1, help="Texts that are written at once.")
+]
 GreedyOption = Annotated[bool, typer.Option("--greedy", help="Always take the likeliest token.")]
 
 

@@ -11,7 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from logit_sampling.cli.options import DtypeOption, ModelOption, template_in
+from logit_sampling.cli.options import (
+    DtypeOption,
+    ModelOption,
+    NameOption,
+    RowsOption,
+    TemplateOption,
+    template_in,
+)
 from logit_sampling.cli.process import say
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -31,15 +38,9 @@ def serve(
             envvar="LOGIT_SAMPLING_API_KEY", help="What clients have to show; none by default."
         ),
     ] = None,
-    name: Annotated[
-        str | None,
-        typer.Option(help="What clients call the model; by default the last part of --model."),
-    ] = None,
-    chat_template: Annotated[
-        Path | None,
-        typer.Option(help="A template of Jinja for conversations; by default the model's own."),
-    ] = None,
-    max_rows: Annotated[int, typer.Option(min=1, help="Texts that are written at once.")] = 32,
+    name: NameOption = None,
+    chat_template: TemplateOption = None,
+    max_rows: RowsOption = 32,
     max_waiting: Annotated[
         int, typer.Option(min=0, help="Texts that may wait; more are refused with status 429.")
     ] = 256,

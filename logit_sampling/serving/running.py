@@ -27,7 +27,6 @@ class Running:
     """
 
     def __init__(self, engine: Engine, call: Call, with_text: bool) -> None:
-        self._call = call
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[TextEvent | None] = asyncio.Queue()
         self._requests: list[Request] = []
