@@ -1,7 +1,7 @@
 """Execute the notebooks and keep their outputs, without what changes from run to run.
 
-    pip install ".[notebook,test]"
-    python notebooks/execute.py                      # all of them
+    pip install -e ".[test]"
+    python notebooks/execute.py                  # all of them
     python notebooks/execute.py quick-start.ipynb
 
 Each runs from its first cell on, in a kernel and an empty folder of its own. Where its outputs are
