@@ -69,5 +69,9 @@ def the_contract_of_strategies_is_typed(distribution: Distribution) -> None:
 def words_are_known() -> None:
     ls.generate(lambda ids: logits, [1], overflow="slide", on_error="return")
     ls.generate(lambda ids: logits, [1], overflow="slid")  # type: ignore[arg-type]
+    ls.generate(lambda ids: logits, [1], max_tokens=3)  # type: ignore[call-arg]
+    ls.stream(lambda ids: logits, [1], max_new_tokens="3")  # type: ignore[arg-type]
+    ls.chat(lambda ids: logits, [{"role": "user", "content": "a"}], on_text=print, seed=[3])
+    ls.Engine(lambda ids: logits).submit([1], stop="a", max_rows=3)  # type: ignore[call-arg]
     ls.Sampler.from_params(order="llama.cpp", top_k=3)
     ls.Sampler.from_params(order="llamacpp")  # type: ignore[arg-type]
