@@ -80,7 +80,8 @@ class ChatTemplate:
             self._template: Any = environment.from_string(source)
         except TemplateError as error:
             raise ValueError(f"no template of Jinja: {error}") from error
-        self._errors, self._tokens, self.encode = TemplateError, dict(tokens or {}), encode
+        self._errors, self._tokens = TemplateError, dict(tokens or {})
+        self.encode: Callable[[str], Sequence[int]] | None = encode
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Self:
