@@ -49,7 +49,8 @@ class Block:
     body: str
     note: str
     line: int
-    span: tuple[int, int]  # of the body, in the text
+    whole: tuple[int, int]  # where it stands in the text
+    span: tuple[int, int]  # where its body does
 
 
 def blocks_of(text: str) -> list[Block]:
@@ -59,6 +60,7 @@ def blocks_of(text: str) -> list[Block]:
             found["body"],
             found["note"] or "",
             text.count("\n", 0, found.start("kind")) + 1,
+            found.span(),
             found.span("body"),
         )
         for found in BLOCK.finditer(text)
@@ -88,8 +90,8 @@ def follow(text: str, page: str = "page", address: str = ADDRESS) -> Iterator[Ra
             with contextlib.redirect_stdout(printed), warnings_on_stdout():
                 python(code, page, names) if block.kind == "python" else bash(code)
             lines = printed.getvalue().replace(address, ADDRESS).splitlines()
-            near = after and not re.sub("<!--.*?-->|```", "", text[block.span[1] : after.span[0]])
-            shown = after if after and after.kind == "text" and near else None
+            behind = after and not text[block.whole[1] : after.whole[0]].strip()
+            shown = after if after and behind and after.kind == "text" else None
             yield Ran(block, "".join(f"{line.rstrip()}\n" for line in lines), shown)
 
 
@@ -185,7 +187,7 @@ def written(text: str, steps: Sequence[Ran]) -> str:
             start, end = step.shown.span
             text = text[:start] + step.printed + text[end:]
         elif step.printed:
-            end = step.code.span[1] + len("```")
+            end = step.code.whole[1]
             text = f"{text[:end]}\n\n```text\n{step.printed}```{text[end:]}"
     return text
 
