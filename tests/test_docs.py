@@ -225,6 +225,9 @@ def test_what_a_page_shows_is_compared() -> None:
     assert "prints\n2\nand shows\n5" in first and second.endswith("prints\n3\nand shows\n")
     marked = page.replace("```text", "<!-- output of a coin -->\n```text").format(5)
     assert len(differences(list(follow(marked)))) == 1
+    mended = written(marked, list(follow(marked)))
+    assert mended == written(mended, list(follow(mended)))
+    assert mended.startswith(page.format(2).partition("```text")[0] + "<!-- output of a coin -->\n")
     assert len(differences(list(follow(marked)), all_of_them=True)) == 2
 
 
