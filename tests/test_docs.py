@@ -1,4 +1,4 @@
-"""The tutorials and how-to pages, followed word for word in an empty folder.
+"""The README, the tutorials and how-to pages, followed word for word in an empty folder.
 
     python -m tests.test_docs [PAGE ...]           what pages show and their code does not print
     python -m tests.test_docs --write [PAGE ...]   write what the code prints into the pages
@@ -35,7 +35,14 @@ from logit_sampling.cli import main as command_line
 from logit_sampling.models import loading
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("docs/how-to/*.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        *(ROOT / f"docs/{name}.md" for name in ("samplers", "explain")),
+        *ROOT.glob("docs/tutorials/*.md"),
+        *ROOT.glob("docs/how-to/*.md"),
+    ]
+)
 ADDRESS = "http://127.0.0.1:8000"  # of the server that pages talk to
 BLOCK = re.compile(
     r"^(?:<!-- (?P<note>[^\n]*?) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.M | re.S
