@@ -51,10 +51,10 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = True
 html_show_sphinx = False
+html_favicon = "_static/favicon.svg"
 html_theme_options = {
-    "source_repository": REPOSITORY,
-    "source_branch": "main",
-    "source_directory": "docs/",
+    "top_of_page_buttons": ["view"],  # Markdown; what is made from the code has no place to edit
+    "footer_icons": [{"name": "Source", "url": REPOSITORY, "html": "Source", "class": ""}],
 }
 pygments_style, pygments_dark_style = "tango", "github-dark"
 copybutton_prompt_text = r">>> |\.\.\. "
@@ -105,6 +105,10 @@ def _to_public(app: Any, env: Any, node: Any, contnode: Any) -> Any:
         (own for own in _public() if f"{target}.".startswith(f"{own}.")), key=len, default=""
     )
     public = _public().get(owner, owner) + target.removeprefix(owner)
+    if not owner and target[:1].isupper():  # a class by its name alone
+        named = {own.rpartition(".")[2]: own for own in _public().values()}
+        first, dot, rest = target.partition(".")
+        public = f"{named.get(first, first)}{dot}{rest}"
     domain, here = env.get_domain("py"), node["refdoc"]
     return domain.resolve_xref(env, here, app.builder, "obj", public, node, contnode)
 
@@ -193,10 +197,15 @@ def _block(writer: Any, node: Any) -> None:
         writer.body.append("</div>\n")
 
 
-def _without_generated(app: Any, what: str, name: str, obj: Any, options: Any, lines: Any) -> None:
-    """Leave out what a dataclass writes of itself."""
+_THEIRS = ("for_transformers", "from_generation_config", "TransformersProcessor")
+
+
+def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Leave out what a dataclass writes of itself, and do not take their `generate` for ours."""
     if inspect.isclass(obj) and lines and lines[0].startswith(f"{obj.__name__}("):
         lines.clear()
+    if any(part in name for part in _THEIRS):
+        lines[:] = [re.sub("(?<!`)`generate`", "``generate``", line) for line in lines]
 
 
 html_math_renderer = "mathml"
@@ -207,6 +216,6 @@ def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.connect("missing-reference", _to_public)
     app.connect("source-read", _read)
-    app.connect("autodoc-process-docstring", _without_generated)
+    app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-process-signature", _with_aliases)
     app.connect("build-finished", llms.write)

@@ -8,7 +8,7 @@ it, $g$ how many tokens were generated.
 """
 
 FORMULAS = {
-    "Greedy": r"\text{keep } i \iff i = \min\{\, j : x_j = \max_l x_l \,\}",
+    "Greedy": r"\text{keep } i \ \iff \ i = \min\{\, j : x_j = \max_l x_l \,\}",
     "Temperature": r"z_i = \frac{x_i}{T} \quad (T > 0), \qquad "
     r"T = 0: \text{ keep the first token of } \prec \text{ alone}",
     "DynamicTemperature": r"z_i = \frac{x_i}{T}, \quad "
@@ -17,23 +17,23 @@ FORMULAS = {
     r"n = |\{\, i : x_i > -\infty \,\}|",
     "Quadratic": r"z_i = -f \, (k \, d_i^2 + s \, d_i^3), \quad d_i = \max_j x_j - x_i, \quad "
     r"k = \frac{3 - c}{2}, \quad s = \frac{c - 1}{2}",
-    "TopK": r"\text{keep } i \iff |\{\, j : j \prec i \,\}| < k",
-    "TopP": r"\text{keep } i \iff \sum_{j \prec i} p_j < p",
-    "MinP": r"\text{keep } i \iff x_i \ge \max_j x_j + \ln m "
-    r"\iff p_i \ge m \cdot \max_j p_j, \qquad m = \text{the parameter } p",
-    "Typical": r"\text{keep } i \iff \sum_{j \text{ before } i} p_j < p, \qquad "
+    "TopK": r"\text{keep } i \ \iff \ |\{\, j : j \prec i \,\}| < k",
+    "TopP": r"\text{keep } i \ \iff \ \sum_{j \prec i} p_j < p",
+    "MinP": r"\text{keep } i \ \iff \ p_i \ge m \cdot \max_j p_j, \qquad "
+    r"x_i \ge \max_j x_j + \ln m, \text{ which is the same}",
+    "Typical": r"\text{keep } i \ \iff \ \sum_{j \text{ before } i} p_j < p, \qquad "
     r"j \text{ before } i \text{ by } d_j = | -\ln p_j - H |, \text{ of equals by } \prec",
-    "Epsilon": r"\text{keep } i \iff p_i \ge \varepsilon \ \text{ or } i \text{ is first}",
-    "Eta": r"\text{keep } i \iff p_i \ge \min(\varepsilon, \sqrt{\varepsilon} \, e^{-H}) "
+    "Epsilon": r"\text{keep } i \ \iff \ p_i \ge \varepsilon \ \text{ or } i \text{ is first}",
+    "Eta": r"\text{keep } i \ \iff \ p_i \ge \min(\varepsilon, \sqrt{\varepsilon} \, e^{-H}) "
     r"\ \text{ or } i \text{ is first}",
-    "TopA": r"\text{keep } i \iff p_i \ge a \cdot (\max_j p_j)^2",
-    "TopNSigma": r"\text{keep } i \iff x_i \ge \max_j x_j - n \sigma, \qquad "
+    "TopA": r"\text{keep } i \ \iff \ p_i \ge a \cdot (\max_j p_j)^2",
+    "TopNSigma": r"\text{keep } i \ \iff \ x_i \ge \max_j x_j - n \sigma, \qquad "
     r"\sigma^2 = \text{the variance of } \{\, x_j : x_j > -\infty \,\}",
     "TopH": r"\text{keep the first } m \text{ tokens}, \quad "
     r"m = \max\{\, l \ge 1 : H_l \le h H \,\}, \quad "
     r"H_l = -\sum_{i \le l} \frac{p_i}{P_l} \ln \frac{p_i}{P_l}, \quad P_l = \sum_{i \le l} p_i, "
     r"\quad i \text{ in the order } \prec",
-    "PLess": r"\text{keep } i \iff p_i \ge \sum_j p_j^2 \ \text{ or } i \text{ is first}",
+    "PLess": r"\text{keep } i \ \iff \ p_i \ge \sum_j p_j^2 \ \text{ or } i \text{ is first}",
     "XTC": r"\text{with the chance } q \text{ remove } "
     r"\{\, i : p_i \ge \theta \,\} \text{ but for its last token in the order } \prec",
     "MinK": r"\text{keep the first } k \text{ tokens}, \quad "
@@ -44,24 +44,24 @@ FORMULAS = {
     r"x_i \cdot \theta & c_i > 0, \ x_i \le 0 \\ x_i & c_i = 0 \end{cases}",
     "PresencePenalty": r"z_i = x_i - \alpha \cdot [c_i > 0]",
     "FrequencyPenalty": r"z_i = x_i - \beta \cdot c_i",
-    "NoRepeatNGram": r"\text{remove } i \iff (t_{L-n+2}, \dots, t_L, i) \text{ occurs in } "
+    "NoRepeatNGram": r"\text{remove } i \ \iff \ (t_{L-n+2}, \dots, t_L, i) \text{ occurs in } "
     r"t_1, \dots, t_L",
     "DRY": r"z_i = x_i - \mu \cdot b^{\, m_i - a} \quad (m_i \ge a), \qquad "
     r"m_i = \max\{\, m : t_{j-m}, \dots, t_{j-1} = t_{L-m+1}, \dots, t_L, \ t_j = i \,\}",
     "LogitBias": r"z_i = x_i + b_i",
-    "SuppressTokens": r"\text{remove } i \iff i \in S \ \text{ and } g < \text{steps}",
-    "AllowTokens": r"\text{keep } i \iff i \in A",
+    "SuppressTokens": r"\text{remove } i \ \iff \ i \in S \ \text{ and } g < \text{steps}",
+    "AllowTokens": r"\text{keep } i \ \iff \ i \in A",
     "SequenceBias": r"z_i = x_i + \sum_{(s, i) \, : \, t \text{ ends with } s} b_{(s, i)}",
-    "BadWords": r"\text{remove } i \iff t \text{ ends with } s, \ (s, i) \in B",
-    "MinNewTokens": r"\text{remove } i \iff i \in E \ \text{ and } g < n",
+    "BadWords": r"\text{remove } i \ \iff \ t \text{ ends with } s, \ (s, i) \in B",
+    "MinNewTokens": r"\text{remove } i \ \iff \ i \in E \ \text{ and } g < n",
     "ForcedTokens": r"z_i = \begin{cases} 0 & i = f(g) \\ -\infty & i \ne f(g) \end{cases} "
     r"\quad \text{where } f(g) \text{ is given, else } z = x",
     "LengthDecay": r"z_i = x_i + |x_i| \left( f^{\max(g - s, 0)} - 1 \right) \quad (i \in E)",
     "SpanBudget": r"z_i = \begin{cases} 0 & i = f_{\min(m - b, |f| - 1)} \\ -\infty & \text{else} "
     r"\end{cases} \quad (m \ge b), \qquad f = (\text{closing}, \text{end}), \quad "
     r"m = \text{tokens in the open span}",
-    "Mirostat": r"\text{keep } i \iff -\log_2 p_i \le \mu \ \text{ or } i \text{ is first}, \qquad "
-    r"\mu_0 = 2 \tau, \quad \mu \leftarrow \mu - \eta \, (S - \tau), \quad "
+    "Mirostat": r"\text{keep } i \ \iff \ -\log_2 p_i \le \mu \ \text{ or } i \text{ is first}, "
+    r"\qquad \mu_0 = 2 \tau, \quad \mu \leftarrow \mu - \eta \, (S - \tau), \quad "
     r"S = -\log_2 p_\text{drawn}",
     "AdaptiveP": r"z_i = 5 - \frac{10 \, d_i^2}{1 + d_i}, \quad d_i = \frac{|p_i - a|}{0.3}, \quad "
     r"a = \min\left(1, \max\left(0, 2 \, p_\text{target} - \frac{W}{N} \right)\right), \qquad "
@@ -71,13 +71,14 @@ FORMULAS = {
     "Watermark": r"z_i = x_i + \delta \cdot [\, i \in G \,], \qquad "
     r"|G| = \lfloor \gamma V \rfloor, \quad "
     r"G \text{ a hash of the key and of the last tokens of } t",
-    "Grammar": r"\text{keep } i \iff t \text{ followed by } i \text{ begins a valid text}",
+    "Grammar": r"\text{keep } i \ \iff \ t \text{ followed by } i \text{ begins a valid text}",
 }
 
 SYMBOLS = {
     "Temperature": {"T": "temperature"},
     "DynamicTemperature": {"T_0": "temperature", "r": "range", "e": "exponent"},
     "Quadratic": {"f": "factor", "c": "curve"},
+    "MinP": {"m": "p"},
     "Epsilon": {r"\varepsilon": "epsilon"},
     "Eta": {r"\varepsilon": "epsilon"},
     "XTC": {"q": "probability", r"\theta": "threshold"},
@@ -122,9 +123,9 @@ BESIDES = {
 
 LETTERS = {
     "x": "$x$ is the row of logits",
-    "p": "$p$ its softmax",
-    "H": "$H$ its entropy in nats",
-    r"\prec": r"$\prec$ the order by descending logit, of equals the lower id first",
+    "p": "$p$ is the softmax of the logits",
+    "H": "$H$ is its entropy in nats",
+    r"\prec": r"$\prec$ is the order by descending logit, of equals the lower id first",
     "z": "$z$ are the new logits",
     "V": "$V$ is the size of the vocabulary",
     "t": "$t$ are the tokens so far, $L$ of them",

@@ -107,7 +107,7 @@ def page(entry: Entry, at: list[Place]) -> str:
     name, stem = entry.name, file_name(entry.name)
     details = [part for part in entry.details.split("\n\n") if not part.startswith("The state is")]
     parts = [f"# {name}", entry.summary, *details]
-    parts += ["## Formula", f"$$\n{FORMULAS[name]}\n$$"]
+    parts += ["## Formula", *(f"$$\n{line}\n$$" for line in lines(FORMULAS[name]))]
     named = [f"${symbol}$ is `{own}`" for symbol, own in SYMBOLS.get(name, {}).items()]
     parts += [f"{', '.join(named)}."] if named else []
     parts += [BESIDES[name]] if name in BESIDES else []
@@ -129,6 +129,11 @@ def page(entry: Entry, at: list[Place]) -> str:
     if entry.source:
         parts += ["## Source", _linked(entry.source)]
     return "\n\n".join(parts) + "\n"
+
+
+def lines(formula: str) -> list[str]:
+    """Return the equations of a formula, each on a line of its own: a phone is narrow."""
+    return re.split(r",\s*\\q?quad\s*", formula)
 
 
 def formula_code(name: str) -> str:
