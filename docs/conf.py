@@ -64,9 +64,10 @@ copybutton_only_copy_prompt_lines = True
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "dollarmath", "deflist"]
 myst_heading_anchors = 4
 suppress_warnings = ["misc.highlighting_failure"]  # JSON with an ellipsis
-nb_execution_mode = "auto"  # of notebooks that hold no outputs
-nb_execution_timeout = 300
-nb_execution_raise_on_error = True
+nb_execution_mode = "off"  # they are committed with their outputs, and tests run them
+nb_ipywidgets_js: dict[
+    str, dict[str, str]
+] = {}  # a widget's page would load scripts from elsewhere
 nb_merge_streams = True
 
 default_role = "py:obj"  # a name in backquotes in a docstring is a link where it names something

@@ -8,34 +8,35 @@ it, $g$ how many tokens were generated.
 """
 
 FORMULAS = {
-    "Greedy": r"\text{keep } i \ \iff \ i = \min\{\, j : x_j = \max_l x_l \,\}",
+    "Greedy": r"\text{keep } i \ \iff \ i = \min\{\, j \,:\, x_j = \max_l x_l \,\}",
     "Temperature": r"z_i = \frac{x_i}{T} \quad (T > 0), \qquad "
     r"T = 0: \text{ keep the first token of } \prec \text{ alone}",
     "DynamicTemperature": r"z_i = \frac{x_i}{T}, \quad "
-    r"T = T_\text{lo} + (T_\text{hi} - T_\text{lo}) \left(\frac{H}{\ln n}\right)^{e}, \quad "
+    r"T = T_\text{lo} + (T_\text{hi} - T_\text{lo}) \left(\frac{H}{\ln \, n}\right)^{e}, \quad "
     r"T_\text{lo} = \max(0, T_0 - r), \quad T_\text{hi} = T_0 + r, \quad "
-    r"n = |\{\, i : x_i > -\infty \,\}|",
+    r"n = |\{\, i \,:\, x_i > -\infty \,\}|",
     "Quadratic": r"z_i = -f \, (k \, d_i^2 + s \, d_i^3), \quad d_i = \max_j x_j - x_i, \quad "
     r"k = \frac{3 - c}{2}, \quad s = \frac{c - 1}{2}",
-    "TopK": r"\text{keep } i \ \iff \ |\{\, j : j \prec i \,\}| < k",
+    "TopK": r"\text{keep } i \ \iff \ |\{\, j \,:\, j \prec i \,\}| < k",
     "TopP": r"\text{keep } i \ \iff \ \sum_{j \prec i} p_j < p",
     "MinP": r"\text{keep } i \ \iff \ p_i \ge m \cdot \max_j p_j, \qquad "
-    r"x_i \ge \max_j x_j + \ln m, \text{ which is the same}",
+    r"x_i \ge \max_j x_j + \ln \, m, \text{ which is the same}",
     "Typical": r"\text{keep } i \ \iff \ \sum_{j \text{ before } i} p_j < p, \qquad "
-    r"j \text{ before } i \text{ by } d_j = | -\ln p_j - H |, \text{ of equals by } \prec",
+    r"j \text{ before } i \text{ by } d_j = | -\ln \, p_j - H |, \text{ of equals by } \prec",
     "Epsilon": r"\text{keep } i \ \iff \ p_i \ge \varepsilon \ \text{ or } i \text{ is first}",
     "Eta": r"\text{keep } i \ \iff \ p_i \ge \min(\varepsilon, \sqrt{\varepsilon} \, e^{-H}) "
     r"\ \text{ or } i \text{ is first}",
     "TopA": r"\text{keep } i \ \iff \ p_i \ge a \cdot (\max_j p_j)^2",
     "TopNSigma": r"\text{keep } i \ \iff \ x_i \ge \max_j x_j - n \sigma, \qquad "
-    r"\sigma^2 = \text{the variance of } \{\, x_j : x_j > -\infty \,\}",
+    r"\sigma^2 = \text{the variance of } \{\, x_j \,:\, x_j > -\infty \,\}",
     "TopH": r"\text{keep the first } m \text{ tokens}, \quad "
-    r"m = \max\{\, l \ge 1 : H_l \le h H \,\}, \quad "
-    r"H_l = -\sum_{i \le l} \frac{p_i}{P_l} \ln \frac{p_i}{P_l}, \quad P_l = \sum_{i \le l} p_i, "
+    r"m = \max\{\, l \ge 1 \,:\, H_l \le h H \,\}, \quad "
+    r"H_l = -\sum_{i \le l} \frac{p_i}{P_l} \ln \, \frac{p_i}{P_l}, "
+    r"\quad P_l = \sum_{i \le l} p_i, "
     r"\quad i \text{ in the order } \prec",
     "PLess": r"\text{keep } i \ \iff \ p_i \ge \sum_j p_j^2 \ \text{ or } i \text{ is first}",
-    "XTC": r"\text{with the chance } q \text{ remove } "
-    r"\{\, i : p_i \ge \theta \,\} \text{ but for its last token in the order } \prec",
+    "XTC": r"\text{with the chance } q \text{, else } z = x, \qquad \text{remove } "
+    r"\{\, i \,:\, p_i \ge \theta \,\} , \qquad \text{but for its last token in the order } \prec",
     "MinK": r"\text{keep the first } k \text{ tokens}, \quad "
     r"k = \max\left( \text{arg} \max_i \frac{x_i - x_{i+1}}{i}, \ "
     r"\left\lfloor \frac{\tau}{x_1 - x_n} \right\rfloor \right), "
@@ -47,15 +48,15 @@ FORMULAS = {
     "NoRepeatNGram": r"\text{remove } i \ \iff \ (t_{L-n+2}, \dots, t_L, i) \text{ occurs in } "
     r"t_1, \dots, t_L",
     "DRY": r"z_i = x_i - \mu \cdot b^{\, m_i - a} \quad (m_i \ge a), \qquad "
-    r"m_i = \max\{\, m : t_{j-m}, \dots, t_{j-1} = t_{L-m+1}, \dots, t_L, \ t_j = i \,\}",
+    r"m_i = \max\{\, m \,:\, t_{j-m}, \dots, t_{j-1} = t_{L-m+1}, \dots, t_L, \ t_j = i \,\}",
     "LogitBias": r"z_i = x_i + b_i",
     "SuppressTokens": r"\text{remove } i \ \iff \ i \in S \ \text{ and } g < \text{steps}",
     "AllowTokens": r"\text{keep } i \ \iff \ i \in A",
-    "SequenceBias": r"z_i = x_i + \sum_{(s, i) \, : \, t \text{ ends with } s} b_{(s, i)}",
+    "SequenceBias": r"z_i = x_i + \sum_{(s, i) \, \,:\, \, t \text{ ends with } s} b_{(s, i)}",
     "BadWords": r"\text{remove } i \ \iff \ t \text{ ends with } s, \ (s, i) \in B",
     "MinNewTokens": r"\text{remove } i \ \iff \ i \in E \ \text{ and } g < n",
-    "ForcedTokens": r"z_i = \begin{cases} 0 & i = f(g) \\ -\infty & i \ne f(g) \end{cases} "
-    r"\quad \text{where } f(g) \text{ is given, else } z = x",
+    "ForcedTokens": r"z_i = \begin{cases} 0 & i = f(g) \\ -\infty & i \ne f(g) \end{cases}, "
+    r"\qquad \text{where } f(g) \text{ is given, else } z = x",
     "LengthDecay": r"z_i = x_i + |x_i| \left( f^{\max(g - s, 0)} - 1 \right) \quad (i \in E)",
     "SpanBudget": r"z_i = \begin{cases} 0 & i = f_{\min(m - b, |f| - 1)} \\ -\infty & \text{else} "
     r"\end{cases} \quad (m \ge b), \qquad f = (\text{closing}, \text{end}), \quad "
@@ -67,7 +68,7 @@ FORMULAS = {
     r"a = \min\left(1, \max\left(0, 2 \, p_\text{target} - \frac{W}{N} \right)\right), \qquad "
     r"W \leftarrow p_\text{drawn} + \lambda W, \quad N \leftarrow 1 + \lambda N",
     "Guidance": r"z_i = u_i + s \, (c_i - u_i), \qquad "
-    r"c = \ln \text{softmax}(x), \quad u = \ln \text{softmax}(x^\text{unconditional})",
+    r"c = \ln \, \text{softmax}(x), \quad u = \ln \, \text{softmax}(x^\text{unconditional})",
     "Watermark": r"z_i = x_i + \delta \cdot [\, i \in G \,], \qquad "
     r"|G| = \lfloor \gamma V \rfloor, \quad "
     r"G \text{ a hash of the key and of the last tokens of } t",
@@ -105,13 +106,13 @@ SYMBOLS = {
 
 BESIDES = {
     "TopA": r"With $a \le 1$ the first token stays always, since $a \, p^2 \le p$.",
-    "TopH": r"With `renormalize=False` $H_l = -\sum_{i \le l} p_i \ln p_i$.",
-    "RepetitionPenalty": r"With `normalize=True` $\ln p$ stands in place of $x$.",
+    "TopH": r"With `renormalize=False` $H_l = -\sum_{i \le l} p_i \ln \, p_i$.",
+    "RepetitionPenalty": r"With `normalize=True` $\ln \, p$ stands in place of $x$.",
     "DRY": "A match never goes across a breaker, and the power stops below the greatest float32.",
     "Mirostat": r"That is version 2. Version 1 keeps the first $\max(1, \lfloor k \rfloor)$ "
     r"tokens, $k = \left( \frac{\epsilon \, 2^\mu}{1 - V^{-\epsilon}} \right)^{1/s}$, with "
-    r"$\epsilon = s - 1$, $s = \sum_i t_i b_i / \sum_i t_i^2$, $t_i = \ln \frac{i + 1}{i}$ and "
-    r"$b_i = \ln \frac{p_i}{p_{i + 1}}$ over the first $m$ ranks.",
+    r"$\epsilon = s - 1$, $s = \sum_i t_i b_i / \sum_i t_i^2$, $t_i = \ln \, \frac{i + 1}{i}$ and "
+    r"$b_i = \ln \, \frac{p_i}{p_{i + 1}}$ over the first $m$ ranks.",
     "AdaptiveP": r"At the first step $W = p_\text{target} / (1 - \lambda)$ and "
     r"$N = 1 / (1 - \lambda)$.",
     "Guidance": r"Where $c_i = -\infty$ it stays.",
@@ -129,7 +130,7 @@ LETTERS = {
     "z": "$z$ are the new logits",
     "V": "$V$ is the size of the vocabulary",
     "t": "$t$ are the tokens so far, $L$ of them",
-    "c": "$c_i$ is how often token $i$ occurred",
+    "c_i": "$c_i$ is how often token $i$ occurred",
     "g": "$g$ is how many tokens were generated",
 }
 """What the letters of all formulas mean."""

@@ -221,6 +221,7 @@ def _letters(name: str) -> str:
         words
         for letter, words in LETTERS.items()
         if letter not in taken
+        and (letter, name) != ("c_i", "Guidance")
         and re.search(rf"(?<![\\a-zA-Z]){re.escape(letter)}(?![a-zA-Z])", formula)
     ]
     told = f"{', '.join(used)}. " if used else ""
