@@ -97,7 +97,12 @@ def names() -> dict[str, list[str]]:
                 f"logit_sampling.{name} of the package {package} is on no page: see PARTS"
             )
         found[parts[0]].append(name)
-    return {part: own + _BESIDES.get(part, []) for part, own in found.items()}
+    own = {part: sorted(names, key=_rank) for part, names in found.items()}
+    return {part: names + _BESIDES.get(part, []) for part, names in own.items()}
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    return name not in ("Sampler", "generate", "load_model", "check_logits", "compare"), name
 
 
 def write(folder: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import logit_sampling as ls
-from docs import pictures, reference_pages, strategy_pages
+from docs import build, pictures, reference_pages, strategy_pages
 from docs.formulas import BESIDES, FORMULAS, SYMBOLS
 from logit_sampling.catalogue import entries
 from logit_sampling.strategies.table import TABLE
@@ -85,6 +85,22 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert set(ls.__all__) <= set(listed)
     for name in listed:
         assert reference_pages.value_of(name) is not None
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/b.html").write_text('<h2 id="there">B</h2><a href="../a.html">back</a>')
+    good = '<a href="in/b.html#there">b</a> <a href="https://example.org/x">x</a> <img src="p.svg">'
+    (tmp_path / "a.html").write_text(good)
+    (tmp_path / "p.svg").write_text("<svg/>")
+    assert build.broken(tmp_path) == []
+    bad = '<a href="in/b.html#gone">b</a> <a href="c.html">c</a> <a href="#up">u</a>'
+    bad += '<img src="q.svg">'
+    (tmp_path / "a.html").write_text(bad + '<script src="https://example.org/s.js"></script>')
+    found = "\n".join(build.broken(tmp_path))
+    assert found.count("\n") == 4
+    for link in ("in/b.html#gone", "c.html", "q.svg", "#up", "https://example.org/s.js"):
+        assert link in found
 
 
 @pytest.mark.parametrize("page", ["index", "contract", "random"])
