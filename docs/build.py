@@ -7,6 +7,7 @@ has to lead somewhere, and no page may need a network.
 """
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -17,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT)]
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def generate() -> None:

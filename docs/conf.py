@@ -18,12 +18,12 @@ from typing import Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx.util import logging
+from sphinx.util.typing import stringify_annotation
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(ROOT)]
-
-from sphinx.util.typing import stringify_annotation  # noqa: E402
 
 import logit_sampling as ls  # noqa: E402
 from docs import llms  # noqa: E402
@@ -175,9 +175,12 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
 
 
 def _mathml(writer: Any, node: Any, display: str) -> None:
-    formula = convert(node.astext(), display=display)
-    if "\\" in formula:
-        raise ValueError(f"latex2mathml does not know a command in {node.astext()!r}")
+    try:
+        formula = convert(node.astext(), display=display)
+    except Exception as error:  # it has many of its own
+        formula = f"\\ {type(error).__name__}"
+    if "\\" in formula:  # a command that it does not know stays as it is
+        _log.warning("no formula that can be set: %r", node.astext(), location=node)
     writer.body.append(formula.replace("<math ", f'<math alttext="{_quoted(node.astext())}" ', 1))
     raise nodes.SkipNode
 
@@ -209,6 +212,7 @@ def _docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
         lines[:] = [re.sub("(?<!`)`generate`", "``generate``", line) for line in lines]
 
 
+_log = logging.getLogger(__name__)
 html_math_renderer = "mathml"
 
 
