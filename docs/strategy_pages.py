@@ -193,6 +193,7 @@ def _elsewhere(entry: Entry) -> list[str]:
     """What `peers.md` has of it: its names in other systems, and the differences."""
     parts: list[str] = []
     text = (DOCS / "peers.md").read_text(encoding="utf-8")
+    text = re.sub(r"\]\((?!https?:|#)", "](../", text).replace("](#", "](../peers.md#")
     tables = list(_tables(text))
     for _, head, rows in tables:
         if "class" in head[:1]:
@@ -205,6 +206,10 @@ def _elsewhere(entry: Entry) -> list[str]:
             own = [row for row in rows if _is_about(entry, row[0])]
             if own:
                 parts += [f"Differences from {heading}:", "\n".join(_table(head, own))]
+    for heading, items in _lists(text.partition("## The table")[2]):
+        own_items = [item for item in items if _is_about(entry, item)]
+        if own_items:
+            parts += [f"{heading}:", "\n".join(f"- {item}" for item in own_items)]
     parts += ["All systems and all differences: [Other systems](../peers.md)."]
     return parts
 
@@ -249,6 +254,17 @@ def _table(head: list[str], rows: list[list[str]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+def _lists(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the lists of a page: the heading above, and the items."""
+    heading = ""
+    for block in re.split(r"\n\s*\n", text):
+        if block.startswith("#"):
+            heading, _, block = block.lstrip("# ").partition("\n")
+        if block.startswith("- "):
+            items = re.split(r"^- ", block, flags=re.MULTILINE)[1:]
+            yield heading, [" ".join(item.split()) for item in items]
 
 
 def _tables(text: str) -> Iterator[tuple[str, list[str], list[list[str]]]]:

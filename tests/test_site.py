@@ -76,6 +76,7 @@ def test_edge_cases_are_run() -> None:
 def test_differences_of_other_systems_find_their_strategies() -> None:
     found = {entry.name: "\n".join(strategy_pages._elsewhere(entry)) for entry in entries()}
     assert "top_k (15)" in found["TopK"] and "top_p (16)" in found["TopP"]
+    assert "mlx-lm" in found["XTC"] and "vLLM" in found["BadWords"]
     assert "Differences from llama.cpp" in found["Mirostat"] and "Mirostat" not in found["TopK"]
 
 
