@@ -23,7 +23,7 @@ def main() -> None:
     for kind, title in _KINDS.items():
         own = [r for r in records if r["rows"] == kind]
         if own:
-            print(f"### {title}\n\n{_table(own)}\n")
+            print(f"## {title}\n\n{_table(own)}\n")
 
 
 def _table(records: list[dict[str, Any]]) -> str:

@@ -63,7 +63,7 @@ def test_samplers(run, tmp_path):
             assert record[f"per_{limit}"] == pytest.approx(ratio)
     assert picture.read_bytes().startswith(b"\x89PNG")
     tables = run("table.py", str(data)).splitlines()
-    assert tables[0] == "### Flat rows"
+    assert tables[0] == "## Flat rows"
     assert tables[2] == "|  | 1,000, 2 |"
     ours, softmax = (records[name]["median"] for name in ("ours, NumPy", "one softmax pass"))
     assert tables[4] == f"| top-k 50 | {1e6 * ours:,.0f} µs, {ours / softmax:.3g} S |"

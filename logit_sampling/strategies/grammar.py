@@ -95,7 +95,7 @@ class Grammar(Transform):
         *,
         whitespace: str | None = None,
     ) -> Self:
-        """Return the grammar of JSON texts that a JSON schema, a dict or its text, allows.
+        r"""Return the grammar of JSON texts that a JSON schema, a dict or its text, allows.
 
         `whitespace` is a regular expression for the white space between the parts of a text. By
         default it is `""`: texts are compact, and no white space runs on for ever. `" ?"` lets a
