@@ -26,7 +26,8 @@ def certify(
         str | None, typer.Option(help="Samplers whose name holds this text alone.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="No wide vocabularies and no other types of numbers.")
+        bool,
+        typer.Option("--quick", help="Single draws: no wide vocabulary and no types but float32."),
     ] = False,
     write: Annotated[
         Path | None,
@@ -59,6 +60,7 @@ def certify(
         "versions": PEERS[peer].versions(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "draws": draws,
+        "quick": quick,
     }
     if write is not None:
         before, after = _marks(write, peer)
@@ -77,9 +79,7 @@ def certify(
 
 
 def _smaller(case: "Case", quick: bool) -> dict[str, Any]:
-    if not quick or case.kind not in ("one draw", "joint law"):
-        return {}
-    return {"wide_vocab_size": None} | ({"dtypes": ()} if case.kind == "one draw" else {})
+    return {"wide_vocab_size": None, "dtypes": ()} if quick and case.kind == "one draw" else {}
 
 
 def _cells(report: "Report") -> dict[str, str]:
@@ -126,7 +126,8 @@ def _markdown(about: dict[str, Any], found: "Found") -> str:
     """The table, and below it what each failed rule showed first."""
     from logit_sampling.testing.peers.case import RULES
 
-    lines = [f"`logit-sampling certify {about['peer']}`: {_title(about)}.", ""]
+    command = f"logit-sampling certify {about['peer']} --draws {about['draws']}"
+    lines = [f"`{command}{' --quick' * about['quick']}`: {_title(about)}.", ""]
     lines += ["| sampler | checked as | " + " | ".join(RULES) + " |"]
     lines += ["| --- " * (len(RULES) + 2) + "|"]
     for case, report in found:
