@@ -3,7 +3,7 @@
 import keras_hub
 import numpy as np
 
-probabilities = np.tile(np.float32([0.5, 0.25, 0.25, 0.0]), (1000, 1))
+probabilities = np.tile(np.array([0.5, 0.25, 0.25, 0.0], np.float32), (1000, 1))
 sampler = keras_hub.samplers.TopPSampler(p=0.5, seed=1)
 ids = np.asarray(sampler.get_next_token(probabilities))
 wrong = int((ids != 0).sum())

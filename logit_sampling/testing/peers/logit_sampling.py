@@ -85,7 +85,7 @@ def chain(setting: tuple[float, int, float]) -> ls.Sampler:
 
 def shown(sampler: ls.Sampler) -> str:
     """Return the strategies as a table shows them."""
-    return ", ".join(map(str, sampler.transforms)) or "Sampler()"
+    return ", ".join(map(str, sampler.transforms)) or str(sampler)
 
 
 def _history(sampler: ls.Sampler, **settings: Any) -> Case:

@@ -68,7 +68,7 @@ def _drawn(
     if min_p:
         limits = SimpleNamespace(scheduler_config=SimpleNamespace(max_num_seqs=rows))
         processors.append(MinPLogitsProcessor(limits, torch.device("cpu"), False))
-        added = [(row, SimpleNamespace(min_p=min_p), None, []) for row in range(rows)]
+        added: list[Any] = [(row, SimpleNamespace(min_p=min_p), None, []) for row in range(rows)]
         processors[0].update_state(BatchUpdate(batch_size=rows, removed=[], added=added, moved=[]))
     written = [] if history is None else [ids[ids >= 0].tolist() for ids in history]
     metadata = SamplingMetadata(
