@@ -16,6 +16,7 @@ COMMANDS = (
     "compare",
     "train",
     "check",
+    "certify",
     "serve",
     "batch",
     "play",
@@ -26,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status; raise ValueError for arguments that it lacks."""
     app = typer.Typer(
         help="Turn raw vocabulary logits into tokens: generate, score, explain, samplers, compare, "
-        "train, check, serve, batch, play.",
+        "train, check, certify, serve, batch, play.",
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)

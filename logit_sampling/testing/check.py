@@ -1,30 +1,20 @@
 """The check itself: which rows are drawn from, and what is asked of the draws."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from logit_sampling.distribution.checks import FLOATS
-from logit_sampling.testing.bounds import (
-    bins_of_equal_mass,
-    log_chance,
-    log_chance_of_surprise,
-    log_chance_of_worst,
-    relative_entropy,
-)
+from logit_sampling.generation.arguments import check_at_least
+from logit_sampling.testing.draws import Drawn, all_together, judged
 from logit_sampling.testing.randomness import batches, independence, seeds
-from logit_sampling.testing.report import Check, Evidence, Finding, Report
+from logit_sampling.testing.report import Check, Finding, Report, check_false_alarm, settled
 from logit_sampling.testing.rows import Reference, Row, narrow_rows, rows_of_dtype, wide_rows
 from logit_sampling.testing.subject import Misbehaved, Subject
 
-_BINS = 8  # of equal mass, for the shape of a distribution
 _WIDE_SHARE = 10  # a wide row gets one draw in so many
 _WIDE_BATCH = 16
-
-Drawn = tuple[np.ndarray, np.ndarray]
-"""Counts of the tokens that may be drawn, and their probabilities."""
 
 
 def check_sampler(
@@ -95,16 +85,10 @@ def check_sampler(
         >>> sorted({check.name for check in report.failures})
         ['support']
     """
-    for name, value, least in (
-        ("vocab_size", vocab_size, 20),
-        ("draws", draws, 100),
-        ("batch_size", batch_size, 4),
-        ("wide_vocab_size", wide_vocab_size or 20, 20),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")
-    if not 0 < false_alarm < 1:
-        raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
+    check_at_least(20, vocab_size=vocab_size, wide_vocab_size=wide_vocab_size or 20)
+    check_at_least(100, draws=draws)
+    check_at_least(4, batch_size=batch_size)
+    check_false_alarm(false_alarm)
     if unknown := set(dtypes) - set(FLOATS):
         raise ValueError(f"dtypes are of {', '.join(FLOATS)}; got {', '.join(sorted(unknown))}")
     reference, rng = Reference(expected), np.random.default_rng(seed)
@@ -126,8 +110,6 @@ def check_sampler(
     word = "changed" if subject.changed_input else "left as they were"
     findings.append(Check("input", "all", not subject.changed_input, f"the logits are {word}"))
 
-    tests = max(1, sum(isinstance(finding, Evidence) for finding in findings))
-    threshold = math.log(false_alarm / tests)
     settings = {
         "vocab_size": vocab_size,
         "wide_vocab_size": wide_vocab_size,
@@ -136,13 +118,9 @@ def check_sampler(
         "row_seeds": row_seeds,
         "draws": draws,
         "batch_size": batch_size,
-        "false_alarm": false_alarm,
         "seed": seed,
-        "tests": tests,
-        "log_threshold": threshold,
     }
-    checks = (f.judged(threshold) if isinstance(f, Evidence) else f for f in findings)
-    return Report(tuple(checks), settings)
+    return settled(findings, settings, false_alarm)
 
 
 def _of_rows(subject: Subject, rows: Sequence[Row], draws: int) -> Iterator[Finding]:
@@ -154,7 +132,7 @@ def _of_rows(subject: Subject, rows: Sequence[Row], draws: int) -> Iterator[Find
         if not row.splits_ties:  # the wrong token of a tie is no fault of the whole
             pooled += drawn
     if pooled:
-        yield _all_together(pooled)
+        yield all_together(pooled)
 
 
 def _of_row(subject: Subject, row: Row, draws: int) -> tuple[list[Finding], list[Drawn]]:
@@ -163,93 +141,7 @@ def _of_row(subject: Subject, row: Row, draws: int) -> tuple[list[Finding], list
         counts = np.bincount(subject.draws(row.logits, draws).reshape(-1), minlength=len(row.edge))
     except Misbehaved as error:
         return [Check("support", row.name, False, str(error))], []
-    able = np.flatnonzero((row.probabilities > 0) & ~row.edge)
-    support = _support(row, counts)
-    if len(able) < 2 or not counts[able].any():
-        return [support], []
-    drawn = counts[able], row.probabilities[able] / row.probabilities[able].sum()
-    return [support, _distribution(row, able, drawn)], [drawn]
-
-
-def _support(row: Row, counts: np.ndarray) -> Check:
-    """Exact: what has probability zero is never drawn."""
-    forbidden = (row.probabilities == 0) & ~row.edge
-    strays = np.flatnonzero(forbidden & (counts > 0))
-    vocabulary, drawn = len(counts), int(counts.sum())
-    detail = f"{drawn} draws, all among the {row.kept} tokens of {vocabulary} that stay"
-    if row.splits_ties:
-        detail += ", which split a tie"
-    if row.edge.any():
-        detail += f" ({np.count_nonzero(row.edge)} at the edge not counted)"
-    if strays.size:
-        worst = strays[counts[strays].argmax()]
-        detail = (
-            f"{strays.size} tokens of probability 0 drawn {counts[strays].sum()} times of {drawn}, "
-            f"such as {worst}, {counts[worst]} times; {row.kept} tokens of {vocabulary} stay, "
-            f"{np.count_nonzero(counts)} were drawn"
-        )
-        if (row.logits[row.probabilities > 0] == row.logits[worst]).any():
-            detail += f"; some that stay equal {worst}"
-    numbers = {"draws": drawn, "kept": row.kept, "strays": strays.tolist()}
-    return Check("support", row.name, not strays.size, detail, numbers)
-
-
-def _distribution(row: Row, able: np.ndarray, drawn: Drawn) -> Evidence:
-    """Statistical: token by token, the shape in a few bins, and the mean surprise."""
-    counts, probabilities = drawn
-    of_worst, worst = log_chance_of_worst(counts, probabilities)
-    statistic, freedom = _shape(drawn)
-    chances = of_worst, log_chance(statistic, freedom), log_chance_of_surprise([drawn])
-    wanted = counts.sum() * probabilities[worst]
-    seen, entropy = _surprise([drawn])
-    detail = (
-        f"mean surprise {seen:.4g} nats for {entropy:.4g}, relative entropy {statistic:.3g}; token "
-        f"{able[worst]} is furthest off, drawn {counts[worst]} times for {wanted:.1f}"
-    )
-    numbers = {
-        "draws": int(counts.sum()),
-        "token": int(able[worst]),
-        "count": int(counts[worst]),
-        "wanted": float(wanted),
-        "relative_entropy": statistic,
-        "freedom": freedom,
-        "surprise": seen,
-        "entropy": entropy,
-    }
-    return Evidence("distribution", row.name, _of_any(chances), detail, numbers)
-
-
-def _all_together(pooled: list[Drawn]) -> Evidence:
-    """Statistical: shape and surprise over all rows, which shows what is a little off in each."""
-    statistic, freedom = (sum(values) for values in zip(*map(_shape, pooled), strict=True))
-    chances = log_chance(statistic, int(freedom)), log_chance_of_surprise(pooled)
-    seen, entropy = _surprise(pooled)
-    detail = f"mean surprise {seen:.4g} nats for {entropy:.4g}, relative entropy {statistic:.4g}"
-    numbers = {"relative_entropy": statistic, "freedom": freedom}
-    numbers |= {"surprise": seen, "entropy": entropy}
-    return Evidence("distribution", "all together", _of_any(chances), detail, numbers)
-
-
-def _of_any(log_chances: Sequence[float]) -> float:
-    """Return the log of a bound on the chance that any of them is so low."""
-    return min(0.0, math.log(len(log_chances)) + min(log_chances))
-
-
-def _shape(drawn: Drawn) -> tuple[float, int]:
-    """Return the relative entropy in bins of equal mass, likeliest first, and its freedom."""
-    counts, probabilities = drawn
-    bins = bins_of_equal_mass(probabilities, np.argsort(-probabilities, kind="stable"), _BINS)
-    mass = np.bincount(bins, probabilities)
-    statistic = relative_entropy(np.bincount(bins, counts)[mass > 0], mass[mass > 0])
-    return statistic, int(np.count_nonzero(mass)) - 1
-
-
-def _surprise(pooled: list[Drawn]) -> tuple[float, float]:
-    """Return the mean surprise of the draws, and what it should be, in nats."""
-    n = sum(counts.sum() for counts, _ in pooled)
-    seen = -sum(counts @ np.log(p) for counts, p in pooled) / n
-    wanted = -sum(counts.sum() * (p @ np.log(p)) for counts, p in pooled) / n
-    return float(seen), float(wanted)
+    return judged(row, counts)
 
 
 def _dtype(

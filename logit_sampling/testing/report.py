@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -105,6 +106,22 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join([*map(_line, self.checks), self._summary()])
+
+
+def check_false_alarm(false_alarm: float) -> None:
+    """Raise ValueError unless it is a chance."""
+    if not 0 < false_alarm < 1:
+        raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
+
+
+def settled(findings: Iterable[Finding], settings: dict[str, Any], false_alarm: float) -> Report:
+    """Return the report: `false_alarm` is split over the checks whose verdict is statistical."""
+    findings = list(findings)
+    tests = max(1, sum(isinstance(finding, Evidence) for finding in findings))
+    threshold = math.log(false_alarm / tests)
+    checks = tuple(f.judged(threshold) if isinstance(f, Evidence) else f for f in findings)
+    about = {"false_alarm": false_alarm, "tests": tests, "log_threshold": threshold}
+    return Report(checks, settings | about)
 
 
 def _line(check: Check) -> str:

@@ -1,8 +1,8 @@
 """The rows of logits on which a sampler is tried, and what is expected on each."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -28,10 +28,20 @@ class Row:
     edge: np.ndarray  # bool [vocab]: rounding may let these in or out, so they count for nothing
     splits_ties: bool = False  # of equal logits some stay and some go
 
+    unit: ClassVar[str] = "token"  # what is drawn
+
     @property
     def kept(self) -> int:
         """How many tokens may be drawn."""
         return int(np.count_nonzero(self.probabilities))
+
+    def named(self, name: str) -> Self:
+        """Return the row under another name."""
+        return replace(self, name=name)
+
+    def shown(self, token: int) -> str:
+        """Return what a message calls a token."""
+        return str(token)
 
 
 class NothingLeft(ValueError):

@@ -1,7 +1,9 @@
 """The function under test: how it is called, and what it may return."""
 
+import copy
 import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -33,24 +35,28 @@ class Subject:
         self._next += self._stride
         return self._next
 
-    def ids(self, logits: np.ndarray, seed: int | Sequence[int] | None = None) -> np.ndarray:
+    def ids(
+        self, logits: np.ndarray, seed: int | Sequence[int] | None = None, *others: Any
+    ) -> np.ndarray:
         """Return the tokens that one call draws, int64 [batch].
 
         Args:
             logits: [batch, vocab].
             seed: None takes a fresh one. A function without seeds gets none.
+            others: what the function gets behind the logits, such as a history.
 
         Raises:
             Misbehaved: the call raised, or did not return one id in the vocabulary for each row.
         """
-        given = logits.copy()
+        given, beside = logits.copy(), copy.deepcopy(others)
         seeds = {"seed": self.fresh_seed() if seed is None else seed} if self.seeded else {}
         try:
-            ids = to_numpy(self._fn(given, **seeds))
+            ids = to_numpy(self._fn(given, *beside, **seeds))
         except Exception as error:
             line = (str(error).strip().splitlines() or [""])[0][:160]
             raise Misbehaved(f"fn raised {type(error).__name__}: {line}") from error
         self.changed_input |= given.tobytes() != logits.tobytes()
+        self.changed_input |= any(map(_differ, others, beside))
         if ids.shape != logits.shape[:1] or ids.dtype.kind not in "iu":
             raise Misbehaved(
                 f"fn returned {ids.dtype.name} of shape {ids.shape} for {len(logits)} rows; "
@@ -65,6 +71,11 @@ class Subject:
         """Return at least `count` tokens drawn from one row [vocab], int64 [calls, batch]."""
         logits = np.tile(row, (self._batch, 1))
         return np.stack([self.ids(logits) for _ in range(-(-count // self._batch))])
+
+
+def _differ(one: Any, other: Any) -> bool:
+    same = np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
+    return not same
 
 
 def _takes_seed(fn: Callable) -> bool:

@@ -289,8 +289,8 @@ def test_the_report_prints_each_check_and_the_summary():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"draws": 10}, "draws must be at least 100, got 10"),
-        ({"vocab_size": 3}, "vocab_size must be at least 20, got 3"),
+        ({"draws": 10}, "draws must be an integer of at least 100, got 10"),
+        ({"vocab_size": 3}, "vocab_size must be an integer of at least 20, got 3"),
         ({"false_alarm": 0}, r"false_alarm must be in \(0, 1\), got 0"),
         ({"dtypes": ["int8"]}, "got int8"),
         ({"expected": 3}, "expected must be a Sampler"),

@@ -12,10 +12,17 @@ PAGE = Path(__file__).parents[2] / "docs" / "certification.md"
 
 
 def test_the_code_of_the_page(monkeypatch, capsys):
-    quick = functools.partial(testing.check_sampler, draws=300, wide_vocab_size=500)
-    monkeypatch.setattr(testing, "check_sampler", quick)
+    few = {"draws": 300, "wide_vocab_size": 500}
+    for name, settings in (
+        ("check_sampler", few),
+        ("check_history", {"draws": 300}),
+        ("check_per_row", {"draws": 300}),
+        ("check_speculative", few),
+    ):
+        quick = functools.partial(getattr(testing, name), **settings)
+        monkeypatch.setattr(testing, name, quick)
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 6
     names: dict = {}
     for block in blocks:
         exec(block, names)
