@@ -69,5 +69,22 @@ def the_contract_of_strategies_is_typed(distribution: Distribution) -> None:
 def words_are_known() -> None:
     ls.generate(lambda ids: logits, [1], overflow="slide", on_error="return")
     ls.generate(lambda ids: logits, [1], overflow="slid")  # type: ignore[arg-type]
+    ls.generate(lambda ids: logits, [1], max_tokens=3)  # type: ignore[call-arg]
+    ls.stream(lambda ids: logits, [1], max_new_tokens="3")  # type: ignore[arg-type]
+    ls.chat(lambda ids: logits, [{"role": "user", "content": "a"}], on_text=print, seed=[3])
+    ls.Engine(lambda ids: logits).submit([1], stop="a", max_rows=3)  # type: ignore[call-arg]
     ls.Sampler.from_params(order="llama.cpp", top_k=3)
     ls.Sampler.from_params(order="llamacpp")  # type: ignore[arg-type]
+
+
+def results_are_typed() -> None:
+    model = ls.load_model("shakespeare")
+    result = ls.generate(model, "ROMEO:", sampler=ls.Sampler(ls.TopK(5)), n=2)
+    assert_type(result.texts, list[str])
+    assert_type(result.token_ids, list[list[int]])
+    assert_type(result.finish_reasons, list[str])
+    with ls.Engine(model) as engine:
+        assert_type(engine.submit("ROMEO:", seed=3).result().texts, list[str])
+    for event in ls.stream(model, "ROMEO:"):
+        assert_type((event.row, event.text), tuple[int, str])
+    assert_type(ls.compare(model, "ROMEO:"), ls.Comparison)

@@ -36,7 +36,7 @@ class LogProbs:
             certain = np.where(logits == np.inf, logits.dtype.type(0), -np.inf)
             self._logits = np.where(infinite[:, None], certain, logits)
             self._totals = _log_totals(self._logits)
-        self.defined = self._totals > -np.inf
+        self.defined: np.ndarray = self._totals > -np.inf
         self._totals[~self.defined] = np.nan
 
     def of(self, ids: np.ndarray) -> np.ndarray:

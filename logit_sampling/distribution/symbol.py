@@ -18,7 +18,8 @@ class Symbol(np.lib.mixins.NDArrayOperatorsMixin):
     """
 
     def __init__(self, tensor: Any, most: int | None = None) -> None:
-        self.tensor, self.most = tensor, most
+        self.tensor: Any = tensor
+        self.most: int | None = most
 
     def __array_ufunc__(self, function: np.ufunc, method: str, *values: Any) -> "Symbol":
         """Compute in the graph: what NumPy calls instead of `function(*values)`."""

@@ -24,7 +24,7 @@ from logit_sampling.models.model import AnyModel, AnyTokenizer
 from logit_sampling.types import NEW_TOKENS, Overflow
 
 
-@tells_names
+@tells_names()
 def compare(
     model: AnyModel | Engine | Mapping[str, AnyModel | Engine],
     prompts: str | Prompt | Sequence[str | Sequence[int] | Prompt],

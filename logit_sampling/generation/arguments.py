@@ -6,7 +6,8 @@ import inspect
 import re
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar, cast
 
 import numpy as np
 
@@ -38,7 +39,10 @@ _Code = TypeVar("_Code", bound=Callable)
 
 
 class Options(TypedDict, total=False):
-    """What `generate` and `stream` can be told; `generate` explains each."""
+    """What `generate`, `stream`, `chat` and `Engine.submit` can be told; `generate` explains each.
+
+    Their signatures list all of them, so that an editor shows them, with the values of `DEFAULTS`.
+    """
 
     sampler: Samplers
     max_new_tokens: int
@@ -90,19 +94,14 @@ DEFAULTS: Options = {
 }
 
 
-def shows_options(code: _Code) -> _Code:
-    """Let `help` and `inspect.signature` list each of a function's `Options` with its default."""
-    signature = inspect.signature(code)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for (name, default), kind in zip(
-            DEFAULTS.items(), Options.__annotations__.values(), strict=True
-        )
-    ]
-    shown: Any = code
-    shown.__signature__ = signature.replace(parameters=[*own, *options])
-    return code
+def options_in(arguments: Mapping[str, Any]) -> Options:
+    """Return the options that a call gave, of all arguments of the function: its `locals()`."""
+    given = {
+        name: arguments[name]
+        for name, default in DEFAULTS.items()
+        if name in arguments and arguments[name] is not default
+    }
+    return cast(Options, given)
 
 
 def with_defaults(options: Options) -> Options:
@@ -113,32 +112,47 @@ def with_defaults(options: Options) -> Options:
     return DEFAULTS | options
 
 
-def unexpected(name: str, given: Mapping[str, Any], known: Collection[str]) -> TypeError:
+def unexpected(
+    name: str,
+    given: Mapping[str, Any],
+    known: Collection[str],
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> TypeError:
     """Return what to raise for an argument that a function does not have, with what it is here.
 
     Args:
         name: of the argument.
         given: all that were given by name.
         known: the arguments that the function has.
+        elsewhere: as for `tells_names`.
 
     >>> unexpected("max_tokens", {"max_tokens": 5}, DEFAULTS)
     TypeError("got an unexpected keyword argument 'max_tokens': did you mean `max_new_tokens`?")
     """
-    return TypeError(f"got an unexpected keyword argument {name!r}: {_hint(name, given, known)}")
+    hint = elsewhere.get(name) or _hint(name, given, known)
+    return TypeError(f"got an unexpected keyword argument {name!r}: {hint}")
 
 
-def tells_names(code: _Code) -> _Code:
-    """Let a function tell of an argument that it does not have what it is here."""
-    known = inspect.signature(code).parameters
+def tells_names(elsewhere: Mapping[str, str] = MappingProxyType({})) -> Callable[[_Code], _Code]:
+    """Let a function tell of an argument that it does not have what it is here.
 
-    @functools.wraps(code)
-    def told(*args: Any, **given: Any) -> Any:
-        for name in given:
-            if name not in known:
-                raise unexpected(name, given, known)
-        return code(*args, **given)
+    Args:
+        elsewhere: of names that are no arguments of this function alone, what to say.
+    """
 
-    return told  # type: ignore[return-value]
+    def decorate(code: _Code) -> _Code:
+        known = inspect.signature(code).parameters
+
+        @functools.wraps(code)
+        def told(*args: Any, **given: Any) -> Any:
+            for name in given:
+                if name not in known:
+                    raise unexpected(name, given, known, elsewhere)
+            return code(*args, **given)
+
+        return told  # type: ignore[return-value]
+
+    return decorate
 
 
 def _hint(name: str, given: Mapping[str, Any], known: Collection[str]) -> str:

@@ -4,15 +4,24 @@ import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Literal, Self
 
-from logit_sampling.generation.arguments import Options, shows_options
+from logit_sampling.decoding.plan import Search
+from logit_sampling.generation.arguments import (
+    Options,
+    Samplers,
+    Schema,
+    Stop,
+    options_in,
+    tells_names,
+)
 from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.generate import generate
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.models.as_model import model_and_tokenizer
-from logit_sampling.models.model import AnyModel, needed_tokenizer
+from logit_sampling.models.model import AnyModel, AnyTokenizer, needed_tokenizer
+from logit_sampling.types import OnError, Overflow
 
 Message = Mapping[str, object]
 """A `role` ("system", "user", "assistant") and its `content`, and whatever a template reads."""
@@ -71,7 +80,8 @@ class ChatTemplate:
             self._template: Any = environment.from_string(source)
         except TemplateError as error:
             raise ValueError(f"no template of Jinja: {error}") from error
-        self._errors, self._tokens, self.encode = TemplateError, dict(tokens or {}), encode
+        self._errors, self._tokens = TemplateError, dict(tokens or {})
+        self.encode: Callable[[str], Sequence[int]] | None = encode
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Self:
@@ -123,14 +133,36 @@ class ChatTemplate:
             raise ValueError(f"the chat template refuses the messages: {error}") from error
 
 
-@shows_options
+@tells_names()
 def chat(
     model: AnyModel | Engine,
     messages: Sequence[Message],
     *,
     template: ChatTemplate | str | Callable[..., Prompt] | None = None,
     variables: Mapping[str, object] | None = None,
-    **options: Unpack[Options],
+    on_text: Callable[[int, str], None] | None = None,
+    sampler: Samplers = None,
+    max_new_tokens: int = 100,
+    min_new_tokens: int = 0,
+    seed: int | Sequence[int] | None = None,
+    n: int = 1,
+    stop_at_end: bool | Sequence[int] = True,
+    stop_token_ids: Sequence[int] = (),
+    stop: Stop | Sequence[Stop] = (),
+    stop_loops: tuple[int, int] | None = None,
+    should_stop: Callable[[int, list[int]], bool] | None = None,
+    deadline: float | None = None,
+    overflow: Overflow = "error",
+    max_rows: int = 32,
+    top_log_probs: int = 0,
+    echo: bool = False,
+    tokenizer: AnyTokenizer | None = None,
+    search: Search | None = None,
+    draft: AnyModel | Literal["lookup"] | None = None,
+    num_draft: int | None = None,
+    on_error: OnError = "raise",
+    json_schema: Schema | None = None,
+    regex: str | None = None,
 ) -> GenerationResult:
     """Answer in a conversation.
 
@@ -140,7 +172,7 @@ def chat(
         template: how to write it: a `ChatTemplate`, its source, or a function from the messages to
             a text or to token ids; by default that of the folder that the model was loaded from.
         variables: what else the template reads.
-        **options: those of `generate`.
+        on_text: this and all further options are those of `generate`.
 
     Returns:
         what `generate` returns for it: `texts[0]` is the answer. `prompts[0]` is the conversation
@@ -159,7 +191,9 @@ def chat(
     >>> result.token_ids
     [[2, 3]]
     """
-    return generate(model, [as_prompt(model, messages, template, variables, options)], **options)
+    options = options_in(locals())
+    prompt = as_prompt(model, messages, template, variables, options)
+    return generate(model, [prompt], on_text=on_text, **options)
 
 
 def as_prompt(

@@ -4,12 +4,20 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from typing import Any, Self, Unpack
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from typing import Any, Literal, Self
 
-from logit_sampling.decoding.plan import MAX_ROWS
+from logit_sampling.decoding.plan import MAX_ROWS, Search
 from logit_sampling.decoding.row import Row
-from logit_sampling.generation.arguments import Options, check_at_least
+from logit_sampling.generation.arguments import (
+    Options,
+    Samplers,
+    Schema,
+    Stop,
+    check_at_least,
+    options_in,
+    tells_names,
+)
 from logit_sampling.generation.call import Call
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.result import GenerationResult
@@ -18,6 +26,7 @@ from logit_sampling.generation.writing import TextEvent, Writing, progress
 from logit_sampling.models.as_model import as_model, model_and_tokenizer
 from logit_sampling.models.model import AnyModel, AnyTokenizer, Model
 from logit_sampling.plotting.visible import brief, counted
+from logit_sampling.types import OnError, Overflow
 
 
 class EngineClosedError(RuntimeError):
@@ -170,9 +179,13 @@ class Request:
             wake()
 
 
+_OWN = ("max_rows", "tokenizer")
+"""Options of `generate` that an engine is made with."""
+
+
 def check_options(options: Options) -> None:
     """Raise TypeError for what is to be said when an engine is made."""
-    for name in ("max_rows", "tokenizer"):
+    for name in _OWN:
         if options.get(name) is not None:
             raise TypeError(f"{name} belongs to the engine: pass it to Engine(...)")
 
@@ -240,13 +253,38 @@ class Engine:
         # The thread holds the work and not the engine: one that is forgotten ends it.
         self._close = weakref.finalize(self, self._work.close)
 
-    def submit(self, prompt: Prompt, **options: Unpack[Options]) -> Request:
+    @tells_names(dict.fromkeys(_OWN, "it belongs to the engine: pass it to Engine(...)"))
+    def submit(
+        self,
+        prompt: Prompt,
+        *,
+        sampler: Samplers = None,
+        max_new_tokens: int = 100,
+        min_new_tokens: int = 0,
+        seed: int | Sequence[int] | None = None,
+        n: int = 1,
+        stop_at_end: bool | Sequence[int] = True,
+        stop_token_ids: Sequence[int] = (),
+        stop: Stop | Sequence[Stop] = (),
+        stop_loops: tuple[int, int] | None = None,
+        should_stop: Callable[[int, list[int]], bool] | None = None,
+        deadline: float | None = None,
+        overflow: Overflow = "error",
+        top_log_probs: int = 0,
+        echo: bool = False,
+        search: Search | None = None,
+        draft: AnyModel | Literal["lookup"] | None = None,
+        num_draft: int | None = None,
+        on_error: OnError = "raise",
+        json_schema: Schema | None = None,
+        regex: str | None = None,
+    ) -> Request:
         """Continue a prompt as soon as there is room.
 
         Args:
             prompt: a string, or a list of token ids.
-            **options: those of `generate`, all but `max_rows` and `tokenizer`. A deadline counts
-                from here on, the time to wait for room included. `should_stop` is called in the
+            sampler: this and all further options are those of `generate`. A deadline counts from
+                here on, the time to wait for room included. `should_stop` is called in the
                 thread of the engine, which waits for it.
 
         Returns:
@@ -256,8 +294,7 @@ class Engine:
             ValueError: as `generate`; or a request that the engine never has room for.
             EngineClosedError: the engine was closed, or its thread died.
         """
-        check_options(options)
-        call = Call.of(self.model, [prompt], **options)
+        call = Call.of(self.model, [prompt], **options_in(locals()))
         streams = call.search is None or call.search.streams
         return self.start(call, with_text=call.tokenizer is not None and streams)
 

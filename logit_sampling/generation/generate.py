@@ -2,24 +2,53 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Unpack
+from typing import Literal
 
-from logit_sampling.generation.arguments import Options, shows_options
+from logit_sampling.decoding.plan import Search
+from logit_sampling.generation.arguments import (
+    Samplers,
+    Schema,
+    Stop,
+    options_in,
+    tells_names,
+)
 from logit_sampling.generation.engine import Engine
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.result import GenerationResult, Interrupted, RowError
 from logit_sampling.generation.stream import begun
 from logit_sampling.generation.writing import TextEvent
-from logit_sampling.models.model import AnyModel
+from logit_sampling.models.model import AnyModel, AnyTokenizer
+from logit_sampling.types import OnError, Overflow
 
 
-@shows_options
+@tells_names()
 def generate(
     model: AnyModel | Engine,
     prompts: Prompt | Sequence[Prompt],
     *,
     on_text: Callable[[int, str], None] | None = None,
-    **options: Unpack[Options],
+    sampler: Samplers = None,
+    max_new_tokens: int = 100,
+    min_new_tokens: int = 0,
+    seed: int | Sequence[int] | None = None,
+    n: int = 1,
+    stop_at_end: bool | Sequence[int] = True,
+    stop_token_ids: Sequence[int] = (),
+    stop: Stop | Sequence[Stop] = (),
+    stop_loops: tuple[int, int] | None = None,
+    should_stop: Callable[[int, list[int]], bool] | None = None,
+    deadline: float | None = None,
+    overflow: Overflow = "error",
+    max_rows: int = 32,
+    top_log_probs: int = 0,
+    echo: bool = False,
+    tokenizer: AnyTokenizer | None = None,
+    search: Search | None = None,
+    draft: AnyModel | Literal["lookup"] | None = None,
+    num_draft: int | None = None,
+    on_error: OnError = "raise",
+    json_schema: Schema | None = None,
+    regex: str | None = None,
 ) -> GenerationResult:
     """Continue prompts.
 
@@ -115,7 +144,7 @@ def generate(
     >>> result.token_ids
     [[1, 2, 3], [3, 4, 0]]
     """
-    stream = begun(model, prompts, on_text is not None, options)
+    stream = begun(model, prompts, on_text is not None, options_in(locals()))
     if on_text is None:
         deque(stream, maxlen=0)
         return stream.result

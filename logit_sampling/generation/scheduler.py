@@ -32,7 +32,9 @@ class Task:
         tell: Callable[[TextEvent], None],
         ended: Callable[[Exception | None], None],
     ) -> None:
-        self.writing, self.tell, self.ended = writing, tell, ended
+        self.writing: Writing = writing
+        self.tell: Callable[[TextEvent], None] = tell
+        self.ended: Callable[[Exception | None], None] = ended
         call, plan = writing.call, writing.call.plan
         self.rows: int = call.search.rows(plan.n) if call.search else len(writing.rows)
         self.tokens: int = max(map(len, call.prompts)) + plan.max_new_tokens

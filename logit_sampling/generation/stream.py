@@ -1,18 +1,27 @@
 """Streaming: texts while they grow."""
 
-from collections.abc import Iterator, Sequence
-from typing import Unpack
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
 
 from logit_sampling.decoding.beginnings import Beginnings, begin_alike
+from logit_sampling.decoding.plan import Search
 from logit_sampling.decoding.reader import Reader, follow
-from logit_sampling.generation.arguments import Options, shows_options
+from logit_sampling.generation.arguments import (
+    Options,
+    Samplers,
+    Schema,
+    Stop,
+    options_in,
+    tells_names,
+)
 from logit_sampling.generation.call import Call
 from logit_sampling.generation.engine import Engine, check_options
 from logit_sampling.generation.prompts import Prompt
 from logit_sampling.generation.requests import Requests
 from logit_sampling.generation.result import GenerationResult
 from logit_sampling.generation.writing import TextEvent, Writing, progress
-from logit_sampling.models.model import AnyModel
+from logit_sampling.models.model import AnyModel, AnyTokenizer
+from logit_sampling.types import OnError, Overflow
 
 _KEPT = 4096  # tokens of beginnings that prompts of a call have in common
 
@@ -78,9 +87,33 @@ def begun(
     return Stream(call if with_text else call.ahead(), with_text)
 
 
-@shows_options
+@tells_names()
 def stream(
-    model: AnyModel | Engine, prompts: Prompt | Sequence[Prompt], **options: Unpack[Options]
+    model: AnyModel | Engine,
+    prompts: Prompt | Sequence[Prompt],
+    *,
+    sampler: Samplers = None,
+    max_new_tokens: int = 100,
+    min_new_tokens: int = 0,
+    seed: int | Sequence[int] | None = None,
+    n: int = 1,
+    stop_at_end: bool | Sequence[int] = True,
+    stop_token_ids: Sequence[int] = (),
+    stop: Stop | Sequence[Stop] = (),
+    stop_loops: tuple[int, int] | None = None,
+    should_stop: Callable[[int, list[int]], bool] | None = None,
+    deadline: float | None = None,
+    overflow: Overflow = "error",
+    max_rows: int = 32,
+    top_log_probs: int = 0,
+    echo: bool = False,
+    tokenizer: AnyTokenizer | None = None,
+    search: Search | None = None,
+    draft: AnyModel | Literal["lookup"] | None = None,
+    num_draft: int | None = None,
+    on_error: OnError = "raise",
+    json_schema: Schema | None = None,
+    regex: str | None = None,
 ) -> Stream | Requests:
     """Continue prompts, and give the text while it grows.
 
@@ -88,7 +121,7 @@ def stream(
         model: as for `generate`, but it needs a tokenizer. The events of an `Engine` come from
             its thread, whether they are asked for or not.
         prompts: the same.
-        **options: those of `generate`, all but `on_text`.
+        sampler: this and all further options are those of `generate`.
 
     Returns:
         an iterator of `TextEvent`, one for each new token of each row; its `result` is that
@@ -108,4 +141,4 @@ def stream(
     >>> [str(event) for event in events], events.result.texts
     (['1', '2', '3'], ['123'])
     """
-    return begun(model, prompts, True, options)
+    return begun(model, prompts, True, options_in(locals()))

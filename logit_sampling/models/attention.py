@@ -34,8 +34,11 @@ class Attention:
         self.rows: Any = ops.shape(seen)[0]
         self.places: Any = ops.reshape(places, (self.rows, -1, 1))
         self.count: Any = ops.shape(self.places)[1]
-        self.seen, self.column = seen[:, None], column
-        self.keys, self.values, self.calls = list(keys), list(values), 0
+        self.seen: Any = seen[:, None]
+        self.column: Any = column
+        self.keys: list[Any] = list(keys)
+        self.values: list[Any] = list(values)
+        self.calls: int = 0
         self._visible: dict[int | None, Any] = {}
 
     def __call__(

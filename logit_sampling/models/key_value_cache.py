@@ -45,8 +45,13 @@ class KeyValueCache:
         slots: np.ndarray,
         column: int,
     ) -> None:
-        self.steps, self.keys, self.values, self.sizes = steps, keys, values, steps.sizes
-        self.positions, self.slots, self.column = positions, slots, column
+        self.steps: Steps = steps
+        self.sizes: Sizes = steps.sizes
+        self.keys: list[Any] = keys
+        self.values: list[Any] = values
+        self.positions: np.ndarray = positions
+        self.slots: np.ndarray = slots
+        self.column: int = column
 
     @property
     def lengths(self) -> np.ndarray:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.arrays import to_numpy
-from logit_sampling.models.backends import backend
+from logit_sampling.models.backends import Compiled, backend
 from logit_sampling.models.model import Output
+from logit_sampling.models.sizes import Sizes
 
 _ROOM = 64  # tokens of the shortest cache; each longer one has twice the room
 
@@ -29,7 +30,8 @@ class RowSteps:
 
         own, on = weakref.ref(causal_lm), backend()  # see `remembered`
         self.shape: list[int | None] = [1, *shape[1:3], None, *shape[4:]]
-        self.dtype, self.sizes = dtype, on.sizes
+        self.dtype: str = dtype
+        self.sizes: Sizes = on.sizes
 
         def step(token_ids: Any, index: Any, cache: Any) -> tuple[Any, Any, Any]:
             model: Any = own()
@@ -41,7 +43,7 @@ class RowSteps:
             keras.KerasTensor(shape, dtype)
             for shape, dtype in (((1, None), "int32"), ((), "int32"), (self.shape, dtype))
         ]
-        self.compiled = on.compiled(step, causal_lm, signature, kept=0)
+        self.compiled: Compiled = on.compiled(step, causal_lm, signature, kept=0)
 
     @property
     def traces(self) -> int:

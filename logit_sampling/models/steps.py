@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from logit_sampling.models.attention import Attention
-from logit_sampling.models.backends import backend
+from logit_sampling.models.backends import Compiled, backend
 from logit_sampling.models.keras_hub_bridge import attending_by
 from logit_sampling.models.key_value_cache import KeyValueCache
 from logit_sampling.models.model import Output
-from logit_sampling.models.sizes import CALL, similar
+from logit_sampling.models.sizes import CALL, Sizes, similar
 
 MOST = 32  # tokens that a program writes to each row at once
 _PROGRAMS = 32  # of chains, that are held; the oldest goes
@@ -73,9 +73,12 @@ class Steps:
         query_heads = getattr(backbone, "num_query_heads", None) or backbone.num_heads
         heads = getattr(backbone, "num_key_value_heads", None) or query_heads
         size = getattr(backbone, "head_dim", None) or backbone.hidden_dim // query_heads
-        self._backbone, self._on, self.sizes, self.put = backbone, on, on.sizes, on.put
+        self._backbone, self._on = backbone, on
+        self.sizes: Sizes = on.sizes
+        self.put: Callable[[list[Any], np.ndarray, list[Any]], list[Any]] = on.put
         self._programs: dict[Hashable, Any] = {}
-        self.can_write, self.written = on.program is not None, Counter[Hashable]()
+        self.can_write: bool = on.program is not None
+        self.written: Counter[Hashable] = Counter()
         self._layers, self._dtype = backbone.num_layers, backbone.compute_dtype
 
         def shapes(rows: int | None, columns: int | None) -> list[tuple[int | None, ...]]:
@@ -86,11 +89,12 @@ class Steps:
         def whole(*shape: int | None) -> Any:
             return keras.KerasTensor(shape, "int32")
 
-        self._shapes, self.heads = shapes, heads
+        self._shapes = shapes
+        self.heads: int = heads
         kept = [keras.KerasTensor(shape, self._dtype) for shape in shapes(None, None)]
         signature = [whole(2, None), whole(None, None), whole(None), kept, kept]
         step = functools.partial(self._step, on.attention)
-        self.compiled = on.compiled(step, backbone, signature, kept=2)
+        self.compiled: Compiled = on.compiled(step, backbone, signature, kept=2)
 
     def _step(
         self,

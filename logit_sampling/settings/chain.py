@@ -81,7 +81,7 @@ def _by_parameter(
         if not system.knows(parameter.name):
             knowing = [repr(o) for o, system in SYSTEMS.items() if system.knows(parameter.name)]
             raise ValueError(
-                f"`{name}` is unknown to order={order!r}, only to {', '.join(knowing)}"
+                f"`{name}` is unknown to order={order!r}, known only to {', '.join(knowing)}"
             )
         if holds_symbolic(value):
             value = _in_graph(parameter, value, order, system)

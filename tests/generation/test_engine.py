@@ -291,8 +291,9 @@ def test_an_engine_that_nobody_holds_ends_when_its_texts_do(model: Windowed) -> 
 
 
 def test_what_belongs_to_the_engine_is_told_to_it(engine: ls.Engine) -> None:
-    with pytest.raises(TypeError, match="max_rows belongs to the engine"):
-        engine.submit([1], max_rows=3)
+    for name in ("max_rows", "tokenizer"):
+        with pytest.raises(TypeError, match=f"'{name}': it belongs to the engine"):
+            engine.submit([1], **{name: 3})
     with pytest.raises(ValueError, match="max_rows must be an integer of at least 1, got 0"):
         ls.Engine(Windowed(9), max_rows=0)
     with pytest.raises(ValueError, match="max_tokens must be an integer of at least 1, got 0"):

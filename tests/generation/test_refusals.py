@@ -113,14 +113,25 @@ def test_a_hugging_face_folder_loads(tmp_path: Path):
     assert len(ls.generate(model, "ab", max_new_tokens=5, seed=0).token_ids[0]) in range(1, 6)
 
 
-def test_every_option_is_listed_with_its_default_and_explained():
-    for function, own in ((ls.generate, {"on_text"}), (ls.stream, set())):
-        parameters = inspect.signature(function).parameters
-        assert set(parameters) == {"model", "prompts", *own, *DEFAULTS}
-        assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
+def test_every_option_is_listed_with_its_type_and_default_and_explained():
+    """Four signatures write the options out, for editors; none may differ from `DEFAULTS`."""
+    assert list(Options.__annotations__) == list(DEFAULTS)
+    for function, own, without in (
+        (ls.generate, {"model", "prompts", "on_text"}, set()),
+        (ls.stream, {"model", "prompts"}, set()),
+        (ls.chat, {"model", "messages", "template", "variables", "on_text"}, set()),
+        (ls.Engine.submit, {"self", "prompt"}, {"max_rows", "tokenizer"}),
+    ):
+        parameters = dict(inspect.signature(function).parameters)
+        assert own == parameters.keys() - DEFAULTS.keys()
+        shown = [
+            (p.name, p.annotation, p.default) for p in parameters.values() if p.name not in own
+        ]
+        kinds = Options.__annotations__
+        assert shown == [(n, kinds[n], d) for n, d in DEFAULTS.items() if n not in without]
+        assert {parameters[name].kind for name, _, _ in shown} == {inspect.Parameter.KEYWORD_ONLY}
     for name in ("on_text", *DEFAULTS):
         assert re.search(rf"^ +{name}: ", ls.generate.__doc__ or "", re.MULTILINE)
-    assert set(Options.__annotations__) == set(DEFAULTS)
 
 
 @pytest.mark.parametrize(

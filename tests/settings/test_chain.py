@@ -204,7 +204,10 @@ def test_off_in_some_rows_only():
         ({"zzz": 5}, "unknown parameter `zzz`; known: .*adaptive_decay, "),
         ({"seed": 5}, "`seed` is no parameter of a sampler: give it to the call"),
         ({"num_beams": 5}, "beams are no sampling"),
-        ({"order": "vllm", "typical_p": 0.5}, "unknown to order='vllm', only to 'default', 'hf'"),
+        (
+            {"order": "vllm", "typical_p": 0.5},
+            "unknown to order='vllm', known only to 'default', 'hf'",
+        ),
         ({"order": "hf", "mirostat": 2}, "`mirostat` is unknown to order='hf'"),
         ({"order": "keras_hub", "min_p": 0.1}, "unknown to order='keras_hub'"),
         ({"order": "mlx"}, "`order` is one of 'default', 'hf', .*; got 'mlx'$"),

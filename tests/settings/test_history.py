@@ -208,7 +208,7 @@ def test_rows_do_what_each_does_alone(params):
         ({"min_tokens": 3, "stop_token_ids": []}, "`min_new_tokens` needs `eos_token_id` or"),
         ({"repeat_last_n": 64}, "without `repetition_penalty` or `frequency_penalty` or `pres"),
         ({"order": "hf", "repetition_penalty": 2, "repeat_last_n": 9}, "unknown to order='hf'"),
-        ({"order": "hf", "presence_penalty": 1}, "unknown to order='hf', only to 'default', 'vl"),
+        ({"order": "hf", "presence_penalty": 1}, "unknown to order='hf', known only to 'default'"),
         ({"order": "hf", "logit_bias": {1: 1}}, "`logit_bias` is unknown to order='hf'"),
         ({"order": "vllm", "presence_penalty": 3}, r"no `presence_penalty` of 3; .* \[-2, 2\]"),
         ({"order": "vllm", "dry_multiplier": 1}, "`dry_multiplier` is unknown to order='vllm'"),

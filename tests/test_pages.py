@@ -1,4 +1,4 @@
-"""The Python of the README runs as it stands there."""
+"""The Python of the pages that are no tutorial runs as it stands there."""
 
 import re
 import textwrap
@@ -13,41 +13,45 @@ from logit_sampling.evaluation import named, read_samplers
 from logit_sampling.evaluation.measures import measure
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_code_of_the_readme():
-    samplers, loop, own, generation = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def test_the_code_of_the_page_on_generation(capsys):
+    pytest.importorskip("llguidance")
+    code, grammars, searches = blocks("docs/generation.md")
     names: dict = {}
-    exec(samplers, names)
-    prompt = np.array([[1, 2], [3, 1]])
-    names |= {"prompt_ids": prompt, "vocab_size": 4}
-    names["model"] = lambda tokens: np.eye(4, dtype=np.float32)[(tokens + 1) % 4] * 50
-    exec(loop, names)
-    expected = np.concatenate([prompt, (prompt[:, -1:] + np.arange(1, 101)) % 4], axis=1)
-    np.testing.assert_array_equal(names["tokens"], expected)
-
-    names["__name__"] = "readme"
-    exec(own, names)
-    x = np.zeros((2, 4), np.float32)
-    for run in (names["Ban"](2), tf.function(names["Ban"](2))):
-        np.testing.assert_array_equal(run(tf.constant(x)), np.where(np.arange(4) == 2, -np.inf, x))
-
-    exec(generation, names)
-    assert len(names["result"].texts) == 4
-
-
-def test_the_code_of_the_page_on_generation():
-    page = (ROOT / "docs/generation.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (code,) = (block for block in blocks if "search=" in block)
-    model = ls.load_model("shakespeare")
-    names = {"ls": ls, "model": model, "small_model": model, "prompts": ["ROMEO:"]}
-    names["sampler"] = ls.Sampler(ls.TopK(50))
     exec(code, names)
+    assert len(names["result"].texts) == 4
+    assert all(text in capsys.readouterr().out for text in names["result"].texts[:1])
+
+    names |= {"small_model": names["model"], "prompts": ["ROMEO:"]}
+    names["schema"] = {"type": "object", "properties": {"ok": {"type": "boolean"}}}
+    names["text"] = 'start: "aye" | "no"'
+    written = iter(line for line in grammars.splitlines() if line.startswith("ls.generate"))
+    exec("".join(f"{line}\n" for line in grammars.splitlines() if "schema=" not in line), names)
+    assert eval(next(written), names).texts[0].startswith("{")
+    assert eval(next(written), names).texts[0] in ("yes", "no")
+    assert eval(next(written), names).texts[0] in ("aye", "no")
+
+    exec(searches, names)
     # A draft that is the target is always right.
-    (line,) = (line for line in code.splitlines() if "small_model" in line)
+    (line,) = (line for line in searches.splitlines() if "small_model" in line)
     assert eval(line, names).accepted[0] > 3.9
+
+
+def test_the_code_of_the_page_on_logits():
+    import keras
+
+    (code,) = blocks("docs/logits.md")
+    softmax = keras.layers.Dense(4, activation="softmax")
+    model = keras.Sequential([keras.Input((3,)), softmax])
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    names: dict = {"model": model, "x": np.eye(3, dtype=np.float32), "y": np.arange(3)}
+    exec(code, names | {"p": [0.5, 0.25, 0.25]})
+    assert ls.check_logits(model).ok
 
 
 def test_the_code_of_the_page_on_backends():
