@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from logit_sampling.models.keras_hub_bridge import dropout_of_outputs_alone
 from logit_sampling.training.bpe_dropout import BPEDropout
 from logit_sampling.training.checkpoint import load_checkpoint, save_checkpoint
 from logit_sampling.training.corpus import check_text, split
@@ -110,6 +111,8 @@ class Run:
         self._check_room(4 * count_parameters(recipe, vocabulary_size))
         keras.utils.set_random_seed(recipe.seed)
         self.model = build_model(recipe, vocabulary_size, "mixed_bfloat16")
+        for block in self.model.backbone.transformer_layers:
+            dropout_of_outputs_alone(block)
         self.optimizer = build_optimizer(recipe, recipe.epochs * self.steps)
         self.optimizer.build(self.model.trainable_variables)
         self.model.compile(

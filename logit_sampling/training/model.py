@@ -20,8 +20,6 @@ def build_model(
     import keras
     import keras_hub
 
-    from logit_sampling.models.keras_hub_bridge import dropout_of_outputs_alone
-
     backbone = keras_hub.models.QwenBackbone(
         vocabulary_size=vocabulary_size,
         num_layers=recipe.layers,
@@ -32,8 +30,6 @@ def build_model(
         dropout=recipe.dropout,
         dtype=dtype,
     )
-    for block in backbone.transformer_layers:
-        dropout_of_outputs_alone(block)
     model = keras_hub.models.QwenCausalLM(backbone=backbone)
     # Measured on a CPU: XLA takes TensorFlow 1.4 times as long as its graph. JAX is slow without.
     model.compile(jit_compile=keras.config.backend() == "jax")

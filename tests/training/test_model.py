@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 
+from logit_sampling.models.keras_hub_bridge import dropout_of_outputs_alone
 from logit_sampling.training import Recipe, sum_loss
 from logit_sampling.training.model import build_model, build_optimizer, count_parameters
 
@@ -50,6 +51,7 @@ def test_the_parameters_are_counted_without_a_model(heads, width):
 def test_dropout_is_of_both_outputs_of_a_block_and_of_no_attention_weight():
     model = build_model(Recipe(context=8, layers=1, heads=1, width=16, dropout=0.5), 20)
     (block,) = model.backbone.transformer_layers
+    dropout_of_outputs_alone(block)
     assert block._self_attention_layer._dropout_layer.rate == 0
     last, x = block._feedforward_output_dense, np.ones((1, 50, block.intermediate_dim), np.float32)
     for training, dropped in ((True, 0.5), (False, 0.0)):
