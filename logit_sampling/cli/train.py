@@ -48,6 +48,10 @@ def train(
         float, typer.Option(help="Its peak, after warm-up and before cosine decay.")
     ] = Recipe.learning_rate,
     dropout: Annotated[float, typer.Option(help="Dropout of each block.")] = Recipe.dropout,
+    bpe_dropout: Annotated[
+        float,
+        typer.Option(help="How often a merge is left out where the text is cut anew; 0 for never."),
+    ] = Recipe.bpe_dropout,
     vocabulary_size: Annotated[
         int, typer.Option(help="Tokens at most: 256 bytes, the end token, and merges.")
     ] = Recipe.vocabulary_size,
@@ -78,6 +82,7 @@ def train(
         heads=heads,
         width=width,
         dropout=dropout,
+        bpe_dropout=bpe_dropout,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

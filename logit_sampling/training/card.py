@@ -9,6 +9,7 @@ from typing import Any
 from logit_sampling.plotting.figures import GREY, draw_lines
 from logit_sampling.plotting.visible import visible
 from logit_sampling.training.corpus import CORPORA
+from logit_sampling.training.data import DROPPED, DROPPING
 
 
 def write_card(folder: Path, metrics: dict[str, Any], log: list[dict[str, float]]) -> None:
@@ -24,6 +25,10 @@ def write_card(folder: Path, metrics: dict[str, Any], log: list[dict[str, float]
         "megabytes": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
         "saved": _saved(metrics),
         "curve": "the averaged weights" if ema else "the weights at the end of an epoch",
+        "augmented": f"BPE dropout {recipe['bpe_dropout']} in {DROPPED:.0%} of the windows of the "
+        f"first {DROPPING:.0%} of the epochs"
+        if recipe["bpe_dropout"]
+        else "no BPE dropout",
         "layers": _counted(recipe["layers"], "layer"),
         "heads": _counted(recipe["heads"], "head"),
         "average": f"average of the weights with a momentum that grows to {ema}"

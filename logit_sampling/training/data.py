@@ -7,28 +7,49 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from logit_sampling.training.bpe_dropout import BPEDropout
 from logit_sampling.training.corpus import split
 from logit_sampling.training.recipe import Recipe
+
+DROPPED = 0.7  # the share of windows with BPE dropout
+DROPPING = 0.75  # the share of epochs that have them: the last learn the tokenizer's own cut alone
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 
-def batches(ids: np.ndarray, recipe: Recipe, epoch: int) -> Iterator[Batch]:
+def batches(
+    ids: np.ndarray, recipe: Recipe, epoch: int, dropped: BPEDropout | None = None
+) -> Iterator[Batch]:
     """Endless batches from `epoch` on: inputs and targets, int32 `[batch_size, context]`.
 
     Each epoch cuts the training text `ids` into windows from another random offset and shuffles
-    them, so that a token is seen once an epoch and each time with another context.
+    them, so that a token is seen once an epoch and each time with another context. Until the last
+    quarter of the epochs, most windows come from what BPE dropout makes of the text, `dropped`: a
+    window is of one kind, so that the model can tell from what it read which kind goes on.
     """
-    windows = (ids.size - 1) // recipe.context
-    spare = ids.size - 1 - windows * recipe.context
-    shape = steps_per_epoch(ids, recipe), recipe.batch_size, 1
+    steps = steps_per_epoch(ids, recipe)
     while True:
         rng = np.random.default_rng([recipe.seed, epoch])
-        starts = rng.integers(0, spare + 1) + recipe.context * rng.permutation(windows)
-        for rows in starts[: shape[0] * shape[1]].reshape(shape) + np.arange(recipe.context + 1):
-            x, y = ids[rows[:, :-1]], ids[rows[:, 1:]]
+        needed = steps * recipe.batch_size
+        rows = []
+        if dropped and recipe.bpe_dropout and epoch < int(DROPPING * recipe.epochs):
+            other = dropped(recipe.bpe_dropout, int(rng.integers(2**31)))
+            rows.append(_windows(other, recipe.context, rng)[: round(DROPPED * needed)])
+            needed -= len(rows[0])
+        rows.append(_windows(ids, recipe.context, rng)[:needed])
+        windows = rng.permutation(np.concatenate(rows))
+        for batch in windows.reshape(steps, recipe.batch_size, recipe.context + 1):
+            x, y = batch[:, :-1], batch[:, 1:]
             yield {"token_ids": x, "padding_mask": np.ones_like(x)}, y
         epoch += 1
+
+
+def _windows(ids: np.ndarray, context: int, rng: np.random.Generator) -> np.ndarray:
+    """The windows of a text from a random offset on, in random order: `[windows, context + 1]`."""
+    count = (ids.size - 1) // context
+    offset = rng.integers(0, ids.size - count * context)
+    starts = offset + context * rng.permutation(count)
+    return ids[starts[:, None] + np.arange(context + 1)]
 
 
 def steps_per_epoch(ids: np.ndarray, recipe: Recipe) -> int:

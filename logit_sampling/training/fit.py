@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from logit_sampling.models.keras_hub_bridge import dropout_of_outputs_alone
+from logit_sampling.training.bpe_dropout import BPEDropout
 from logit_sampling.training.checkpoint import load_checkpoint, save_checkpoint
 from logit_sampling.training.corpus import check_text, split
 from logit_sampling.training.data import batches, check_length, steps_per_epoch
@@ -99,6 +101,7 @@ class Run:
             np.asarray(self.tokenizer(part), np.int32)
             for part in (self.training_text, self.validation_text)
         )
+        self._dropped = BPEDropout(self.training_text, self.tokenizer)
         self.steps = steps_per_epoch(self.training_ids, recipe)
         check_length(text, recipe, self.training_ids.size)
 
@@ -108,6 +111,8 @@ class Run:
         self._check_room(4 * count_parameters(recipe, vocabulary_size))
         keras.utils.set_random_seed(recipe.seed)
         self.model = build_model(recipe, vocabulary_size, "mixed_bfloat16")
+        for block in self.model.backbone.transformer_layers:
+            dropout_of_outputs_alone(block)
         self.optimizer = build_optimizer(recipe, recipe.epochs * self.steps)
         self.optimizer.build(self.model.trainable_variables)
         self.model.compile(
@@ -141,7 +146,7 @@ class Run:
         import keras
 
         self._started = time.monotonic()
-        stream = batches(self.training_ids, self.recipe, self.epoch)
+        stream = batches(self.training_ids, self.recipe, self.epoch, self._dropped)
         with Progress(self.recipe.epochs, self.steps, self.epoch) as progress:
             while self.epoch < self.recipe.epochs:
                 # Dropout on torch draws from its global generator, which no checkpoint holds.
@@ -218,7 +223,7 @@ class Run:
             "epoch": epoch,
             "learning_rate": float(self.optimizer.learning_rate),
             "training_nats_per_token": loss,
-            "training_nats_per_character": loss * self.training_ids.size / len(self.training_text),
+            "training_nats_per_character": loss / characters,
             "training_bits_per_character": loss / characters / math.log(2),
             "training_perplexity": math.exp(min(loss, MOST)),
             "validation_nats_per_character": validation,
@@ -275,11 +280,11 @@ class Run:
         )
         return self.tokenizer.detokenize(prompt) + result.texts[0]
 
-    def _preprocessor(self) -> keras_hub.models.GPT2CausalLMPreprocessor:
+    def _preprocessor(self) -> keras_hub.models.QwenCausalLMPreprocessor:
         import keras_hub
 
         # The model saw one continuous text, never a start token before a prompt.
-        return keras_hub.models.GPT2CausalLMPreprocessor(
+        return keras_hub.models.QwenCausalLMPreprocessor(
             self.tokenizer, sequence_length=self.recipe.context, add_start_token=False
         )
 

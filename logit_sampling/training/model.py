@@ -1,4 +1,4 @@
-"""The small GPT: KerasHub's GPT-2 at a small size, its optimizer, and its loss on a text."""
+"""The small GPT: KerasHub's Qwen at a small size, its optimizer, and its loss on a text."""
 
 from __future__ import annotations
 
@@ -15,49 +15,54 @@ if TYPE_CHECKING:
 
 def build_model(
     recipe: Recipe, vocabulary_size: int, dtype: str = "float32"
-) -> keras_hub.models.GPT2CausalLM:
-    """A `GPT2CausalLM` without preprocessor; `dtype` is a Keras policy such as mixed_bfloat16."""
+) -> keras_hub.models.QwenCausalLM:
+    """A `QwenCausalLM` without preprocessor; `dtype` is a Keras policy such as mixed_bfloat16."""
     import keras
     import keras_hub
 
-    from logit_sampling.models.keras_hub_bridge import without_attention_dropout
-
-    backbone = keras_hub.models.GPT2Backbone(
+    backbone = keras_hub.models.QwenBackbone(
         vocabulary_size=vocabulary_size,
         num_layers=recipe.layers,
-        num_heads=recipe.heads,
+        num_query_heads=recipe.heads,
+        num_key_value_heads=key_value_heads(recipe),
         hidden_dim=recipe.width,
-        intermediate_dim=4 * recipe.width,
+        intermediate_dim=intermediate(recipe),
         dropout=recipe.dropout,
-        max_sequence_length=recipe.context,
         dtype=dtype,
     )
-    # Dropout of the attention weights needs a random number for each pair of positions, a fifth of
-    # the time of a step on a CPU; the dropout of every block's output stays.
-    for block in backbone.transformer_layers:
-        without_attention_dropout(block)
-    model = keras_hub.models.GPT2CausalLM(backbone=backbone)
+    model = keras_hub.models.QwenCausalLM(backbone=backbone)
     # Measured on a CPU: XLA takes TensorFlow 1.4 times as long as its graph. JAX is slow without.
     model.compile(jit_compile=keras.config.backend() == "jax")
     return model
 
 
+def key_value_heads(recipe: Recipe) -> int:
+    """Two queries share a key and a value, where their number is even."""
+    return recipe.heads // 2 if recipe.heads % 2 == 0 else recipe.heads
+
+
+def intermediate(recipe: Recipe) -> int:
+    """The width of the gated feed-forward layer: 8/3 of the model's, up to a multiple of 64."""
+    return -(-8 * recipe.width // 3 // 64) * 64
+
+
 def count_parameters(recipe: Recipe, vocabulary_size: int) -> int:
     """The parameters of the model that `build_model` makes."""
     width = recipe.width
-    # Of a block: four matrices of attention, two four times as large, their biases, two norms.
-    block = 12 * width**2 + 13 * width
-    return recipe.layers * block + (vocabulary_size + recipe.context + 2) * width
+    share = key_value_heads(recipe) * width // recipe.heads
+    attention = 2 * width**2 + width + 2 * share * (width + 1)  # no bias of the output
+    block = attention + 3 * width * intermediate(recipe) + 2 * width
+    return recipe.layers * block + vocabulary_size * width + width
 
 
 def build_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimizer:
-    """AdamW with linear warm-up, cosine decay, clipping, and an average of the weights (EMA).
+    """Muon with linear warm-up, cosine decay, clipping, and an average of the weights (EMA).
 
     With `recipe.ema` 0 there is no average.
     """
     import keras
 
-    from logit_sampling.training.averaging import AveragingAdamW
+    from logit_sampling.training.averaging import AveragingMuon
 
     warmup_steps = max(1, round(recipe.warmup * total_steps))
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -67,16 +72,17 @@ def build_optimizer(recipe: Recipe, total_steps: int) -> keras.optimizers.Optimi
         warmup_target=recipe.learning_rate,
         warmup_steps=warmup_steps,
     )
-    optimizer = AveragingAdamW(
+    optimizer = AveragingMuon(
         schedule,
         weight_decay=recipe.weight_decay,
-        beta_2=recipe.beta_2,
+        adam_weight_decay=recipe.weight_decay,
+        adam_beta_2=recipe.beta_2,
         global_clipnorm=1.0,
         use_ema=recipe.ema > 0,
         ema_momentum=recipe.ema,
     )
     # Only matrices decay: kernels and embeddings, not biases and not the scales of a norm.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.exclude_from_weight_decay(var_names=["bias", "scale"])
     return optimizer
 
 

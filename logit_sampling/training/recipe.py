@@ -9,22 +9,24 @@ from dataclasses import asdict, dataclass, fields
 class Recipe:
     """Every number that decides what a training run does; the defaults made the shipped model.
 
-    Sizes are in tokens, `width` is that of the embedding, rates are probabilities. `ema` is what
-    the momentum of the average of the weights grows to; 0 is for no average.
+    Sizes are in tokens, `width` is that of the embedding, rates are probabilities: `bpe_dropout` is
+    that of a merge that is left out (see `BPEDropout`). `ema` is what the momentum of the average
+    of the weights grows to; 0 is for no average.
     """
 
     vocabulary_size: int = 512
     context: int = 256
-    layers: int = 4
+    layers: int = 5
     heads: int = 4
     width: int = 256
-    dropout: float = 0.15
-    epochs: int = 29
-    batch_size: int = 16
-    learning_rate: float = 1.5e-3
-    warmup: float = 0.04
-    final_learning_rate: float = 0.05
-    weight_decay: float = 0.1
+    dropout: float = 0.2
+    bpe_dropout: float = 0.1
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    warmup: float = 0.03
+    final_learning_rate: float = 0.02
+    weight_decay: float = 0.5
     beta_2: float = 0.99
     ema: float = 0.99
     seed: int = 1337
@@ -40,6 +42,7 @@ class Recipe:
             ("epochs", 1, 100_000),
             ("batch_size", 1, 65536),
             ("dropout", 0.0, 0.9),
+            ("bpe_dropout", 0.0, 0.9),
             ("learning_rate", 1e-9, 1.0),
             ("warmup", 0.0, 1.0),
             ("final_learning_rate", 0.0, 1.0),

@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import keras_hub
+    from tokenizers import pre_tokenizers
 
 END = "<|endoftext|>"
 # Merges are learned within these pieces: a word with the character before it, up to three digits,
@@ -19,7 +20,20 @@ PIECES = (
 )
 
 
-def learn_tokenizer(text: str, vocabulary_size: int) -> keras_hub.models.GPT2Tokenizer:
+def pieces_of(text: str) -> list[str]:
+    """Cut a text into the pieces within which it is merged, in the letters that stand for bytes."""
+    return [piece for piece, _ in _pre_tokenizer().pre_tokenize_str(text)]
+
+
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    from tokenizers import Regex
+    from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+
+    pieces = Split(Regex(PIECES), behavior="isolated")
+    return Sequence([pieces, ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def learn_tokenizer(text: str, vocabulary_size: int) -> keras_hub.models.QwenTokenizer:
     """Learn a byte-level BPE vocabulary of at most `vocabulary_size` tokens from `text`.
 
     The ids are those of the 256 bytes, then of the merges, and last of `<|endoftext|>`: not first,
@@ -27,12 +41,11 @@ def learn_tokenizer(text: str, vocabulary_size: int) -> keras_hub.models.GPT2Tok
     text gives fewer merges than asked for. Raises `ValueError` if it gives none.
     """
     import keras_hub
-    from tokenizers import Regex, Tokenizer, models, trainers
-    from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+    from tokenizers import Tokenizer, models, trainers
+    from tokenizers.pre_tokenizers import ByteLevel
 
     bpe = Tokenizer(models.BPE())
-    pieces = Split(Regex(PIECES), behavior="isolated")
-    bpe.pre_tokenizer = Sequence([pieces, ByteLevel(add_prefix_space=False, use_regex=False)])
+    bpe.pre_tokenizer = _pre_tokenizer()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size - 1,
         initial_alphabet=ByteLevel.alphabet(),
@@ -44,10 +57,10 @@ def learn_tokenizer(text: str, vocabulary_size: int) -> keras_hub.models.GPT2Tok
     merges = [" ".join(pair) for pair in model["merges"]]
     if not merges:
         raise ValueError("the text has no two characters to merge: it must have words")
-    return keras_hub.models.GPT2Tokenizer(vocabulary=vocabulary, merges=merges)
+    return keras_hub.models.QwenTokenizer(vocabulary=vocabulary, merges=merges)
 
 
-def characters_per_token(tokenizer: keras_hub.models.GPT2Tokenizer) -> np.ndarray:
+def characters_per_token(tokenizer: keras_hub.models.BytePairTokenizer) -> np.ndarray:
     """How many characters each token of a byte-level BPE stands for, float32 `[vocab]`.
 
     A character of several bytes counts where its first byte is, so that the tokens of a text sum to

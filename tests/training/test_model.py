@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 
+from logit_sampling.models.keras_hub_bridge import dropout_of_outputs_alone
 from logit_sampling.training import Recipe, sum_loss
 from logit_sampling.training.model import build_model, build_optimizer, count_parameters
 
@@ -33,12 +34,29 @@ def test_each_token_is_scored_once_with_the_context_that_the_window_gives(first,
 def test_the_default_model_has_at_most_four_million_parameters():
     recipe = Recipe()
     model = build_model(recipe, recipe.vocabulary_size)
-    # Per layer 4 attention matrices and 8 for the feed-forward part, biases and two norms.
-    block = 12 * recipe.width**2 + 13 * recipe.width
-    embeddings = (recipe.vocabulary_size + recipe.context) * recipe.width
-    assert model.count_params() == recipe.layers * block + embeddings + 2 * recipe.width
-    assert model.count_params() == count_parameters(recipe, recipe.vocabulary_size)
+    # Per layer queries and output, keys and values of half as many heads, three biases, three
+    # matrices of the feed-forward part, 704 wide, and two norms.
+    block = 3 * recipe.width**2 + 2 * recipe.width + 3 * 704 * recipe.width + 2 * recipe.width
+    embeddings = recipe.vocabulary_size * recipe.width
+    assert model.count_params() == recipe.layers * block + embeddings + recipe.width
     assert model.count_params() <= 4_000_000
+
+
+@pytest.mark.parametrize(("heads", "width"), [(1, 16), (2, 16), (3, 48), (4, 256)])
+def test_the_parameters_are_counted_without_a_model(heads, width):
+    recipe = Recipe(context=8, layers=2, heads=heads, width=width)
+    assert build_model(recipe, 20).count_params() == count_parameters(recipe, 20)
+
+
+def test_dropout_is_of_both_outputs_of_a_block_and_of_no_attention_weight():
+    model = build_model(Recipe(context=8, layers=1, heads=1, width=16, dropout=0.5), 20)
+    (block,) = model.backbone.transformer_layers
+    dropout_of_outputs_alone(block)
+    assert block._self_attention_layer._dropout_layer.rate == 0
+    last, x = block._feedforward_output_dense, np.ones((1, 50, block.intermediate_dim), np.float32)
+    for training, dropped in ((True, 0.5), (False, 0.0)):
+        share = (convert_to_numpy(last(x, training=training)) == 0).mean()
+        assert share == pytest.approx(dropped, abs=0.1)
 
 
 def test_dropout_changes_training_and_not_inference():
@@ -89,5 +107,5 @@ def test_only_matrices_decay():
     optimizer.build(model.trainable_variables)
     decays = {v.path: optimizer._use_weight_decay(v) for v in model.trainable_variables}
     matrices = [p for p in decays if p.endswith(("kernel", "embeddings"))]
-    assert len(matrices) == 8
+    assert len(matrices) == 8  # the embedding, four of attention, three of the feed-forward part
     assert [path for path, decay in decays.items() if decay] == matrices
