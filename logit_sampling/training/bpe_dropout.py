@@ -48,7 +48,8 @@ class BPEDropout:
         rate of 0 what the tokenizer makes of each piece of the text.
         """
         draw = Random(seed).random
-        first, cuts = [], []
+        first: list[int] = []
+        cuts: list[list[int]] = []
         for word, count in zip(self._words, self._counts, strict=True):
             first.append(len(cuts))
             for _ in range(min(count, VARIANTS if rate else 1)):

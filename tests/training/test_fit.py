@@ -156,7 +156,7 @@ def test_an_interrupted_run_is_neither_overwritten_nor_mixed_with_another(
     ):
         train(text, interrupted, recipe=recipe)
     other = replace(recipe, learning_rate=0.01)
-    with pytest.raises(ValueError, match=r"another run \(`learning_rate`: 0.0015, now 0.01\)"):
+    with pytest.raises(ValueError, match=r"another run \(`learning_rate`: 0.002, now 0.01\)"):
         train(text, interrupted, recipe=other, resume=True)
     with pytest.raises(ValueError, match=r"another run \(another text\)"):
         train(text + text, interrupted, recipe=recipe, resume=True)
