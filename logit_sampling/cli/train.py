@@ -43,7 +43,10 @@ def train(
         bool, typer.Option("--resume", help="Continue an interrupted run with the same options.")
     ] = False,
     epochs: Annotated[int, typer.Option(help="Passes over the text.")] = Recipe.epochs,
-    batch_size: Annotated[int, typer.Option(help="Windows in a step.")] = Recipe.batch_size,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Windows in a step: 32, or fewer for a small text, by default."),
+    ] = Recipe.batch_size,
     learning_rate: Annotated[
         float, typer.Option(help="Its peak, after warm-up and before cosine decay.")
     ] = Recipe.learning_rate,

@@ -24,9 +24,10 @@ def _streams(size: int) -> tuple[int, int]:
     """Return the streams that a token behind `size` others of a draft is drawn and checked with.
 
     They are of their own for each place in a draft: whether a block is kept depends on all its
-    tokens, so that the numbers of one that was not must not come again in the next round.
+    tokens, so that the numbers of one that was not must not come again in the next round. The
+    stream before the first makes the seeds of rows (`_ROWS` in `distribution/random.py`).
     """
-    return 2**32 - 3 - 2 * size, 2**32 - 4 - 2 * size
+    return 2**32 - 4 - 2 * size, 2**32 - 5 - 2 * size
 
 
 @dataclass(frozen=True)

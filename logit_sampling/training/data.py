@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from logit_sampling.training.bpe_dropout import BPEDropout
 from logit_sampling.training.corpus import split
 from logit_sampling.training.recipe import Recipe
 
+LARGEST, STEPS = 32, 10  # windows of a batch at most, and steps of an epoch at least, by default
 DROPPED = 0.7  # the share of windows with BPE dropout
 DROPPING = 0.75  # the share of epochs that have them: the last learn the tokenizer's own cut alone
 
@@ -27,10 +29,11 @@ def batches(
     quarter of the epochs, most windows come from what BPE dropout makes of the text, `dropped`: a
     window is of one kind, so that the model can tell from what it read which kind goes on.
     """
-    steps = steps_per_epoch(ids, recipe)
+    recipe = sized(recipe, ids.size)
+    steps, size = steps_per_epoch(ids, recipe), recipe.batch_size or 1
     while True:
         rng = np.random.default_rng([recipe.seed, epoch])
-        needed = steps * recipe.batch_size
+        needed = steps * size
         rows = []
         if dropped and recipe.bpe_dropout and epoch < int(DROPPING * recipe.epochs):
             other = dropped(recipe.bpe_dropout, int(rng.integers(2**31)))
@@ -38,7 +41,7 @@ def batches(
             needed -= len(rows[0])
         rows.append(_windows(ids, recipe.context, rng)[:needed])
         windows = rng.permutation(np.concatenate(rows))
-        for batch in windows.reshape(steps, recipe.batch_size, recipe.context + 1):
+        for batch in windows.reshape(steps, size, recipe.context + 1):
             x, y = batch[:, :-1], batch[:, 1:]
             yield {"token_ids": x, "padding_mask": np.ones_like(x)}, y
         epoch += 1
@@ -52,9 +55,17 @@ def _windows(ids: np.ndarray, context: int, rng: np.random.Generator) -> np.ndar
     return ids[starts[:, None] + np.arange(context + 1)]
 
 
+def sized(recipe: Recipe, tokens: int) -> Recipe:
+    """The recipe with its `batch_size`, or the one that a text of so many `tokens` calls for."""
+    if recipe.batch_size is not None:
+        return recipe
+    windows = (tokens - 1) // recipe.context
+    return replace(recipe, batch_size=min(LARGEST, max(1, windows // STEPS)))
+
+
 def steps_per_epoch(ids: np.ndarray, recipe: Recipe) -> int:
     """How many whole batches the text fills."""
-    return (ids.size - 1) // recipe.context // recipe.batch_size
+    return (ids.size - 1) // recipe.context // (recipe.batch_size or 1)
 
 
 def check_length(text: str, recipe: Recipe, tokens: int | None = None) -> None:
@@ -64,12 +75,13 @@ def check_length(text: str, recipe: Recipe, tokens: int | None = None) -> None:
     """
     if tokens is None:
         tokens = len(split(text)[0].encode())
-    needed = recipe.batch_size * recipe.context + 1
+    size = recipe.batch_size or 1
+    needed = size * recipe.context + 1
     if tokens < needed:
         characters = math.ceil(len(text) * needed / max(1, tokens)) or needed
         raise ValueError(
             f"the text is too short to train on: its {len(text)} characters make at most {tokens} "
-            f"training tokens, and a batch of {recipe.batch_size} windows (`batch_size`) of "
+            f"training tokens, and a batch of {size} window{'s' * (size > 1)} (`batch_size`) of "
             f"{recipe.context} tokens (`context`) needs {needed}; use a text of at least about "
             f"{characters} characters, or a smaller `batch_size` or `context`"
         )

@@ -17,7 +17,7 @@ from logit_sampling.models.keras_hub_bridge import dropout_of_outputs_alone
 from logit_sampling.training.bpe_dropout import BPEDropout
 from logit_sampling.training.checkpoint import load_checkpoint, save_checkpoint
 from logit_sampling.training.corpus import check_text, split
-from logit_sampling.training.data import batches, check_length, steps_per_epoch
+from logit_sampling.training.data import batches, check_length, sized, steps_per_epoch
 from logit_sampling.training.folder import RunFolder
 from logit_sampling.training.model import build_model, build_optimizer, count_parameters, sum_loss
 from logit_sampling.training.progress import Progress, write_log
@@ -90,7 +90,6 @@ class Run:
     """One training run: what it is made of, where it stands, and its checkpoint."""
 
     def __init__(self, text: str, folder: RunFolder, recipe: Recipe, resume: bool) -> None:
-        self.recipe = recipe
         self.folder = folder
         self.text_sha256 = hashlib.sha256(text.encode()).hexdigest()
 
@@ -101,6 +100,7 @@ class Run:
             np.asarray(self.tokenizer(part), np.int32)
             for part in (self.training_text, self.validation_text)
         )
+        self.recipe = recipe = sized(recipe, self.training_ids.size)
         self._dropped = BPEDropout(self.training_text, self.tokenizer)
         self.steps = steps_per_epoch(self.training_ids, recipe)
         check_length(text, recipe, self.training_ids.size)

@@ -10,7 +10,8 @@ class Recipe:
     """Every number that decides what a training run does; the defaults made the shipped model.
 
     Sizes are in tokens, `width` is that of the embedding, rates are probabilities: `bpe_dropout` is
-    that of a merge that is left out (see `BPEDropout`). `ema` is what the momentum of the average
+    that of a merge that is left out (see `BPEDropout`). Without a `batch_size` it is 32 windows, or
+    as few as give an epoch of a small text 10 steps. `ema` is what the momentum of the average
     of the weights grows to; 0 is for no average.
     """
 
@@ -22,7 +23,7 @@ class Recipe:
     dropout: float = 0.2
     bpe_dropout: float = 0.1
     epochs: int = 20
-    batch_size: int = 32
+    batch_size: int | None = None
     learning_rate: float = 2e-3
     warmup: float = 0.03
     final_learning_rate: float = 0.02
@@ -52,6 +53,8 @@ class Recipe:
             ("seed", 0, 2**31 - 1),
         ):
             value = getattr(self, name)
+            if name == "batch_size" and value is None:
+                continue
             kinds = (int,) if isinstance(low, int) else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                 kind = "an integer" if isinstance(low, int) else "a number"

@@ -51,7 +51,7 @@ def test_ctrl_c_during_the_imports_is_quiet(tmp_path: Path, module: str) -> None
     (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
     path = os.pathsep.join([str(tmp_path), str(Path(ls.__file__).parents[1])])
     result = command(
-        *("train", "--text", __file__, "--out", str(tmp_path / "out")),
+        *("train", "--text", __file__, "--batch-size", "8", "--out", str(tmp_path / "out")),
         environment={"PYTHONPATH": path, "INTERRUPT_AT": module},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell may ignore it
     )

@@ -12,6 +12,7 @@ import logit_sampling as ls
 from logit_sampling.decoding import lookup, speculative
 from logit_sampling.decoding.batch import Step
 from logit_sampling.decoding.reader import Reader
+from logit_sampling.distribution import random
 from logit_sampling.models.function import CallableModel
 from tests.models.test_known_tokens import Few
 
@@ -133,6 +134,12 @@ def test_texts_have_the_distribution_of_the_target(
 def test_a_sampler_that_learns_from_its_draws_goes_back_with_the_text(draft: Callable) -> None:
     sampler = ls.Sampler(ls.Mirostat(tau=1.5, eta=0.9))
     assert min(p_values(sampler, draft, 2, oracle=by_state)) > 1e-3
+
+
+def test_no_stream_of_random_numbers_has_two_uses() -> None:
+    drafts = [stream for size in range(50) for stream in speculative._streams(size)]
+    others = [speculative.CHECK, speculative.REPLACE, random._ROWS, *range(50)]
+    assert len({*drafts, *others}) == len(drafts) + len(others)
 
 
 def accept_always(patch: pytest.MonkeyPatch) -> None:

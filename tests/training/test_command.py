@@ -100,7 +100,7 @@ def test_control_c_says_how_to_resume_and_the_run_goes_on_to_the_same_end(
         (["--text", "."], "logit-sampling: . is a folder: name the file in it"),
         (["--text", "LATIN"], "is not UTF-8: byte 0xfc at offset 1"),
         (["--text", "SHORT"], "the text is too short to train on: its 5 characters"),
-        (["--text", "SHORT"], "a batch of 32 windows (--batch-size) of 256 tokens (--context)"),
+        (["--text", "SHORT"], "a batch of 1 window (--batch-size) of 256 tokens (--context)"),
         (["--text", "SHORT"], "or a smaller --batch-size or --context\n"),
         (["--text", "FILE", "--epochs", "0"], ": --epochs must be an integer from 1 to 100000"),
         (["--text", "FILE", "--dropout", "1.5"], ": --dropout must be a number from 0.0 to 0.9"),

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 
-from logit_sampling.training.data import batches, steps_per_epoch
+from logit_sampling.training import Recipe
+from logit_sampling.training.data import batches, sized, steps_per_epoch
 
 
 @pytest.fixture
@@ -39,3 +41,15 @@ def test_the_stream_from_an_epoch_on_is_the_rest_of_the_whole_stream(ids, recipe
         np.testing.assert_array_equal(x["token_ids"], other_x["token_ids"])
         np.testing.assert_array_equal(y, other_y)
     assert not np.array_equal(whole[0][1], whole[steps][1])
+
+
+@pytest.mark.parametrize(
+    ("windows", "size"), [(1, 1), (19, 1), (20, 2), (43, 4), (320, 32), (5000, 32)]
+)
+def test_a_small_text_gets_small_batches(windows, size):
+    recipe = Recipe(context=32)
+    assert sized(recipe, 32 * windows + 1).batch_size == size
+    assert sized(replace(recipe, batch_size=7), 32 * windows + 1).batch_size == 7
+    ids = np.arange(32 * windows + 1, dtype=np.int32)
+    (x, _), *_ = islice(batches(ids, recipe, 0), 1)
+    assert x["token_ids"].shape == (size, 32)
