@@ -26,6 +26,9 @@ def take(browser: Any, address: str, to: Path, scheme: str, width: int, height: 
     page.get_by_label("Compare with chain B").check()
     page.get_by_role("button", name="Write 40").first.click()
     page.wait_for_timeout(6000)
+    for _ in range(5):  # to a place where more than one token is likely
+        page.get_by_role("button", name="One token back").click()
+    page.wait_for_timeout(2000)
     page.screenshot(path=to)
     page.close()
 
