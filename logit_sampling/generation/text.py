@@ -62,12 +62,18 @@ class TextStream:
         self._ids = (prompt or [])[-_TAIL:]  # the latest
         self._text = decode(self._ids) if self._ids else ""  # theirs
         self._told = len(self._text.rstrip(_INCOMPLETE))  # so many characters of it
+        # What may be the first bytes of a character: the next tokens complete it, or leave it.
+        self._prompt = self._text if self._told < len(self._text) else None
         self._rewrites = False  # whether told characters were seen to change
 
     def push(self, token_id: int) -> str:
         """Add a token, and return the characters that are now settled."""
         told, ids = self._text[: self._told], [*self._ids, token_id]
         self._text, self._ids = self._decode(ids), ids  # as it was, if that is interrupted
+        if self._prompt is not None:
+            if self._may_complete(self._prompt):
+                return ""
+            self._leave_the_prompt()
         if not self._text.startswith(told):
             self._told, self._rewrites = _end_of(told, self._text), True
         settled = self._settled()
@@ -79,8 +85,23 @@ class TextStream:
 
     def end(self) -> str:
         """End the text, and return what was held back."""
+        self._leave_the_prompt()
         piece, self._told = self._text[self._told :], len(self._text)
         return piece
+
+    def _may_complete(self, prompt: str) -> bool:
+        """Tell whether the next tokens may still complete the character that ends the prompt."""
+        if not self._text.startswith(prompt):
+            return False
+        rest = self._text[len(prompt) :]
+        short = len(rest) < _REACH and len(self._ids) < 2 * _TAIL
+        return short and not rest.strip(_INCOMPLETE)
+
+    def _leave_the_prompt(self) -> None:
+        """Take the end of the prompt for its own, and told, unless a token has completed it."""
+        if self._prompt is not None and self._text.startswith(self._prompt):
+            self._told = len(self._prompt)
+        self._prompt = None
 
     def _settled(self) -> int:
         """Return how many characters of the text the next tokens leave as they are."""

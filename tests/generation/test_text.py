@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import logit_sampling as ls
@@ -60,8 +60,12 @@ def test_character_that_begins_in_the_prompt_is_completed() -> None:
     assert continuation(decode, prompt, ids) == "é"
 
 
-# A U+FFFD at the end of a prompt looks like the first bytes of a character, and is shown again.
-@given(st.text(max_size=8).filter(lambda prompt: prompt[-1:] != "\ufffd"), st.text(max_size=8))
+@given(st.text(max_size=8), st.text(max_size=8))
+@example("\ufffd", "")
+@example("\ufffd", "a")
+@example("a\ufffd", "\ufffdé")
+@example("\ufffd" * 8, "\ufffd" * 8 + "x")
+@example("\ufffd", "\ufffd" * 50)
 def test_continuation_is_the_text_after_a_whole_prompt(prompt: str, text: str) -> None:
     assert continuation(decode, list(prompt.encode()), list(text.encode())) == text
 
