@@ -11,7 +11,7 @@ from tests.diagnostics.guarded import wrong
 from tests.diagnostics.heads import HEADS, counts
 from tests.processes import on
 
-SEEDS, ELSEWHERE = 40, 5  # sets of weights; a backend other than ours differs in what it traces
+SEEDS, ELSEWHERE = 20, 5  # sets of weights; a backend other than ours differs in what it traces
 
 
 def right(found: dict[str, dict[str, int]], seeds: int) -> None:
