@@ -116,4 +116,9 @@ def _check_sums(x: np.ndarray, dtype: str) -> None:
         raise ValueError(
             f"the probabilities of row {row} sum to {sums[row]:g}: the values along the last axis "
             'must be one distribution; those of sigmoids take kind="sigmoid"'
+            + (
+                ", and those rounded to bfloat16 must be of that dtype"
+                if 1 < sums[row] < 1.01
+                else ""
+            )
         )

@@ -86,6 +86,16 @@ class Difference:
     deviation: float = math.nan
     prompts_per_unit: int = 1
 
+    def __str__(self) -> str:
+        """Write it on a line.
+
+        >>> print(Difference("a", "b", "seq_rep_4", Estimate(0.1, 0.05, 0.16, 30), 2e-4, 8e-4))
+        a less b, seq_rep_4: 0.100 [0.050, 0.160], p < 0.001
+        """
+        line = f"{self.name} less {self.baseline}, {self.measure}: {self.estimate.format(3)}"
+        p = self.corrected
+        return line + ("" if p is None else f", p = {p:.3f}" if p >= 1e-3 else ", p < 0.001")
+
     def needed(self, difference: float, power: float = 0.8) -> int:
         """Return how many prompts such as these would show a difference of a given size.
 

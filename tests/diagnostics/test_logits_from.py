@@ -75,7 +75,8 @@ def test_inside_a_graph() -> None:
         ([0.5, -0.5, 1.0], "got -0.5"),
         ([0.5, np.nan], "got nan"),
         ([[0.5, 0.5], [0.0, 0.0]], "row 1 sum to 0:"),
-        ([[0.5, 0.5], [0.9, 0.9]], r"row 1 sum to 1\.8"),
+        ([[0.5, 0.5], [0.9, 0.9]], r"row 1 sum to 1\.8.*kind=\"sigmoid\"$"),
+        ([0.502, 0.502], "sum to 1.004.* rounded to bfloat16 must be of that dtype"),
         ([1, 0], r"probabilities must be floating point \(.*\), got int64"),
     ],
 )
