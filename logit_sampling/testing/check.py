@@ -7,11 +7,12 @@ import numpy as np
 
 from logit_sampling.distribution.checks import FLOATS
 from logit_sampling.generation.arguments import check_at_least
+from logit_sampling.testing.batch import batches, own_support
 from logit_sampling.testing.draws import Drawn, all_together, judged
-from logit_sampling.testing.randomness import batches, independence, seeds
+from logit_sampling.testing.randomness import independence, seeds
 from logit_sampling.testing.report import Check, Finding, Report, check_false_alarm, settled
 from logit_sampling.testing.rows import Reference, Row, narrow_rows, rows_of_dtype, wide_rows
-from logit_sampling.testing.subject import Misbehaved, Subject
+from logit_sampling.testing.subject import Misbehaved, Subject, check_seed
 
 _WIDE_SHARE = 10  # a wide row gets one draw in so many
 _WIDE_BATCH = 16
@@ -36,11 +37,11 @@ def check_sampler(
     What is checked, on rows that are spread, nearly flat, peaked, far from zero, partly at -inf,
     all equal, tied at the top and tied exactly at the cut, and on a wide vocabulary:
 
-    - `support`: no token of probability zero is ever drawn.
+    - `support`: no token of probability zero is ever drawn, also in batches of rows that differ.
     - `distribution`: each token and the shape as a whole are as frequent as they should be, and
       the mean surprise (minus log-probability) is the entropy; row by row, and over all together.
     - the same for logits of other `dtypes`; a type that `fn` refuses is reported, not failed.
-    - `independence`: between rows of a batch, between calls, between neighbouring seeds.
+    - `independence`: between rows of a batch (no two draw alike), calls and neighbouring seeds.
     - `seeds`: equal seeds give equal draws, whatever was drawn in between; others give others.
     - `batch`: a row draws the same token alone, in a smaller batch and beside other rows.
     - `input`: the logits are left unchanged.
@@ -65,7 +66,8 @@ def check_sampler(
         batch_size: rows in a call, at least 4.
         false_alarm: the chance, at most, that a correct sampler fails in any check. It is split
             over the statistical checks, and their bounds hold for any number of draws.
-        seed: of the rows and of the calls. With a seeded `fn` equal seeds give equal reports.
+        seed: of the rows and of the calls, below 2**31. With a seeded `fn` equal seeds give equal
+            reports.
 
     Returns:
         a `Report`: `ok`, `checks`, `failures`, `to_dict()`; `print(report)` shows all
@@ -89,6 +91,7 @@ def check_sampler(
     check_at_least(100, draws=draws)
     check_at_least(4, batch_size=batch_size)
     check_false_alarm(false_alarm)
+    check_seed(seed)
     if unknown := set(dtypes) - set(FLOATS):
         raise ValueError(f"dtypes are of {', '.join(FLOATS)}; got {', '.join(sorted(unknown))}")
     reference, rng = Reference(expected), np.random.default_rng(seed)
@@ -97,10 +100,11 @@ def check_sampler(
     rows, left_out = narrow_rows(reference, vocab_size, rng)
     findings = list(_of_rows(subject, rows, draws))
     findings += [Check("support", name, None, reason) for name, reason in left_out.items()]
+    findings.append(own_support(subject, reference, rows, batch_size, seed))
     least_certain = min(rows, key=lambda row: row.probabilities.max())
     findings += independence(subject, least_certain, draws, batch_size)
     findings += seeds(subject, least_certain, batch_size)
-    findings += batches(subject, vocab_size, rng, row_seeds)
+    findings += batches(subject, vocab_size, batch_size, rng, row_seeds)
     for dtype in dtypes:
         findings += _dtype(subject, reference, vocab_size, rng, dtype, draws)
     if wide_vocab_size is not None:

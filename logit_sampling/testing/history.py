@@ -11,7 +11,7 @@ from logit_sampling.strategies import Transform
 from logit_sampling.testing.mixed import batches_of_each, draws_of_each, repeats, unchanged
 from logit_sampling.testing.report import Report, check_false_alarm, settled
 from logit_sampling.testing.rows import Reference, Row
-from logit_sampling.testing.subject import Subject
+from logit_sampling.testing.subject import Subject, check_seed
 
 _LONG = 150  # tokens of the longest history
 _TRIES = 12  # rows made until none of their tokens is at the edge of a cut
@@ -80,6 +80,7 @@ def check_history(
     check_at_least(4, batch_size=batch_size)
     check_at_least(1, window=1 if window is None else window)
     check_false_alarm(false_alarm)
+    check_seed(seed)
     if isinstance(expected, Transform):
         expected = Sampler(expected)
     rng = np.random.default_rng(seed)
@@ -133,7 +134,7 @@ def _kinds(
     add("one five times", lambda x: likely(x, 1) * 5)
     add("two in turn", lambda x: (likely(x, 2) * 3)[:5])
     add("three repeated", lambda x: likely(x, 3) * 4)
-    add("long", lambda x: rng.integers(0, vocabulary, _LONG).tolist())
+    add("long", lambda x: [*likely(x, 3), *rng.choice(np.argsort(-x)[3:], _LONG - 3)])
     # Only some of them penalised: of a shift of all logits nothing would show.
     add("all below zero", lambda x: likely(x, 4), -8.0)
     add("all above zero", lambda x: likely(x, 4), 8.0)

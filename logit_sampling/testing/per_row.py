@@ -7,9 +7,9 @@ import numpy as np
 
 from logit_sampling.generation.arguments import check_at_least
 from logit_sampling.testing.mixed import batches_of_each, draws_of_each, repeats, unchanged
-from logit_sampling.testing.report import Report, check_false_alarm, settled
+from logit_sampling.testing.report import Check, Finding, Report, check_false_alarm, settled
 from logit_sampling.testing.rows import Reference, narrow_rows
-from logit_sampling.testing.subject import Subject
+from logit_sampling.testing.subject import Subject, check_seed
 
 _KINDS = ("spread", "nearly flat", "half at -inf", "tied at the cut 1")
 
@@ -76,19 +76,26 @@ def check_per_row(
     check_at_least(100, draws=draws)
     check_at_least(4, batch_size=batch_size)
     check_false_alarm(false_alarm)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
-    rows, of_row = [], []
+    rows, of_row, findings = [], [], list[Finding]()
     for setting in settings:
-        for row in narrow_rows(Reference(expected(setting)), vocab_size, rng)[0]:
+        made, left_out = narrow_rows(Reference(expected(setting)), vocab_size, rng)
+        for row in made:
             if row.name in _KINDS:
                 rows.append(row.named(f"{setting}, {row.name}"))
                 of_row.append(setting)
+        findings += [
+            Check("support", f"{setting}, {name}", None, reason)
+            for name, reason in left_out.items()
+            if name in _KINDS
+        ]
 
     def together(order: Sequence[int]) -> list[Any]:
         return [of_row[place] for place in order]
 
     subject = Subject(fn, seeded, max(batch_size, len(rows)), seed)
-    findings = [*draws_of_each(subject, rows, together, draws, batch_size, seed)]
+    findings += draws_of_each(subject, rows, together, draws, batch_size, seed)
     findings += batches_of_each(subject, rows, together, seed)
     findings += repeats(subject, rows, together, max(1, batch_size // len(rows)))
     findings.append(unchanged(subject))

@@ -17,6 +17,7 @@ from logit_sampling.testing.bounds import (
     relative_entropy,
 )
 from logit_sampling.testing.draws import Drawn, all_together, judged
+from logit_sampling.testing.randomness import CERTAIN, copies
 from logit_sampling.testing.report import (
     Check,
     Evidence,
@@ -26,7 +27,7 @@ from logit_sampling.testing.report import (
     settled,
 )
 from logit_sampling.testing.rows import Reference, Row
-from logit_sampling.testing.subject import SEED_STRIDE, Misbehaved
+from logit_sampling.testing.subject import Misbehaved, Seeds, check_seed
 
 _TRIES = 20  # tables drawn until no token is at the edge of a cut
 _BINS = 4
@@ -154,8 +155,9 @@ def check_speculative(
     check_at_least(4, batch_size=batch_size)
     check_at_least(20, wide_vocab_size=20 if wide_vocab_size is None else wide_vocab_size)
     check_false_alarm(false_alarm)
+    check_seed(seed)
     reference = Reference(_softmax if expected is None else expected)
-    subject, rng = _Writer(fn, seed), np.random.default_rng(seed)
+    subject, rng = _Writer(fn, Seeds(seed, batch_size)), np.random.default_rng(seed)
     findings, pooled = list[Finding](), list[Drawn]()
     calls = -(-draws // batch_size)
     for name, draft, target in _pairs(reference, vocab_size, rng):
@@ -192,10 +194,10 @@ def check_speculative(
 class _Writer:
     """The function under test, and the seeds that its calls get."""
 
-    def __init__(self, fn: Callable[..., Any], seed: int) -> None:
+    def __init__(self, fn: Callable[..., Any], fresh_seed: Seeds) -> None:
         if not callable(fn):
             raise ValueError(f"fn must be a function from two models to token ids, got {fn!r}")
-        self._fn, self._next = fn, seed
+        self._fn, self._fresh_seed = fn, fresh_seed
 
     def ids(self, draft: Any, target: Any, batch: int, length: int, seed: int | None) -> np.ndarray:
         """Return the tokens of one call, int64 [batch, length].
@@ -203,9 +205,7 @@ class _Writer:
         Raises:
             Misbehaved: the call raised, or returned something else.
         """
-        if seed is None:
-            self._next += SEED_STRIDE
-            seed = self._next
+        seed = self._fresh_seed() if seed is None else seed
         try:
             ids = to_numpy(self._fn(draft, target, batch, length, seed))
         except Exception as error:
@@ -313,6 +313,9 @@ def _places(row: Texts, drawn: Drawn, length: int) -> Evidence:
 
 def _independence(row: Texts, found: np.ndarray) -> Iterator[Finding]:
     """Statistical: texts that should not know of one another."""
+    if row.probabilities.max() > CERTAIN:
+        yield Check("independence", "-", None, "the expected text is all but certain")
+        return
     bins = bins_of_equal_mass(row.probabilities, np.arange(len(row.texts)), _BINS)[found]
     rows, calls = found.shape[1] // 2 * 2, len(found) // 2 * 2
     pairs = {
@@ -323,6 +326,7 @@ def _independence(row: Texts, found: np.ndarray) -> Iterator[Finding]:
         statistic, freedom = dependence(first.reshape(-1), second.reshape(-1), _BINS)
         detail = f"{first.size} pairs share {statistic / max(1, first.size):.2g} nats each"
         yield Evidence("independence", name, log_chance(statistic, freedom), detail)
+    yield from copies(row, found)
 
 
 def _repeats(
@@ -340,10 +344,13 @@ def _repeats(
     changed = int((first != again).any(axis=1).sum())
     detail = f"{changed} of {batch} texts were others the second time"
     yield Check("seeds", "equal", not changed, detail)
-    same = bool((first == other).all())
-    chance = batch * math.log(np.square(row.probabilities).sum()) if same else 0.0
-    detail = f"two seeds wrote {'the same texts' if same else 'different texts'}"
-    yield Evidence("seeds", "different", chance, detail)
+    if row.probabilities.max() > CERTAIN:
+        yield Check("seeds", "different", None, "the expected text is all but certain")
+    else:
+        same = bool((first == other).all())
+        chance = batch * math.log(np.square(row.probabilities).sum()) if same else 0.0
+        detail = f"two seeds wrote {'the same texts' if same else 'different texts'}"
+        yield Evidence("seeds", "different", chance, detail)
     unlike = sum(bool((a != b).any()) for a, b in zip(whole, alone, strict=True))
     detail = f"{unlike} of {len(whole)} texts were others with two rows behind them"
     yield Check("batch", "without those after", not unlike, detail)

@@ -8,13 +8,33 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.arrays import to_numpy
+from logit_sampling.generation.arguments import check_at_least
 
-SEED_STRIDE = 4096
-"""Between the seeds of calls, for samplers whose rows use the seeds that follow the one given."""
+_STRIDE = 4096  # between the seeds of calls: rows may use the seeds that follow the one given
+_SEEDS = 2**31
 
 
 class Misbehaved(Exception):
     """The function raised, or returned something else than ids."""
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless it is one that a sampler is called with."""
+    check_at_least(0, seed=seed)
+    if seed >= _SEEDS:
+        raise ValueError(f"seed must be below 2**31, got {seed}")
+
+
+class Seeds:
+    """The seeds of calls: each call of it gives one far from those before, below 2**31."""
+
+    def __init__(self, first: int, batch: int) -> None:
+        self._next, self._stride = first, max(_STRIDE, batch)
+
+    def __call__(self) -> int:
+        """Return the next one."""
+        self._next = (self._next + self._stride) % (_SEEDS - self._stride)
+        return self._next
 
 
 class Subject:
@@ -26,14 +46,8 @@ class Subject:
         self._fn = fn
         self.seeded: bool = _takes_seed(fn) if seeded is None else seeded
         self._batch = batch
-        self._stride = max(SEED_STRIDE, batch)
-        self._next = seed
+        self.fresh_seed = Seeds(seed, batch)
         self.changed_input = False
-
-    def fresh_seed(self) -> int:
-        """Return a seed far from those given before."""
-        self._next += self._stride
-        return self._next
 
     def ids(
         self, logits: np.ndarray, seed: int | Sequence[int] | None = None, *others: Any

@@ -84,6 +84,15 @@ class WeakSeed(Plain):
         return (super().uniforms(0, rows) + seed * 1e-3) % 1
 
 
+class LastIsTheFirst(Plain):
+    """The last row gets the number of the first, which each alone cannot show."""
+
+    def uniforms(self, seed, rows):
+        u = super().uniforms(seed, rows)
+        u[-1] = u[0]
+        return u
+
+
 class SeedIgnored(Plain):
     def uniforms(self, seed, rows):
         return super().uniforms(0, rows)
@@ -99,3 +108,13 @@ class SeedForgotten(Plain):
 class SeedCutShort(Plain):
     def uniforms(self, seed, rows):
         return super().uniforms(seed % 2**16, rows)
+
+
+class SeedCutTo20Bits(Plain):
+    def uniforms(self, seed, rows):
+        return super().uniforms(seed % 2**20, rows)
+
+
+class SeedRounded(Plain):
+    def uniforms(self, seed, rows):
+        return super().uniforms(int(np.float32(seed)), rows)

@@ -134,6 +134,9 @@ def test_an_exponential_that_overflows(shift):
         (samplers.SeedIgnored, {("seeds", "different"), ("independence", "calls")}),
         (samplers.SeedForgotten, {("seeds", "equal"), ("batch", "beside other rows")}),
         (samplers.SeedCutShort, {("seeds", "different")}),
+        (samplers.SeedCutTo20Bits, {("seeds", "different")}),
+        (samplers.SeedRounded, {("seeds", "different")}),
+        (samplers.LastIsTheFirst, {("independence", "any two rows")}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -147,7 +150,7 @@ def test_colliding_seeds_are_named():
     report = check_sampler(samplers.SeedCutShort(top_k(10)), RIGHT.probabilities, **QUICK)
     (detail,) = (check.detail for check in report.failures if check.rows == "different")
     assert (
-        "1 of 15 pairs of different seeds drew the same 100 tokens, such as 0 and 65536" in detail
+        "11 of 45 pairs of different seeds drew the same 100 tokens, such as 0 and 65536" in detail
     )
 
 
@@ -171,6 +174,56 @@ def test_a_row_that_depends_on_those_beside_it():
         return RIGHT(logits, seed + int(np.abs(logits).sum()) % 1000)
 
     assert failures(of_the_batch, RIGHT.probabilities) >= {("batch", "beside other rows")}
+
+
+def of_the_first_row(logits):
+    return np.repeat(logits[:1], len(logits), axis=0)
+
+
+def test_a_full_batch_that_is_drawn_as_its_first_row():
+    """As a kernel may for batches above a size: small ones are right."""
+
+    def fn(logits, seed):
+        return RIGHT(logits if len(logits) < 50 else of_the_first_row(logits), seed)
+
+    found = failures(fn, RIGHT.probabilities)
+    assert found == {
+        ("support", "beside others"),
+        ("batch", "without those after"),
+        ("batch", "beside other rows"),
+    }
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_the_first_row_for_all_shows_without_a_seed(greedy):
+    generator = np.random.default_rng(2)
+
+    def fn(logits):
+        ours = of_the_first_row(logits)
+        return ours.argmax(axis=-1) if greedy else Plain()(ours, int(generator.integers(2**31)))
+
+    expected = ls.Greedy() if greedy else ls.Sampler()
+    assert failures(fn, expected) == {("support", "beside others")}
+
+
+def test_one_row_that_copies_another_shows_in_a_full_batch():
+    def fn(logits, seed):
+        logits = logits.copy()
+        logits[-1] = logits[0]
+        return RIGHT(logits, seed)
+
+    assert ("support", "beside others") in failures(fn, RIGHT.probabilities)
+
+
+def test_a_greatest_logit_taken_from_the_first_row():
+    """Probabilities relative to the wrong row's peak, as of a kernel that shares a sum."""
+
+    def fn(logits, seed):
+        shifted = logits - logits[:1].max(axis=-1, keepdims=True)
+        return Plain(lambda x: np.flatnonzero(x > -2))(shifted, seed)
+
+    expected = Plain(lambda x: np.flatnonzero(x - x.max() > -2)).probabilities
+    assert ("support", "beside others") in failures(fn, expected)
 
 
 def test_without_a_seed():
@@ -297,6 +350,8 @@ def test_the_report_prints_each_check_and_the_summary():
         ({"expected": lambda x: np.zeros(x.shape)}, "no distribution: minimum 0, sum 0"),
         ({"expected": lambda x: x[0]}, r"gave shape \(100,\) for logits of shape \(1, 100\)"),
         ({"fn": 3}, "fn must be a function"),
+        ({"seed": -1}, "seed must be an integer of at least 0, got -1"),
+        ({"seed": 2**31}, r"seed must be below 2\*\*31, got 2147483648"),
     ],
     ids=lambda value: value if isinstance(value, str) else ", ".join(value),
 )

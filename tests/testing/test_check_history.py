@@ -106,8 +106,9 @@ def test_ours_pass(sampler):
         (penalised(repetition, pad_counts=0), ("distribution", "without the ends")),
         (penalised(lambda row, ids: repetition(row, ids[:-1])), ("distribution", "one token")),
         (penalised(lambda row, ids: repetition(row, ids[-20:])), ("distribution", "long")),
+        (penalised(lambda row, ids: repetition(row, ids[-128:])), ("distribution", "long")),
     ],
-    ids=["none", "sign", "each time", "last token", "token 0", "not the latest", "window"],
+    ids=["none", "sign", "each time", "last token", "token 0", "not the latest", "20", "128"],
 )
 def test_planted_faults(fault, caught):
     found = failures(fault, RIGHT)
@@ -201,5 +202,7 @@ def test_bad_arguments():
         check_per_row(each_row, [1], expected)
     with pytest.raises(ValueError, match="window must be an integer of at least 1, got 0"):
         check_history(penalised(repetition), RIGHT, window=0)
+    with pytest.raises(ValueError, match="seed must be an integer of at least 0, got -1"):
+        check_history(penalised(repetition), RIGHT, seed=-1)
     with pytest.raises(ValueError, match="draws must be an integer of at least 100, got 3"):
         check_per_row(each_row, SETTINGS, expected, draws=3)

@@ -19,7 +19,7 @@ def failures(fn, expected=None, **settings):
 def test_the_rule_of_the_paper_passes():
     report = check_speculative(Plain(), **QUICK).raise_for_failures()
     assert all(check.passed is True for check in report.checks)
-    assert report.settings["tests"] == 20 and report.settings["length"] == 3
+    assert report.settings["tests"] == 21 and report.settings["length"] == 3
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,27 @@ def test_a_filter_that_is_forgotten():
     assert not any(name in ("seeds", "batch") for name, _ in found)
 
 
+def test_where_only_one_text_may_come_nothing_is_said_of_seeds():
+    def greedy(draft, target, batch, length, seed):
+        ids = np.zeros((batch, 0), int)
+        for _ in range(length):
+            ids = np.concatenate([ids, target(ids).argmax(axis=-1)[:, None]], axis=1)
+        return ids
+
+    report = check_speculative(greedy, ls.Greedy(), **QUICK).raise_for_failures()
+    unsaid = [(check.name, check.rows) for check in report.checks if check.passed is None]
+    assert unsaid == [("independence", "-"), ("seeds", "different")]
+
+
+def test_a_row_that_copies_another():
+    def copying(draft, target, batch, length, seed):
+        ids = Plain()(draft, target, batch, length, seed)
+        ids[batch // 2] = ids[0]
+        return ids
+
+    assert failures(copying, draws=2000) == {("independence", "any two rows")}
+
+
 def test_rows_that_wait_for_the_slowest():
     """Each row keeps as much as the one that keeps least, and loses what it had kept beyond."""
 
@@ -100,6 +121,7 @@ def test_what_is_no_text_is_reported(fn, said):
         ({"draws": 5}, "draws must be an integer of at least 100, got 5"),
         ({"false_alarm": 2}, r"false_alarm must be in \(0, 1\), got 2"),
         ({"fn": 3}, "fn must be a function"),
+        ({"seed": -3}, "seed must be an integer of at least 0, got -3"),
         ({"expected": 3}, "expected must be a Sampler"),
     ],
     ids=lambda value: str(value)[:30],

@@ -26,5 +26,5 @@ def test_the_code_of_the_page(monkeypatch, capsys):
     names: dict = {}
     for block in blocks:
         exec(block, names)
-    assert "47 checks passed, 0 failed, 0 not made" in capsys.readouterr().out
+    assert "49 checks passed, 0 failed, 0 not made" in capsys.readouterr().out
     np.testing.assert_allclose(names["expected"](np.zeros((2, 50))).sum(axis=1), 1, rtol=1e-6)

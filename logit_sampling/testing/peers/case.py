@@ -1,7 +1,7 @@
 """What is certified of a peer: a sampler, the check that it goes through, and what it should do."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from logit_sampling.testing.check import check_sampler
@@ -34,6 +34,7 @@ class Case:
         check: the check of `logit_sampling.testing`.
         arguments: of the check, in order.
         settings: of the check, by name.
+        copied: whether the peer gets a copy of the logits, so that `input` shows nothing.
     """
 
     name: str
@@ -41,25 +42,35 @@ class Case:
     check: Callable[..., Report]
     arguments: tuple[Any, ...]
     settings: dict[str, Any] = field(default_factory=dict)
+    copied: bool = False
 
     def report(self, **settings: Any) -> Report:
         """Run the check; `settings` such as `draws` are added to those of the case."""
-        return self.check(*self.arguments, **self.settings | settings)
+        report = self.check(*self.arguments, **self.settings | settings)
+        if not self.copied:
+            return report
+        unseen = Check("input", "all", None, "it gets a copy")
+        checks = (unseen if check.name == "input" else check for check in report.checks)
+        return replace(report, checks=tuple(checks))
 
 
-def one_draw(name: str, fn: Any, expected: Any, **settings: Any) -> Case:
+def one_draw(name: str, fn: Any, expected: Any, *, copied: bool = False, **settings: Any) -> Case:
     """Return the case of `check_sampler`."""
-    return Case(name, "one draw", check_sampler, (fn, expected), settings)
+    return Case(name, "one draw", check_sampler, (fn, expected), settings, copied)
 
 
-def with_history(name: str, fn: Any, expected: Any, **settings: Any) -> Case:
+def with_history(
+    name: str, fn: Any, expected: Any, *, copied: bool = False, **settings: Any
+) -> Case:
     """Return the case of `check_history`."""
-    return Case(name, "history", check_history, (fn, expected), settings)
+    return Case(name, "history", check_history, (fn, expected), settings, copied)
 
 
-def mixed(name: str, fn: Any, each: Sequence[Any], expected: Any, **settings: Any) -> Case:
+def mixed(
+    name: str, fn: Any, each: Sequence[Any], expected: Any, *, copied: bool = False, **settings: Any
+) -> Case:
     """Return the case of `check_per_row`."""
-    return Case(name, "per row", check_per_row, (fn, each, expected), settings)
+    return Case(name, "per row", check_per_row, (fn, each, expected), settings, copied)
 
 
 def joint_law(name: str, fn: Any, expected: Any = None, **settings: Any) -> Case:

@@ -84,7 +84,7 @@ def _one(name: str, expected: Any, *samplers: Make) -> Case:
 
     shown = name if len(samplers) == 1 else f"{name}, dist"
     # Its scores are float32 by their type.
-    return one_draw(shown, draw, expected, dtypes=(), row_seeds=True)
+    return one_draw(shown, draw, expected, dtypes=(), row_seeds=True, copied=True)
 
 
 def _history(name: str, expected: Any, repeat: float, frequency: float, presence: float) -> Case:
@@ -94,4 +94,4 @@ def _history(name: str, expected: Any, repeat: float, frequency: float, presence
     def draw(logits: np.ndarray, history: np.ndarray, seed: int) -> np.ndarray:
         return _drawn(logits, seed, (penalties, _dist), history)
 
-    return with_history(f"{name}, dist", draw, expected, window=20)
+    return with_history(f"{name}, dist", draw, expected, window=20, copied=True)

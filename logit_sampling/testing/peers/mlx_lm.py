@@ -54,7 +54,7 @@ def _one(expected: Any, **settings: Any) -> Case:
         mx.random.seed(seed)
         return np.array(sampler(_log_probabilities(_tensor(logits)))).astype(np.int64)
 
-    return one_draw(f"make_sampler({_shown(settings)})", draw, expected)
+    return one_draw(f"make_sampler({_shown(settings)})", draw, expected, copied=True)
 
 
 def _history(expected: Any, **settings: Any) -> Case:
@@ -70,4 +70,5 @@ def _history(expected: Any, **settings: Any) -> Case:
             rows.append(changed)
         return np.array(mx.random.categorical(mx.concatenate(rows))).astype(np.int64)
 
-    return with_history(f"make_logits_processors({_shown(settings)})", draw, expected, window=20)
+    shown = f"make_logits_processors({_shown(settings)})"
+    return with_history(shown, draw, expected, window=20, copied=True)

@@ -59,7 +59,7 @@ def cases() -> Iterator[Case]:
     presence = ls.PresencePenalty(0.5, prompt=True)
     yield _history("BatchedPresencePenalizer", presence, "presence", 0.5)
     each = [(1.0, 1, 1.0), (0.7, 10, 1.0), (1.0, 60, 0.9)]
-    yield mixed("a temperature, top_k and top_p of each row", _mixed, each, _chain)
+    yield mixed("a temperature, top_k and top_p of each row", _mixed, each, _chain, copied=True)
 
 
 def _drawn(
@@ -102,7 +102,7 @@ def _one(name: str, expected: Any, **settings: Any) -> Case:
     def draw(logits: np.ndarray, seed: int) -> Any:
         return _drawn(_tensor(logits), seed, **settings)
 
-    return one_draw(name, draw, expected)
+    return one_draw(name, draw, expected, copied=True)
 
 
 def _joint(logits: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def _history(name: str, expected: Any, kind: str, penalty: float) -> Case:
             of_row.apply(scores[row : row + 1])
         return _drawn(scores, seed)
 
-    return with_history(f"{name}({penalty})", draw, expected)
+    return with_history(f"{name}({penalty})", draw, expected, copied=True)
 
 
 class _Batch:
