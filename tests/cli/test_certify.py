@@ -53,7 +53,7 @@ def test_a_peer_that_fails(capsys):
     chosen = ("keras-hub", "--draws", "100", "--quick", "--only", "TopKSampler(k=10)")
     out, _, status = run(capsys, *chosen)
     assert status == 1
-    assert "1 of 15 pairs of different seeds" in " ".join(out.split())
+    assert "1 of 45 pairs of different seeds" in " ".join(out.split())
 
 
 def test_the_table_goes_between_its_marks(capsys, tmp_path):
