@@ -22,6 +22,7 @@ def own_support(
     that is taken for one of them, or compared with its greatest logit, draws a wrong token.
     """
     rng = np.random.default_rng(seed)
+    rows = [row for row in rows if not row.splits_ties]  # the wrong one of equals is no stranger
     vocabulary = len(rows[0].logits)
     alone = []
     for token in rng.permutation(vocabulary)[:batch]:

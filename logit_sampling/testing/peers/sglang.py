@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import sglang  # noqa: F401  # where it is absent, nothing below is done
 import torch
 
 import logit_sampling as ls
