@@ -1,7 +1,9 @@
 """The public names and how each is called, as the source has them.
 
 `python -m tests.api` says what differs from `tests/api.txt`, the last state that was told to users;
-`python -m tests.api --write` records a new one, once the CHANGELOG has a line about it.
+`python -m tests.api --write` records a new one, once the CHANGELOG has a line about it. The record
+knows the newest notes too, and a test asks that they are these: a note about something else, written
+earlier, cannot stand for one about a change.
 """
 
 import difflib
@@ -109,8 +111,7 @@ def main() -> str | None:
         return None
     if changed and recorded()[0] == notes():
         return "CHANGELOG.md tells nothing new: add a line to its newest section, then write."
-    if changed or not RECORD.exists():
-        RECORD.write_text("\n".join([f"# CHANGELOG {notes()}", *lines(), ""]), encoding="utf-8")
+    RECORD.write_text("\n".join([f"# CHANGELOG {notes()}", *lines(), ""]), encoding="utf-8")
     return None
 
 
