@@ -25,9 +25,10 @@ def batches(
     """Endless batches from `epoch` on: inputs and targets, int32 `[batch_size, context]`.
 
     Each epoch cuts the training text `ids` into windows from another random offset and shuffles
-    them, so that a token is seen once an epoch and each time with another context. Until the last
-    quarter of the epochs, most windows come from what BPE dropout makes of the text, `dropped`: a
-    window is of one kind, so that the model can tell from what it read which kind goes on.
+    them: a token is seen once, each time with another context. Until the last quarter of the
+    epochs, most windows come from what BPE dropout makes of the text, `dropped`: a window is of one
+    kind, so that the model can tell from what it read which kind goes on. The places of the two
+    kinds are drawn apart: such an epoch has some of the text twice, and some not at all.
     """
     recipe = sized(recipe, ids.size)
     steps, size = steps_per_epoch(ids, recipe), recipe.batch_size or 1
