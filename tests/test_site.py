@@ -11,7 +11,7 @@ import pytest
 
 import logit_sampling as ls
 from docs import build, pictures, reference_pages, strategy_pages
-from docs.formulas import BESIDES, FORMULAS, SYMBOLS
+from docs.formulas import BESIDES, FORMULAS, LETTERS, SYMBOLS
 from logit_sampling.catalogue import entries
 from logit_sampling.strategies.table import TABLE
 
@@ -55,6 +55,10 @@ def test_nothing_stands_there_for_a_strategy_that_is_none() -> None:
             own.name for entry in entries() if entry.name == name for own in entry.parameters
         }
         assert set(symbols.values()) <= parameters, name
+    # A letter that means the same in all formulas is no parameter in one.
+    for entry in entries():
+        clashes = {own.name for own in entry.parameters} & set(LETTERS)
+        assert clashes <= set(SYMBOLS.get(entry.name, {}).values()), entry.name
 
 
 def test_pictures_show_something(at: list[pictures.Place], tmp_path: Path) -> None:
