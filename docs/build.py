@@ -85,6 +85,11 @@ def broken(out: Path) -> list[str]:
                 wrong.append(f"{name} links to {link}, which is not there")
             elif target in pages and unquote(parts.fragment) not in {"", *pages[target].places}:
                 wrong.append(f"{name} links to {link}, a place that is not there")
+    index = out / "llms.txt"
+    listed = re.findall(r"\]\((.+?)\)", index.read_text("utf-8")) if index.exists() else ()
+    wrong += [
+        f"llms.txt links to {x}, which is not there" for x in listed if not (out / x).is_file()
+    ]
     return wrong
 
 

@@ -101,10 +101,18 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
     assert build.broken(tmp_path) == []
     bad = '<a href="in/b.html#gone">b</a> <a href="c.html">c</a> <a href="#up">u</a>'
     bad += '<img src="q.svg">'
+    (tmp_path / "llms.txt").write_text("- [A](a.html): a\n- [D](_sources/d.md.txt)\n")
     (tmp_path / "a.html").write_text(bad + '<script src="https://example.org/s.js"></script>')
     found = "\n".join(build.broken(tmp_path))
-    assert found.count("\n") == 4
-    for link in ("in/b.html#gone", "c.html", "q.svg", "#up", "https://example.org/s.js"):
+    assert found.count("\n") == 5
+    for link in (
+        "in/b.html#gone",
+        "c.html",
+        "q.svg",
+        "#up",
+        "https://example.org/s.js",
+        "d.md.txt",
+    ):
         assert link in found
 
 
