@@ -25,6 +25,8 @@ def generate() -> None:
     """Make the pages that come from the code and from other folders."""
     from docs import reference_pages, strategy_pages
 
+    for name in ("reference", "strategies", "notebooks"):  # what an earlier build left
+        shutil.rmtree(DOCS / name, ignore_errors=True)
     reference_pages.write(DOCS / "reference")
     strategy_pages.write(DOCS / "strategies")
     (DOCS / "notebooks").mkdir(exist_ok=True)
