@@ -25,6 +25,8 @@ def generate() -> None:
     """Make the pages that come from the code and from other folders."""
     from docs import reference_pages, strategy_pages
 
+    for name in ("reference", "strategies", "notebooks"):  # what an earlier build left
+        shutil.rmtree(DOCS / name, ignore_errors=True)
     reference_pages.write(DOCS / "reference")
     strategy_pages.write(DOCS / "strategies")
     (DOCS / "notebooks").mkdir(exist_ok=True)
@@ -85,6 +87,11 @@ def broken(out: Path) -> list[str]:
                 wrong.append(f"{name} links to {link}, which is not there")
             elif target in pages and unquote(parts.fragment) not in {"", *pages[target].places}:
                 wrong.append(f"{name} links to {link}, a place that is not there")
+    index = out / "llms.txt"
+    listed = re.findall(r"\]\((.+?)\)", index.read_text("utf-8")) if index.exists() else ()
+    wrong += [
+        f"llms.txt links to {x}, which is not there" for x in listed if not (out / x).is_file()
+    ]
     return wrong
 
 

@@ -148,7 +148,7 @@ def _with_aliases(
 _ASIDE = re.compile(r"(?<=\]\()((?:\.\./)+[^)#\s]*)")
 
 
-def _published(docname: str, source: list[str]) -> None:
+def _published(app: Any, docname: str, source: list[str]) -> None:
     """Link files of the repository that are no pages to where it is published."""
     here = (DOCS / docname).parent
 
@@ -160,18 +160,6 @@ def _published(docname: str, source: list[str]) -> None:
         return f"{REPOSITORY}/{kind}/main/{path.relative_to(ROOT)}"
 
     source[0] = _ASIDE.sub(address, source[0])
-
-
-def _read(app: Any, docname: str, source: list[str]) -> None:
-    """Leave out of the navigation what is not written yet; elsewhere a missing page is an error."""
-    _published(docname, source)
-    if docname == "index":
-        source[0] = re.sub(
-            r"^[\w/-]+\n",
-            lambda line: line[0] if any(DOCS.glob(f"{line[0].strip()}.*")) else "",
-            source[0],
-            flags=re.MULTILINE,
-        )
 
 
 def _mathml(writer: Any, node: Any, display: str) -> None:
@@ -220,7 +208,7 @@ def setup(app: Any) -> None:
     """Connect the above."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.connect("missing-reference", _to_public)
-    app.connect("source-read", _read)
+    app.connect("source-read", _published)
     app.connect("autodoc-process-docstring", _docstring)
     app.connect("autodoc-process-signature", _with_aliases)
     app.connect("build-finished", llms.write)

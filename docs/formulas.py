@@ -18,10 +18,10 @@ FORMULAS = {
     "Quadratic": r"z_i = -f \, (k \, d_i^2 + s \, d_i^3), \quad d_i = \max_j x_j - x_i, \quad "
     r"k = \frac{3 - c}{2}, \quad s = \frac{c - 1}{2}",
     "TopK": r"\text{keep } i \ \iff \ |\{\, j \,:\, j \prec i \,\}| < k",
-    "TopP": r"\text{keep } i \ \iff \ \sum_{j \prec i} p_j < p",
+    "TopP": r"\text{keep } i \ \iff \ \sum_{j \prec i} p_j < m",
     "MinP": r"\text{keep } i \ \iff \ p_i \ge m \cdot \max_j p_j, \qquad "
     r"x_i \ge \max_j x_j + \ln \, m, \text{ which is the same}",
-    "Typical": r"\text{keep } i \ \iff \ \sum_{j \text{ before } i} p_j < p, \qquad "
+    "Typical": r"\text{keep } i \ \iff \ \sum_{j \text{ before } i} p_j < m, \qquad "
     r"j \text{ before } i \text{ by } d_j = | -\ln \, p_j - H |, \text{ of equals by } \prec",
     "Epsilon": r"\text{keep } i \ \iff \ p_i \ge \varepsilon \ \text{ or } i \text{ is first}",
     "Eta": r"\text{keep } i \ \iff \ p_i \ge \min(\varepsilon, \sqrt{\varepsilon} \, e^{-H}) "
@@ -79,7 +79,9 @@ SYMBOLS = {
     "Temperature": {"T": "temperature"},
     "DynamicTemperature": {"T_0": "temperature", "r": "range", "e": "exponent"},
     "Quadratic": {"f": "factor", "c": "curve"},
+    "TopP": {"m": "p"},
     "MinP": {"m": "p"},
+    "Typical": {"m": "p"},
     "Epsilon": {r"\varepsilon": "epsilon"},
     "Eta": {r"\varepsilon": "epsilon"},
     "XTC": {"q": "probability", r"\theta": "threshold"},

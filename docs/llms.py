@@ -15,7 +15,7 @@ def write(app: Any, exception: Exception | None) -> None:
         return
     env = app.env
     lines = [f"# {env.titles['index'].astext()}", "", f"> {_first(env, 'index', whole=True)}"]
-    lines += ["", "The Markdown of a page NAME.html is at _sources/NAME.md.txt."]
+    lines += ["", "A link to _sources/NAME.md.txt is the Markdown of the page NAME.html."]
     for toctree in env.get_doctree("index").findall(addnodes.toctree):
         if toctree["includefiles"]:
             lines += ["", f"## {toctree['caption']}", ""]
@@ -31,13 +31,21 @@ def _with_those_below(env: Any, pages: list[str]) -> Iterator[str]:
 
 def _line(env: Any, page: str) -> str:
     about = _first(env, page)
-    return f"- [{env.titles[page].astext()}]({page}.html)" + (f": {about}" if about else "")
+    return f"- [{env.titles[page].astext()}]({_file(env, page)})" + (f": {about}" if about else "")
+
+
+def _file(env: Any, page: str) -> str:
+    """Return the Markdown of a page, or the page if that is none: a notebook, or of docstrings."""
+    source = Path(env.doc2path(page))
+    words = source.suffix == ".md" and "{eval-rst}" not in source.read_text(encoding="utf-8")
+    return f"_sources/{page}.md.txt" if words else f"{page}.html"
 
 
 def _first(env: Any, page: str, whole: bool = False) -> str:
     """Return the first sentence of a page, or its first paragraph."""
     for paragraph in env.get_doctree(page).findall(nodes.paragraph):
-        if isinstance(paragraph.parent, nodes.section):
+        shown = isinstance(paragraph[0], nodes.reference | nodes.image) and len(paragraph) == 1
+        if isinstance(paragraph.parent, nodes.section) and not shown:  # a link or a picture alone
             text = " ".join(paragraph.astext().split())
             return text if whole else re.split(r"(?<=[.?])\s", text)[0].rstrip(":")
     return ""

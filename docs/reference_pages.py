@@ -1,7 +1,8 @@
 """The reference: a page for each part of the library, on which its public names are described.
 
 Sphinx reads their docstrings; here is only which names there are and where they belong, which is
-told by the package that they come from. A name on no page stops the build.
+told by the package that they come from. A name on no page stops the build, and none of them changes
+without a note (`tests/api.py`).
 """
 
 import contextlib
@@ -32,7 +33,12 @@ PUBLIC: list[str] = vars(ls)["__all__"]
 TYPES = ["ArrayLike", "Lists", "Logits", "TokenIds", "Tokens", "Seed", "Integers", "PerRow"]
 TYPES += ["Overflow", "OnError", "Order"]
 _BESIDES = {
-    "samplers": ["explain.Explanation", "explain.trace.Stage", "explain.trace.Token"],
+    "samplers": [
+        "explain.Explanation",
+        "explain.trace.Stage",
+        "explain.trace.Token",
+        "distribution.protocol.Distribution",
+    ],
     "generation": [
         "generation.result.GenerationResult",
         "generation.stream.Stream",
@@ -43,6 +49,7 @@ _BESIDES = {
         "decoding.lookup.Lookup",
     ],
     "models": ["models.model.Model", "models.model.Output", "models.model.Tokenizer"],
+    "comparison": ["evaluation.result.Result"],
     "testing": [f"testing.{name}" for name in testing.__all__],
     "training": [
         f"training.{name}" for name in training.__all__ if name not in (*PUBLIC, "CORPORA")

@@ -1,7 +1,9 @@
 """The public names and how each is called, as the source has them.
 
 `python -m tests.api` says what differs from `tests/api.txt`, the last state that was told to users;
-`python -m tests.api --write` records a new one, once the CHANGELOG has a line about it.
+`python -m tests.api --write` records a new one, once the CHANGELOG has a line about it. The record
+knows the newest notes too, and a test asks that they are these: one about something else, written
+earlier, cannot stand for one about a change.
 """
 
 import difflib
@@ -13,39 +15,21 @@ from pathlib import Path
 
 import griffe
 
-import logit_sampling as ls
+from docs.reference_pages import names
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "tests/api.txt"
 CHANGELOG = ROOT / "CHANGELOG.md"
 
-BESIDES = [  # what the names of the package return, and the public names of modules
-    "decoding.lookup.Lookup",
-    "decoding.speculative.Speculation",
-    "distribution.protocol.Distribution",
-    "explain.trace.Explanation",
-    "explain.trace.Stage",
-    "generation.engine.Request",
-    "generation.result.GenerationResult",
-    "generation.score.ScoreResult",
-    "generation.stream.Stream",
-    "generation.writing.TextEvent",
-    "evaluation.result.Result",
-    "models.model.Model",
-    "testing.check.check_sampler",
-]
-
 
 def lines() -> list[str]:
-    """Return one line for each public name: a function's or a class's parameters, or the name."""
+    """Return one line for each name of the reference: with parameters, if it has them."""
     package = griffe.load("logit_sampling", search_paths=[ROOT], allow_inspection=False)
     strategies = package["strategies"]
     found: list[str] = []
-    for name in ls.__all__:
-        here = package if name in package.members else strategies
-        found += _lines(name, here.members[name])
-    for name in BESIDES:
-        found += _lines(name, package[name])
+    for name in (name for part in names().values() for name in part):
+        here = strategies if name in strategies.members else package
+        found += _lines(name, here[name])
     return sorted(found)
 
 
@@ -109,8 +93,7 @@ def main() -> str | None:
         return None
     if changed and recorded()[0] == notes():
         return "CHANGELOG.md tells nothing new: add a line to its newest section, then write."
-    if changed or not RECORD.exists():
-        RECORD.write_text("\n".join([f"# CHANGELOG {notes()}", *lines(), ""]), encoding="utf-8")
+    RECORD.write_text("\n".join([f"# CHANGELOG {notes()}", *lines(), ""]), encoding="utf-8")
     return None
 
 

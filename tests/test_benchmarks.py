@@ -42,6 +42,14 @@ def test_engine_agreement(run):
         assert re.match(r"(graph|XLA  ) 0 of 200 draws differ \(\d+ s\)  Sampler\(", line), line
 
 
+def test_power(run):
+    """A right sampler passes, and a fault that a hundred draws show is seen."""
+    lines = run("power.py", "--smoke").splitlines()
+    assert lines[0] == "| fault | 100 draws a row |" and len(lines) == 6
+    assert lines[2] == "| none | 0 |"
+    assert lines[5] == "| neighbouring seeds give neighbouring numbers | 1 |"
+
+
 def test_samplers(run, tmp_path):
     data, picture = tmp_path / "all.json", tmp_path / "all.png"
     chosen = ("--strategies", "top-k 50", "--rows", "flat", "--peers", "keras_hub")

@@ -11,7 +11,7 @@ import pytest
 
 import logit_sampling as ls
 from docs import build, pictures, reference_pages, strategy_pages
-from docs.formulas import BESIDES, FORMULAS, SYMBOLS
+from docs.formulas import BESIDES, FORMULAS, LETTERS, SYMBOLS
 from logit_sampling.catalogue import entries
 from logit_sampling.strategies.table import TABLE
 
@@ -55,6 +55,10 @@ def test_nothing_stands_there_for_a_strategy_that_is_none() -> None:
             own.name for entry in entries() if entry.name == name for own in entry.parameters
         }
         assert set(symbols.values()) <= parameters, name
+    # A letter that means the same in all formulas is no parameter in one.
+    for entry in entries():
+        clashes = {own.name for own in entry.parameters} & set(LETTERS)
+        assert clashes <= set(SYMBOLS.get(entry.name, {}).values()), entry.name
 
 
 def test_pictures_show_something(at: list[pictures.Place], tmp_path: Path) -> None:
@@ -97,10 +101,18 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
     assert build.broken(tmp_path) == []
     bad = '<a href="in/b.html#gone">b</a> <a href="c.html">c</a> <a href="#up">u</a>'
     bad += '<img src="q.svg">'
+    (tmp_path / "llms.txt").write_text("- [A](a.html): a\n- [D](_sources/d.md.txt)\n")
     (tmp_path / "a.html").write_text(bad + '<script src="https://example.org/s.js"></script>')
     found = "\n".join(build.broken(tmp_path))
-    assert found.count("\n") == 4
-    for link in ("in/b.html#gone", "c.html", "q.svg", "#up", "https://example.org/s.js"):
+    assert found.count("\n") == 5
+    for link in (
+        "in/b.html#gone",
+        "c.html",
+        "q.svg",
+        "#up",
+        "https://example.org/s.js",
+        "d.md.txt",
+    ):
         assert link in found
 
 
@@ -113,9 +125,11 @@ def test_the_code_of_the_pages(page: str) -> None:
 
 
 def test_the_navigation_has_every_page() -> None:
-    """Those that are made by the build, or written elsewhere and not there yet, are named too."""
+    """And none that is neither written nor made by the build."""
     tocs = re.findall(r"\{toctree\}\n(?::.*\n)*([^`:]*)```", (DOCS / "index.md").read_text())
     listed = [line for toc in tocs for line in toc.split()]
     written = {p.relative_to(DOCS).with_suffix("").as_posix() for p in DOCS.rglob("*.md")}
+    made = {"strategies/index", "reference/index", "changelog", "contributing"}
+    made |= {f"notebooks/{p.stem}" for p in (DOCS.parent / "notebooks").glob("*.ipynb")}
     own = {p for p in written if not p.startswith(("strategies/", "reference/", "_"))} - {"index"}
-    assert own <= set(listed) and len(listed) == len(set(listed))
+    assert sorted(listed) == sorted(own | made)

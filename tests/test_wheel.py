@@ -95,6 +95,15 @@ def test_the_index_takes_both(built: Path):
     twine = [sys.executable, "-m", "twine", "check", "--strict", *map(str, built.iterdir())]
     done = subprocess.run(twine, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.count("PASSED") == 2, done.stdout
+    # Also a twine that is older than this one.
+    with zipfile.ZipFile(*built.glob("*.whl")) as wheel:
+        told = [wheel.read(f"{NAME}.dist-info/METADATA").decode()]
+    with tarfile.open(*built.glob("*.tar.gz")) as sdist:
+        if file := sdist.extractfile(f"{NAME}/PKG-INFO"):
+            told += [file.read().decode()]
+    assert len(told) == 2
+    for text in told:
+        assert text.startswith("Metadata-Version: 2.4\n") and "License-Expression: Apache" in text
 
 
 def test_it_works_from_an_empty_folder(

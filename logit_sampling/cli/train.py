@@ -42,7 +42,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run with the same options.")
     ] = False,
-    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = Recipe.epochs,
+    epochs: Annotated[
+        int, typer.Option(help="Rounds, each of as many windows as the text fills.")
+    ] = Recipe.epochs,
     batch_size: Annotated[
         int | None,
         typer.Option(help="Windows in a step: 32, or fewer for a small text, by default."),

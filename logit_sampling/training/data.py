@@ -12,6 +12,7 @@ from logit_sampling.training.bpe_dropout import BPEDropout
 from logit_sampling.training.corpus import split
 from logit_sampling.training.recipe import Recipe
 
+REPEATED = 20  # characters that a token has on average in no text but one that repeats itself
 LARGEST, STEPS = 32, 10  # windows of a batch at most, and steps of an epoch at least, by default
 DROPPED = 0.7  # the share of windows with BPE dropout
 DROPPING = 0.75  # the share of epochs that have them: the last learn the tokenizer's own cut alone
@@ -25,9 +26,10 @@ def batches(
     """Endless batches from `epoch` on: inputs and targets, int32 `[batch_size, context]`.
 
     Each epoch cuts the training text `ids` into windows from another random offset and shuffles
-    them, so that a token is seen once an epoch and each time with another context. Until the last
-    quarter of the epochs, most windows come from what BPE dropout makes of the text, `dropped`: a
-    window is of one kind, so that the model can tell from what it read which kind goes on.
+    them: a token is seen once, each time with another context. Until the last quarter of the
+    epochs, most windows come from what BPE dropout makes of the text, `dropped`: a window is of one
+    kind, so that the model can tell from what it read which kind goes on. The places of the two
+    kinds are drawn apart: such an epoch has some of the text twice, and some not at all.
     """
     recipe = sized(recipe, ids.size)
     steps, size = steps_per_epoch(ids, recipe), recipe.batch_size or 1
@@ -79,9 +81,12 @@ def check_length(text: str, recipe: Recipe, tokens: int | None = None) -> None:
     needed = size * recipe.context + 1
     if tokens < needed:
         characters = math.ceil(len(text) * needed / max(1, tokens)) or needed
+        longer = f"of at least about {characters} characters"
+        if len(text) > REPEATED * max(1, tokens):
+            longer = "that repeats itself less: of this one, more would be as few tokens"
         raise ValueError(
             f"the text is too short to train on: its {len(text)} characters make at most {tokens} "
             f"training tokens, and a batch of {size} window{'s' * (size > 1)} (`batch_size`) of "
-            f"{recipe.context} tokens (`context`) needs {needed}; use a text of at least about "
-            f"{characters} characters, or a smaller `batch_size` or `context`"
+            f"{recipe.context} tokens (`context`) needs {needed}; use a text {longer}, or a "
+            "smaller `batch_size` or `context`"
         )

@@ -1,10 +1,11 @@
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
 
-from logit_sampling.training import learn_tokenizer
-from logit_sampling.training.bpe_dropout import BPEDropout
+from logit_sampling.training import bpe_dropout, learn_tokenizer
+from logit_sampling.training.bpe_dropout import LONGEST, BPEDropout
 from logit_sampling.training.data import DROPPED, batches, steps_per_epoch
 
 
@@ -56,6 +57,31 @@ def test_it_is_a_function_of_its_seed_and_more_is_left_out_at_a_higher_rate(toke
     assert not np.array_equal(cut(0.1, 5), cut(0.1, 6))
     sizes = [cut(rate, 5).size for rate in (0.0, 0.1, 0.3)]
     assert sizes == sorted(set(sizes))
+
+
+def test_letters_without_a_space_are_cut_in_parts(monkeypatch):
+    """A cut takes a number for each merge that could be made, and again after each merge."""
+    letters = "".join(np.random.default_rng(0).choice([*"ACGT"], 4000))
+    tokenizer = learn_tokenizer(letters, 300)
+    drawn = 0
+
+    class Counted(Random):
+        def random(self):
+            nonlocal drawn
+            drawn += 1
+            return super().random()
+
+    monkeypatch.setattr(bpe_dropout, "Random", Counted)
+    sizes = {}
+    for size in (1000, 4000):
+        drawn = 0
+        cut = BPEDropout(letters[:size], tokenizer)(0.1, seed=3)
+        assert tokenizer.detokenize(cut.tolist()) == letters[:size]
+        sizes[size] = drawn
+    assert sizes[4000] < 5 * sizes[1000]
+    # A piece that is short enough is whole.
+    short = letters[:LONGEST]
+    np.testing.assert_array_equal(BPEDropout(short, tokenizer)(0, 1), tokenizer(short))
 
 
 def test_most_windows_are_cut_anew_until_the_last_quarter_of_the_epochs(tokenizer, text, recipe):

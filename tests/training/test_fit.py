@@ -130,6 +130,14 @@ def test_a_text_too_short_to_train_on_says_what_is_needed(text, recipe, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("text", ["\n" * 400, "ab" * 200])
+def test_of_a_text_that_repeats_itself_more_is_not_asked_for(text, recipe, tmp_path):
+    """Ten times as much would be one token still."""
+    with pytest.raises(ValueError, match=r"too short.* a text that repeats itself less") as error:
+        train(text, tmp_path / "model", recipe=recipe)
+    assert "at least about" not in str(error.value)
+
+
 @pytest.fixture
 def interrupted(ended_by_control_c, tmp_path):
     """A run of the same recipe, ended by Ctrl-C while it wrote the sample of its first epoch."""
