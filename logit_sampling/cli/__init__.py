@@ -4,10 +4,17 @@ What takes long to import is imported in `main`, where an interruption is met.
 """
 
 import io
+import platform
 import re
 import sys
 
 from logit_sampling.cli import process
+
+OF_MODELS = (
+    "keras",
+    "keras_hub",
+    "tensorflow",
+)  # packages that are left out where none is released
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,17 +40,29 @@ def main(arguments: list[str] | None = None) -> None:
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         if process.interrupted(error):
             raise SystemExit(130) from None
-        if not isinstance(error, ValueError | OSError):
+        if not isinstance(error, ValueError | OSError) and not _lacking(error):
             raise
         process.say(f"logit-sampling: {_message(error)}")
         raise SystemExit(2) from None
 
 
-def _message(error: Exception) -> str:
+def _lacking(error: BaseException) -> str:
+    """The package without which no model runs here, or nothing if the error is another."""
+    package = ((isinstance(error, ModuleNotFoundError) and error.name) or "").partition(".")[0]
+    return package if package in OF_MODELS else ""
+
+
+def _message(error: BaseException) -> str:
     """One line for an error: of the system's, which file it is about and what happened.
 
     What Python passes by name, the command line does by an option.
     """
+    if package := _lacking(error):
+        return (
+            f"a model runs on Keras, KerasHub and TensorFlow, and {package} is not installed: they "
+            "come with the package on Python 3.11 to 3.13, and this is Python "
+            f"{platform.python_version()}"
+        )
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return f"{' to '.join(names)}: {error.strerror}"

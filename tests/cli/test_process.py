@@ -166,3 +166,23 @@ def test_a_folder_that_cannot_be_made_is_done_without(
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     process.keep_compilations()
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+@pytest.mark.parametrize("package", ["tensorflow", "keras", "keras_hub"])
+def test_a_package_that_models_need_and_is_not_there(tmp_path: Path, package: str) -> None:
+    """As on a Python for which TensorFlow is not released. What needs no model runs."""
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
+    path = os.pathsep.join([str(tmp_path), str(Path(ls.__file__).parents[1])])
+    result = command("generate", "ROMEO:", environment={"PYTHONPATH": path})
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert f"and {package} is not installed" in line and "on Python 3.11 to 3.13" in line
+    assert command("samplers", "TopK", environment={"PYTHONPATH": path}).returncode == 0
+
+
+def test_another_module_that_is_not_there_is_a_mistake_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "logit_sampling.cli.samplers", None)
+    with pytest.raises(ModuleNotFoundError, match="samplers"):
+        main(["samplers"])
