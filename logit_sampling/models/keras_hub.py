@@ -134,13 +134,14 @@ class LanguageModel:
             float32 [batch, length, vocab]; position `i` holds the logits of token `i + 1`.
 
         Raises:
-            ValueError: not [batch, length], or longer than the context.
+            ValueError: not [batch, length], without a token, or longer than the context.
         """
-        ids = np.asarray(token_ids, np.int32)
-        if ids.ndim != 2 or ids.shape[1] > (self.context_length or np.inf):
+        ids, context = np.asarray(token_ids, np.int32), self.context_length
+        if ids.ndim != 2 or not 1 <= ids.shape[1] <= (context or np.inf):
+            most = f" and at most {context}, the context of model {self.name!r}" if context else ""
             raise ValueError(
-                f"token ids must have shape [batch, length] with at most {self.context_length} "
-                f"tokens, the context of model {self.name!r}; got shape {ids.shape}"
+                f"token ids must have shape [batch, length] with at least one token{most}; got "
+                f"shape {ids.shape}"
             )
         output, cache = self.prefill(ids[:, :1].tolist())
         rest = [cache.append(ids[:, 1:]).logits] if ids.shape[1] > 1 else []
