@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from logit_sampling.models.model import Cache, Output, in_a_line, needed_tokeniz
 from logit_sampling.models.remembered import remembered
 from logit_sampling.models.row_caches import RowSteps
 from logit_sampling.models.steps import Steps, Writer
-from logit_sampling.models.tokenizers import token_count
+from logit_sampling.models.tokenizers import token_count, vocabulary
 from logit_sampling.strategies._vocabularies import keras_hub_ends
 
 _WIDTH = 64  # tokens to multiples of which texts are padded where there is no cache
@@ -41,6 +41,10 @@ class KerasHubTokenizer:
     def end_ids(self) -> tuple[int, ...]:
         """The ids that end a text."""
         return keras_hub_ends(self.tokenizer)
+
+    def get_vocab(self) -> Mapping[str, int] | None:
+        """Return the id of each token, None if KerasHub's does not tell them."""
+        return vocabulary(self.tokenizer)
 
     def vocabulary_size(self) -> int | None:
         """Return the number behind the last id that a token has, None if that is not known."""
