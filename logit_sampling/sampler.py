@@ -545,7 +545,8 @@ class Sampler:
             seed: an integer s (row 0 uses s, row i > 0 a 64-bit hash of s and i), one integer per
                 row, or None for fresh entropy. A JAX key counts as the integer of its words.
             step: the position in the sequence, an integer of at least 0, or one per row.
-            history: token ids so far, [length] or [batch, length], -1 for padding.
+            history: token ids so far, [length] or [batch, length], -1 for padding. An id
+                that the logits do not have, as of an image in a text, never counts either.
             prompt_length: how many columns of the history are the prompt (padding in them counts
                 as a column, so that prompts of one width have one length), the rest counts as
                 generated; an integer, or one for each row.
@@ -746,7 +747,9 @@ class Sampler:
 
         Args:
             prompt_ids: int [length] or [batch, length], -1 for padding, or a list of lists.
-            vocab_size: how many tokens there are.
+            vocab_size: how many tokens the logits of the steps will have. Ids that a strategy names
+                must be below it, and those of a prompt that are not never count. The state does not
+                hold it: no step compares it with its logits.
             seed: as in a call.
             max_new_tokens: how many tokens the state must have room for, 1024 by default. In eager
                 code it grows by itself; in a graph shapes are fixed, and a row that needs more

@@ -32,7 +32,14 @@ def spoiled(value):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ls.TopK(0), r"TopK needs `k` to be a finite integer in \[1, inf\); got 0"),
+        (
+            lambda: ls.TopK(0),
+            r"TopK needs `k` to be a finite integer in \[1, inf\); got 0; off is to leave it out, "
+            r"or Sampler.from_params\(top_k=0\)$",
+        ),
+        (lambda: ls.TopK([0, 2]), r"got 0 in row 0; .*or Sampler.from_params\(top_k=0\)$"),
+        (lambda: ls.TopK([[1], [2, 3]]), r"got \[\[1\], \[2, 3\]\]$"),
+        (lambda: ls.TopK(-5), "got -5$"),
         (lambda: ls.TopK(2.5), r"integer in \[1, inf\), or an array of them, .* got 2.5"),
         (lambda: ls.TopK(True), "got True"),
         (lambda: ls.TopK("5"), "got '5'"),

@@ -48,6 +48,13 @@ def test_it_answers_for_other_rows(shown, monkeypatch):
     ]
 
 
+def test_without_texts_it_shows_ids():
+    pytest.importorskip("anywidget")
+    answer = ls.Greedy().explain(LOGITS, seed=7).widget().answer
+    assert [row["text"] for row in answer["rows"]] == [str(row["id"]) for row in answer["rows"]]
+    assert answer["chains"][0]["drawn_text"] == str(LOGITS.argmax())
+
+
 def test_what_is_not_of_the_same_logits_is_refused(monkeypatch):
     pytest.importorskip("anywidget")
     one, other = (ls.Greedy().explain(logits) for logits in (LOGITS, LOGITS[::-1].copy()))

@@ -4,6 +4,7 @@ What takes long to import is imported in `main`, where an interruption is met.
 """
 
 import io
+import os
 import platform
 import re
 import sys
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _lacking(error: BaseException) -> str:
     """The package without which no model runs here, or nothing if the error is another."""
     package = ((isinstance(error, ModuleNotFoundError) and error.name) or "").partition(".")[0]
-    return package if package in OF_MODELS else ""
+    return package if package in (*OF_MODELS, os.environ.get("KERAS_BACKEND")) else ""
 
 
 def _message(error: BaseException) -> str:
@@ -57,12 +58,15 @@ def _message(error: BaseException) -> str:
 
     What Python passes by name, the command line does by an option.
     """
-    if package := _lacking(error):
+    package = _lacking(error)
+    if package in OF_MODELS:
         return (
             f"a model runs on Keras, KerasHub and TensorFlow, and {package} is not installed: they "
             "come with the package on Python 3.11 to 3.13, and this is Python "
             f"{platform.python_version()}"
         )
+    if package:
+        return f"KERAS_BACKEND={package} needs {package}: pip install {package}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         return f"{' to '.join(names)}: {error.strerror}"

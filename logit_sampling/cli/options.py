@@ -159,13 +159,14 @@ def as_option(name: str, made: Callable[[Any], _Made], value: Any) -> _Made:
     >>> from logit_sampling import TopK
     >>> as_option("top_k", TopK, 0)
     Traceback (most recent call last):
-    ValueError: --top-k needs to be a finite integer in [1, inf); got 0
+    ValueError: --top-k needs to be a finite integer in [1, inf); got 0; off is to leave it out
     """
     try:
         return made(value)
     except ValueError as error:
         option = f"--{name.replace('_', '-')}"
-        raise ValueError(_SUBJECT.sub(f"{option} needs", str(error))) from None
+        message = str(error).partition(", or Sampler.from_params")[0]
+        raise ValueError(_SUBJECT.sub(f"{option} needs", message)) from None
 
 
 _SUBJECT = re.compile(r"^\w+ needs `\w+`")  # of an error about the parameter of a class

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CODE = re.compile(r"`(.+?)`")
 _STATE = re.compile(r"The state is .*", re.DOTALL)  # for whoever carries it from step to step
 _RANGE = re.compile(  # in words, which stands before them in numbers
-    r"(an? (finite )?(number|integer)|at least|above)\b((?!None|;).)*, or one for each row\W*"
+    r"(an? (finite )?(number|integer)|at least|above)\b((?!None|;).)*, or one for each row[\s,;.]*"
 )
 
 
@@ -97,7 +97,7 @@ def _page(entry: "Entry") -> "RenderableType":
     for p in entry.parameters:
         text = _RANGE.sub("", p.text) if p.range else p.text
         elsewhere = f"elsewhere {', '.join(p.known_as)}" if p.known_as else ""
-        told = [part for part in (p.range, text.rstrip("."), elsewhere) if part]
+        told = [part for part in (p.range, text.rstrip(" ,;."), elsewhere) if part]
         facts.add_row(Text(p.name, "bold"), _prose("; ".join(told)))
     named = {name for p in entry.parameters for name in p.known_as}
     switches = [name for name in entry.known_as if name not in named]

@@ -148,4 +148,4 @@ def _problem(plan: Plan, rows: Sequence[Row], i: int) -> str:
     for _ in follow(anew, Reader(plan.model)):
         if len(alone[i].ids) > long:
             break
-    return alone[i].error or f"row {i}, new token {long}: {NOTHING_LEFT}"
+    return alone[i].error or f"row {i}, new token {long}: {NOTHING_LEFT.format(row='this row')}"

@@ -16,7 +16,7 @@ from logit_sampling.distribution.row import EagerRow
 from logit_sampling.sampler import Pending, Sampler, State
 
 _ROOM = 1024  # tokens that states have room for at first; they grow
-NOTHING_LEFT = InRow(0, "every token is at -inf: nothing is left to draw from in {row}")
+NOTHING_LEFT = "every token is at -inf: nothing is left to draw from in {row}"
 
 
 class Batch:
@@ -132,7 +132,7 @@ class Batch:
         for place, i in enumerate(step.members):
             row, token = self.rows[i], tokens.get(i, -1)
             if token < 0 or i in step.problems:
-                self.fail(i, step.problems.get(i, NOTHING_LEFT))
+                self.fail(i, step.problems.get(i) or step.nothing_left(i))
             else:
                 if i in noted:
                     row.take(token, *noted[i], None)
@@ -220,6 +220,18 @@ class Step:
     def _empty(self, i: int) -> bool:
         part, place = self._where[i]
         return part.drawn.get(place) is None and self.sampler(i).empty
+
+    def nothing_left(self, i: int) -> InRow:
+        """Return why no token can be drawn for a row: what removed the last ones."""
+        part, place = self._where[i]
+        names = [type(transform).__name__ for transform in part.group.sampler.transforms]
+        stages = (part.pending.stages[n].rows[place] for n in range(len(names) + 1))
+        last = next((n for n, row in enumerate(stages) if row.empty), 0)
+        before, why = ", ".join(names[: last - 1]), ""
+        if last:
+            left = f"what {before} left: put what forbids before what cuts" if before else "all"
+            why = f"; {names[last - 1]} removed {left}"
+        return InRow(0, NOTHING_LEFT + why)
 
     def model(self, i: int) -> EagerRow:
         """Return the distribution of the model for a row."""

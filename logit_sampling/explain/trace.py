@@ -147,12 +147,12 @@ class Explanation:
 
         draw(self, path, title)
 
-    def widget(self, decode: Decode, *others: "Explanation") -> Any:
+    def widget(self, decode: Decode | None = None, *others: "Explanation") -> Any:
         """Return a widget for a notebook: the whole distribution, before and behind the chain.
 
         Args:
             decode: for the texts of tokens: list of ids -> text, such as `model.decode`, or a list
-                with the text of each.
+                with the text of each. Without it their ids are shown.
             *others: what other chains do to the same logits, to be shown beside it.
 
         Raises:

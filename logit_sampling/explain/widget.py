@@ -1,6 +1,6 @@
 """An explanation in a notebook, as the playground shows it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ _PAGE = Path(__file__).parents[1] / "serving" / "page"
 _MOST = 500  # rows at once
 
 
-def widget(explanations: Sequence[Explanation], decode: Decode) -> Any:
+def widget(explanations: Sequence[Explanation], decode: Decode | None = None) -> Any:
     """Return a widget that shows what chains do to the next token.
 
     Args:
         explanations: of the same logits, one for each chain.
-        decode: token ids -> text, or the text of each id.
+        decode: token ids -> text, or the text of each id; None for the id.
 
     Raises:
         ValueError: anywidget is not installed, or the explanations are of other logits.
@@ -51,12 +51,14 @@ def widget(explanations: Sequence[Explanation], decode: Decode) -> Any:
 
 
 def _answer(
-    explanations: Sequence[Explanation], decode: Decode, first: int, count: int
+    explanations: Sequence[Explanation], decode: Decode | None, first: int, count: int
 ) -> dict[str, Any]:
     """Return what the page's own server answers, for some rows."""
-    text: Callable[[int], str] = (
-        (lambda id: decode([id])) if callable(decode) else (lambda id: decode[id])
-    )
+
+    def text(id: int) -> str:
+        if decode is None:
+            return str(id)
+        return decode([id]) if callable(decode) else decode[id]
 
     def spelled(id: int) -> dict[str, Any]:
         return {"id": id, "text": text(id), "bytes": None}

@@ -284,7 +284,10 @@ def groups_of(
     members: dict[int, tuple[Sampler, list[int]]] = {}
     for prompt, own in enumerate(each):
         if not isinstance(own, Sampler):
-            raise ValueError(f"sampler must be a Sampler such as Sampler(TopK(50)), got {own!r}")
+            hint = ": it is a search, give it as search=" if hasattr(own, "decode") else ""
+            raise ValueError(
+                f"sampler must be a Sampler such as Sampler(TopK(50)), got {own!r}{hint}"
+            )
         members.setdefault(id(own), (own, []))[1].extend(range(prompt * n, prompt * n + n))
     groups = []
     for own, rows in members.values():

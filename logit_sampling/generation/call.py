@@ -28,10 +28,10 @@ from logit_sampling.generation.score import log_probs_or_error
 from logit_sampling.generation.stop_patterns import Stops
 from logit_sampling.generation.stopping import Loops, StopStrings
 from logit_sampling.generation.text import continuation
-from logit_sampling.models.as_model import as_model, model_and_tokenizer
+from logit_sampling.models.as_model import model_and_tokenizer
 from logit_sampling.models.model import Tokenizer, needed_tokenizer
 from logit_sampling.models.steps import MOST
-from logit_sampling.models.tokenizers import token_count
+from logit_sampling.models.tokenizers import token_count, vocabulary
 from logit_sampling.strategies import Grammar
 
 
@@ -52,7 +52,7 @@ def _search(search: Any, draft: Any, num_draft: int | None) -> Search | None:
         if draft != "lookup":
             raise ValueError(f'draft must be a model or "lookup", got {draft!r}')
         return Lookup(**given)
-    return Speculation(as_model(draft), **given)
+    return Speculation(model_and_tokenizer(draft, None)[0], **given)
 
 
 def _check_search(
@@ -81,6 +81,13 @@ def _check_search(
             f"the tokenizer of the draft model has {its} tokens and that of the target {own}: "
             "speculative decoding needs two models with the same tokens"
         )
+    mine = {i: token for token, i in (vocabulary(tokenizer) or {}).items()}
+    for token, i in (vocabulary(draft.tokenizer) or {}).items():
+        if mine.get(i, token) != token:
+            raise ValueError(
+                f"token {i} is {token!r} for the tokenizer of the draft model and {mine[i]!r} for "
+                "that of the target: speculative decoding needs two models with the same tokens"
+            )
     if draft.context_length is not None and longest + new > draft.context_length:
         raise ValueError(
             f"a prompt has {longest} tokens and max_new_tokens is {new}, together more than "

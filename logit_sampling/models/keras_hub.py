@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from logit_sampling.models.model import Cache, Output, in_a_line, needed_tokeniz
 from logit_sampling.models.remembered import remembered
 from logit_sampling.models.row_caches import RowSteps
 from logit_sampling.models.steps import Steps, Writer
-from logit_sampling.models.tokenizers import token_count
+from logit_sampling.models.tokenizers import token_count, vocabulary
 from logit_sampling.strategies._vocabularies import keras_hub_ends
 
 _WIDTH = 64  # tokens to multiples of which texts are padded where there is no cache
@@ -41,6 +41,10 @@ class KerasHubTokenizer:
     def end_ids(self) -> tuple[int, ...]:
         """The ids that end a text."""
         return keras_hub_ends(self.tokenizer)
+
+    def get_vocab(self) -> Mapping[str, int] | None:
+        """Return the id of each token, None if KerasHub's does not tell them."""
+        return vocabulary(self.tokenizer)
 
     def vocabulary_size(self) -> int | None:
         """Return the number behind the last id that a token has, None if that is not known."""
@@ -134,13 +138,14 @@ class LanguageModel:
             float32 [batch, length, vocab]; position `i` holds the logits of token `i + 1`.
 
         Raises:
-            ValueError: not [batch, length], or longer than the context.
+            ValueError: not [batch, length], without a token, or longer than the context.
         """
-        ids = np.asarray(token_ids, np.int32)
-        if ids.ndim != 2 or ids.shape[1] > (self.context_length or np.inf):
+        ids, context = np.asarray(token_ids, np.int32), self.context_length
+        if ids.ndim != 2 or not 1 <= ids.shape[1] <= (context or np.inf):
+            most = f" and at most {context}, the context of model {self.name!r}" if context else ""
             raise ValueError(
-                f"token ids must have shape [batch, length] with at most {self.context_length} "
-                f"tokens, the context of model {self.name!r}; got shape {ids.shape}"
+                f"token ids must have shape [batch, length] with at least one token{most}; got "
+                f"shape {ids.shape}"
             )
         output, cache = self.prefill(ids[:, :1].tolist())
         rest = [cache.append(ids[:, 1:]).logits] if ids.shape[1] > 1 else []

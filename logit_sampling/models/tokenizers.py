@@ -1,5 +1,6 @@
 """Tokenizers of any kind, as generation needs them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -92,14 +93,20 @@ def as_tokenizer(tokenizer: Any) -> Tokenizer | None:
     )
 
 
+def vocabulary(tokenizer: Any) -> Mapping[str, int] | None:
+    """Return the id of each token, None if a tokenizer does not tell them."""
+    own = tokenizer.tokenizer if isinstance(tokenizer, AnyTokenizer) else tokenizer
+    if hasattr(own, "get_vocab"):  # Hugging Face's, and ours
+        return own.get_vocab()
+    return getattr(own, "vocabulary", None) or None  # KerasHub's byte pairs
+
+
 def token_count(tokenizer: Any) -> int | None:
     """Return the number behind the last id that a token has, None if a tokenizer does not tell."""
     own = tokenizer.tokenizer if isinstance(tokenizer, AnyTokenizer) else tokenizer
-    if hasattr(own, "get_vocab"):  # of Hugging Face
-        return max(own.get_vocab().values(), default=-1) + 1
-    vocabulary = getattr(own, "vocabulary", {})
-    if vocabulary:  # KerasHub's byte pairs; ids may be left out
-        return max(vocabulary.values()) + 1
+    known = vocabulary(tokenizer)
+    if known is not None:  # ids may be left out
+        return max(known.values(), default=-1) + 1
     # KerasHub's others; one that was given no vocabulary has None, and cannot tell.
-    told = vocabulary is not None and hasattr(own, "vocabulary_size")
+    told = getattr(own, "vocabulary", {}) is not None and hasattr(own, "vocabulary_size")
     return own.vocabulary_size() if told else None

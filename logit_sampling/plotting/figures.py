@@ -33,7 +33,7 @@ def check_plot_path(path: str | os.PathLike[str]) -> Path:
     if target.is_dir():
         raise ValueError(f"the plot {str(target)!r} is a folder: name a file")
     if find_spec("matplotlib") is None:
-        raise ValueError("a plot needs matplotlib, which is not installed: pip install matplotlib")
+        raise ValueError('a plot needs matplotlib: pip install "logit-sampling[plots]"')
     partial = _partial(target)
     try:
         partial.touch()

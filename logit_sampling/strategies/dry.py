@@ -44,7 +44,8 @@ class DRY(Repeats):
     Args:
         multiplier: at least 0, or one for each row; 0 changes nothing.
         base: at least 1, or one for each row.
-        allowed_length: how long a repetition goes unpunished, at least 1, or one for each row.
+        allowed_length: a token that would go on a repetition of so many tokens, or of more, is
+            penalised; at least 1, or one for each row.
         window: how many of the latest tokens count, or None for all, or one for each row.
         breakers: sequences of token ids that no repetition goes across, such as those of a line
             break; an id alone is a sequence of one, and is itself never penalised.

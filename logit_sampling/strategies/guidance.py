@@ -32,7 +32,7 @@ class Guidance(Transform):
         unconditional: a function from token ids, int32 [batch, length], -1 for padding at the
             right, to logits [batch, vocab]. The ids are those of `prompt` and of what was
             generated; without a prompt there are none at the first step.
-        prompt: token ids of the negative prompt, the same for all rows.
+        prompt: token ids of the negative prompt, the same for all rows. Most models need a token.
 
     Raises:
         ValueError: a value is out of range, or a graph is being traced.
@@ -78,7 +78,17 @@ class Guidance(Transform):
     def apply(self, logits: Any, state: Any = ()) -> Any:
         """Return the guided logits, float [batch, vocab], like those given."""
         _refuse_graph(logits, state)
-        other = to_numpy(logits_of(self.unconditional(to_numpy(state).copy())))
+        ids = to_numpy(state)
+        try:
+            other = to_numpy(logits_of(self.unconditional(ids.copy())))
+        except Exception as error:
+            if ids.shape[1]:
+                raise
+            raise ValueError(
+                "`unconditional` of Guidance gets no token at the first step, ids of shape "
+                f"{ids.shape}, and this one cannot read them ({type(error).__name__}: {error}): "
+                "give it tokens to begin with, as prompt="
+            ) from error
         if np.shape(other) != np.shape(logits):
             raise ValueError(
                 f"`unconditional` of Guidance returned shape {np.shape(other)} for logits of shape "

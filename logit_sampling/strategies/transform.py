@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, Unpack, overload
 
 import numpy as np
 
-from logit_sampling.distribution.arrays import is_symbolic, to_numpy
+from logit_sampling.distribution.arrays import holds_symbolic, is_symbolic, to_list, to_numpy
 from logit_sampling.distribution.checks import check_number, is_number
 from logit_sampling.distribution.decorators import AUTOGRAPH_SKIPS, as_written, quietly
 from logit_sampling.distribution.intake import Intake, seeds_and_steps, take_in
@@ -28,6 +28,19 @@ from logit_sampling.types import (
     Seed,
     TokenIds,
 )
+
+
+def _if_off(kind: type, name: str, value: Any) -> str:
+    """Return what to add to the refusal of a value that as a setting means off."""
+    settings = import_module("logit_sampling.strategies.table").SETTINGS  # which knows the classes
+    listed = () if holds_symbolic(value) else to_list(value)
+    for own in settings:
+        parameter = own.takes.get(name) if own.transform == kind.__name__ else None
+        for one in listed if isinstance(listed, list | tuple) else (listed,):
+            if parameter and parameter.off and parameter.off.holds(one):
+                setting = f"{parameter.name}={one!r}"
+                return f"; off is to leave it out, or Sampler.from_params({setting})"
+    return ""
 
 
 def _both_ways(apply: Callable, on_arrays: bool) -> Callable:
@@ -97,7 +110,11 @@ class Transform:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if is_number(field):
-                checked = check_number(type(self).__name__, field, getattr(self, field.name))
+                value = getattr(self, field.name)
+                try:
+                    checked = check_number(type(self).__name__, field, value)
+                except ValueError as error:
+                    raise ValueError(f"{error}{_if_off(type(self), field.name, value)}") from None
                 object.__setattr__(self, field.name, checked)
 
     def init(self, history: ArrayLike, vocab_size: int) -> Any:

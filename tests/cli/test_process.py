@@ -23,6 +23,16 @@ class Interrupt:
 
 sys.meta_path.insert(0, Interrupt())
 """
+NOT_INSTALLED = """
+import os, sys
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["KERAS_BACKEND"]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+"""
 
 
 def command(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -178,6 +188,15 @@ def test_a_package_that_models_need_and_is_not_there(tmp_path: Path, package: st
     (line,) = result.stderr.splitlines()
     assert f"and {package} is not installed" in line and "on Python 3.11 to 3.13" in line
     assert command("samplers", "TopK", environment={"PYTHONPATH": path}).returncode == 0
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_backend_that_is_not_there(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(NOT_INSTALLED)
+    path = os.pathsep.join([str(tmp_path), str(Path(ls.__file__).parents[1])])
+    result = command("generate", "a", environment={"PYTHONPATH": path, "KERAS_BACKEND": backend})
+    told = f"logit-sampling: KERAS_BACKEND={backend} needs {backend}: pip install {backend}\n"
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", told)
 
 
 def test_another_module_that_is_not_there_is_a_mistake_of_ours(

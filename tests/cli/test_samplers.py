@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -169,6 +170,8 @@ def test_a_page_tells_a_range_once_and_no_states(
     assert "None for always, or one for each row" in run(capsys, "SuppressTokens")[0]
     told = " ".join(run(capsys, name)[0] for name in ("DRY", "Guidance", "Watermark"))
     assert "The state is" not in told and "finds the mark" in told
+    pages = " ".join(run(capsys, name)[0] for name in NAMES)  # nothing is left of what was cut
+    assert re.findall(r"[,;.] ?;|`", pages) == []
 
 
 def test_the_list_has_no_lines_for_parameters_that_there_are_not(

@@ -432,7 +432,17 @@ def test_nothing_is_drafted_behind_an_end_token() -> None:
     options: dict[str, Any] = {"max_new_tokens": 4, "stop_at_end": [3], "num_draft": 4}
     result = ls.generate(never, [[0]], seed=0, draft=draft, **options)
     assert result.finish_reasons == ["length"]
-    assert sizes == [1, 2, 3, 4]  # the prompt, and one token a round
+    assert sizes == [2, 3, 4]  # one token a round
+
+
+class Named(Letters):
+    """Tells its tokens, as a tokenizer of Hugging Face does."""
+
+    def __init__(self, letters: str) -> None:
+        self.letters = letters
+
+    def get_vocab(self) -> dict[str, int]:
+        return {letter: i for i, letter in enumerate(self.letters)}
 
 
 def test_refusals(tiny_gpt2: Any, tiny_llama: Any) -> None:
@@ -449,6 +459,13 @@ def test_refusals(tiny_gpt2: Any, tiny_llama: Any) -> None:
         "tokenizer of the draft model has 40 tokens and that of the target 261",
         tiny_gpt2,
         draft=other,
+    )
+    swapped = CallableModel(uniform)
+    swapped.tokenizer = Named("bacd")
+    generate(
+        "token 0 is 'b' for the tokenizer of the draft model and 'a' for that of the target",
+        tokenizer=Named("abcd"),
+        draft=swapped,
     )
     generate("num_draft must be an integer of at least 1, got 0", draft=uniform, num_draft=0)
     generate("num_draft is 2, but there is no draft=", num_draft=2)

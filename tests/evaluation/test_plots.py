@@ -126,7 +126,7 @@ def test_paths_are_checked(tmp_path: Path, monkeypatch: Any) -> None:
         check_plot_path(tmp_path / f"{'a' * 250}.png")  # longer while it is written
     assert {path.name for path in tmp_path.iterdir()} == {"d.png", "file"}
     monkeypatch.setattr(figures, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="pip install matplotlib"):
+    with pytest.raises(ValueError, match=r'pip install "logit-sampling\[plots\]"'):
         check_plot_path(tmp_path / "p.png")
 
 

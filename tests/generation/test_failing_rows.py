@@ -1,6 +1,7 @@
 """Rows that cannot go on end alone: the others are written as if nothing had been."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,29 @@ def test_results_are_strict_json() -> None:
 def test_wrong_words() -> None:
     with pytest.raises(ValueError, match='on_error must be "raise" or "return", got \'skip\''):
         ls.generate(smooth, [[0]], on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("chain", "told"),
+    [
+        (
+            (ls.TopK(2), ls.AllowTokens([3])),
+            "; AllowTokens removed what TopK left: put what forbids before what cuts",
+        ),
+        (
+            (ls.AllowTokens([3]), ls.Temperature(2.0), ls.SuppressTokens([3]), ls.TopK(2)),
+            "; SuppressTokens removed what AllowTokens, Temperature left: put ",
+        ),
+        ((ls.SuppressTokens(list(range(VOCABULARY))), ls.TopK(2)), "; SuppressTokens removed all$"),
+        ((), "nothing is left to draw from in this row$"),
+    ],
+)
+@pytest.mark.parametrize("draft", [None, "lookup"])
+def test_what_removed_the_last_tokens_is_told(chain: Any, told: str, draft: Any) -> None:
+    table = -np.arange(VOCABULARY, dtype=np.float32) if chain else np.full(VOCABULARY, -np.inf)
+    model = lambda ids: np.broadcast_to(table, (len(ids), VOCABULARY))  # noqa: E731
+    result = ls.generate(
+        model, [[0]], sampler=ls.Sampler(*chain), draft=draft, max_new_tokens=2, on_error="return"
+    )
+    assert result.errors is not None
+    assert re.search(f"new token 0: every token is at -inf: .*{told}", result.errors[0] or "")

@@ -23,6 +23,7 @@ def counter(ids: np.ndarray) -> np.ndarray:
     ("prompts", "options", "message"),
     [
         ([[0]], {"sampler": ls.TopK(5)}, r"Sampler\(TopK\(50\)\), got TopK\(k=5\)"),
+        ([[0]], {"sampler": ls.BeamSearch(2)}, r"got BeamSearch\(.*: .* give it as search=$"),
         ([[0]], {"sampler": "topk"}, "sampler 'topk': 'topk' has no value; write settings"),
         (5, {}, "prompts must be a string or a list of prompts, got 5"),
         (None, {}, "got None"),

@@ -32,9 +32,9 @@ def test_logits_are_those_of_a_plain_call(tiny_gpt2: Any) -> None:
     np.testing.assert_allclose(logits, expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("shape", [(49,), (1, 49), (1, 1, 1)])
+@pytest.mark.parametrize("shape", [(49,), (1, 49), (1, 1, 1), (1, 0)])
 def test_logits_need_rows_that_fit(tiny_gpt2: Any, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"at most 48 tokens, .*; got shape \("):
+    with pytest.raises(ValueError, match=r"one token and at most 48, .*; got shape \("):
         LanguageModel(tiny_gpt2).logits(np.zeros(shape, np.int32))
 
 

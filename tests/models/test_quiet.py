@@ -1,4 +1,4 @@
-"""What loading a model writes on standard error: nothing."""
+"""What loading a model imports, and what it writes on standard error: nothing."""
 
 import os
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import on
 
 QUIET = """
 import os, sys
@@ -21,6 +23,19 @@ level = os.environ["TF_CPP_MIN_LOG_LEVEL"]  # which it sets itself
 import logit_sampling as ls
 ls.load_model(sys.argv[1])
 sys.exit(level != os.environ["TF_CPP_MIN_LOG_LEVEL"])
+"""
+ORDER = """
+import sys
+from logit_sampling.models.quiet import import_tensorflow
+
+class Looked:
+    names = []
+    def find_spec(self, name, path=None, target=None):
+        self.names.append(name)
+
+sys.meta_path.insert(0, Looked())
+import_tensorflow()
+sys.exit(Looked.names.index("keras") > Looked.names.index("tensorflow"))
 """
 
 
@@ -43,3 +58,9 @@ def test_what_the_user_chose_stays(tiny_preset: Path, code: str, variables: dict
     """With a log level of one's own, or a TensorFlow that is there already."""
     told = stderr(code, tiny_preset, **variables)
     assert "cpu_feature_guard" in told or "port.cc" in told
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_keras_is_imported_before_tensorflow(backend: str) -> None:
+    """So is what it runs on: torch brings Triton, which cannot be loaded behind TensorFlow."""
+    subprocess.run([sys.executable, "-c", ORDER], env=on(backend), check=True)

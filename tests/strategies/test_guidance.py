@@ -156,6 +156,19 @@ def test_a_graph_is_refused_and_told_what_to_use():
             tf.function(lambda x: sampler(x, seed=1), jit_compile=jit)(tf.zeros((2, 6)))
 
 
+def last_table(ids: np.ndarray) -> np.ndarray:
+    """Of what cannot read an empty text, as most models."""
+    return np.zeros((6, 6))[ids[:, -1]]
+
+
+def test_a_function_that_needs_a_token_is_told_of_prompt():
+    with pytest.raises(ValueError, match=r"shape \(2, 0\).*IndexError: .*: give it .* as prompt="):
+        ls.Guidance(2.0, last_table)(np.zeros((2, 6)))
+    ls.Guidance(2.0, last_table, prompt=[4])(np.zeros((2, 6)))
+    with pytest.raises(IndexError):  # else what is wrong is another thing
+        ls.Guidance(2.0, last_table, prompt=[6])(np.zeros((2, 6)))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
