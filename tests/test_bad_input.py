@@ -93,6 +93,14 @@ def test_logits(logits, message, kind):
             call(kind(logits))
 
 
+def test_a_seed_for_what_draws_nothing():
+    with pytest.raises(
+        ValueError, match=r"nothing: .* ls.Sampler\(TopK\(...\)\)\(logits, seed=7\)"
+    ):
+        ls.TopK(2)(GOOD, seed=7)
+    assert ls.XTC(0.5, 0.1)(GOOD, seed=7).shape == GOOD.shape
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_compiled_graph_answers_minus_one(jit_compile):
     x = np.stack([GOOD[0], spoiled([0, np.nan, 1])[1], spoiled(-np.inf)[1], GOOD[1]])
