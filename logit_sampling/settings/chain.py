@@ -244,7 +244,8 @@ def _build(strategy: Settings, arguments: dict[str, Any], system: System) -> Tra
     for argument in strategy.needs:
         if argument not in arguments:
             needed = _names(strategy.takes[argument])
-            raise ValueError(f"`{strategy.switch.name}` needs `{needed}`")
+            switch = strategy.switch.name
+            raise ValueError(f"`{switch}` needs `{needed}`: give it too, or {switch}=None")
     presets = {**strategy.presets, **system.presets.get(strategy.switch.name, {})}
     return Transform.called(strategy.transform)(**(presets | strategy.make(arguments)))
 

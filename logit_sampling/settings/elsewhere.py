@@ -157,8 +157,11 @@ def does_nothing(name: str, value: Any) -> bool:
 
 def closest(name: str, names: Iterable[str], cutoff: float) -> str | None:
     """Return which of `names` another may be a slip of, alike to `cutoff` in [0, 1], if any."""
-    spelled = name.lower().replace("-", "_")
-    return next(iter(difflib.get_close_matches(spelled, names, n=1, cutoff=cutoff)), None)
+    return next(iter(difflib.get_close_matches(_spelled(name), names, n=1, cutoff=cutoff)), None)
+
+
+def _spelled(name: str) -> str:
+    return name.lower().replace("-", "_")
 
 
 def explained(name: str, parameters: Iterable[str], unlike: str | None = None) -> str:
@@ -172,7 +175,9 @@ def explained(name: str, parameters: Iterable[str], unlike: str | None = None) -
         return f"no strategy here does what `{name}` does; nearest come {NEAREST[name]}"
     if name in ELSEWHERE:
         return f"`{name}` is no parameter of a sampler: {ELSEWHERE[name]}"
-    known = sorted(parameters)
+    known, begun = sorted(parameters), f"{_spelled(name)}_"
+    if longer := [own for own in parameters if own.startswith(begun)]:
+        return f"unknown parameter `{name}`; did you mean `{'`, `'.join(longer)}`?"
     guess = closest(name, [*known, *CALLED_HERE, *NEAREST, *ELSEWHERE], cutoff=0.75)
     if guess is None:
         return unlike or f"unknown parameter `{name}`; known: {', '.join(known)}"

@@ -72,8 +72,8 @@ def chain_from(config: Any, overrides: Mapping[str, Any]) -> list[Any]:
     if not isinstance(config, Mapping):
         if not hasattr(config, "to_dict"):
             raise ValueError(
-                "config must be a GenerationConfig, or a mapping such as its file "
-                f"generation_config.json holds; got {config!r}"
+                "config must be a GenerationConfig, or the mapping that its file holds, "
+                f"json.loads(Path('generation_config.json').read_text()); got {config!r}"
             )
         config = config.to_dict()
     own = {name: value for name, value in config.items() if _is_setting(name)}

@@ -57,7 +57,11 @@ def parse(text: str) -> Line:
     try:
         return Line(name, *_meaning(line))
     except ValueError as error:
-        raise ValueError(f"sampler {text!r}: {error}") from None
+        hint = ""
+        if name.replace("-", "_") in NAMES and "=" not in line:  # it was meant for a setting
+            meant = re.sub(r"\s*:\s*", "=", text.strip())
+            hint = f"; did you mean {meant!r}?"
+        raise ValueError(f"sampler {text!r}: {error}{hint}") from None
 
 
 def _meaning(line: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:

@@ -49,6 +49,8 @@ from logit_sampling.settings.elsewhere import CALLED_HERE, ELSEWHERE, NEAREST, O
         ("repitition_penalty", "did you mean `repetition_penalty`.$"),
         ("maxTokens", "did you mean `max_tokens`. .* give `max_new_tokens` to `generate`"),
         ("smoothing_factr", "did you mean `smoothing_factor`.$"),
+        ("DRY", "did you mean `dry_multiplier`, `dry_base`, `dry_allowed_length`, `dry_penalty_la"),
+        ("top", "did you mean `top_h`, .*`top_k`, `top_p`, `top_a`.$"),
         ("tfs_zz", "did you mean `tfs_z`. no strategy here does what"),
         ("rep_pen_rang", "did you mean `rep_pen_range`. `rep_pen_range` is `repeat_last_n` here"),
     ],

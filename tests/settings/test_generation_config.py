@@ -76,7 +76,7 @@ def test_overrides_come_first():
         ({"token_healing": True}, "`token_healing`.*prompt"),
         ({"dola_layers": "low"}, "`dola_layers`.*last layer"),
         ({"watermarking_config": {"bias": 2.0}}, "torch's generator"),
-        ({"guidance_scale": 1.5}, "`guidance_scale` needs `unconditional`"),
+        ({"guidance_scale": 1.5}, "needs `unconditional`: give it too, or guidance_scale=None"),
         ({"min_length": 3}, "`min_length` needs `eos_token_id`"),
         ({"forced_eos_token_id": 3}, "needs `max_length` or `max_new_tokens`"),
         ({"do_sample": True, "temperature": 0.0}, "pass do_sample=False"),
@@ -87,13 +87,21 @@ def test_overrides_come_first():
         ({"num_beam": 4}, "did you mean `num_beams`"),
         ({"repetition_penalty_range": 64}, "is `repeat_last_n` here"),
         ({"frequency_penalty": 1.0}, "unknown to order='hf'"),
-        (7, "config must be a GenerationConfig"),
+        ("a.json", r"GenerationConfig, or the mapping .* json.loads\(Path\(.*got 'a.json'"),
     ],
     ids=str,
 )
 def test_what_raises(config, message):
     with pytest.raises(ValueError, match=message):
         ls.Sampler.from_generation_config(config)
+
+
+def test_guidance_is_left_out_or_gets_its_function():
+    config = {"guidance_scale": 1.5, "do_sample": True, "top_k": 0}
+    left_out = ls.Sampler.from_generation_config(config, guidance_scale=None)
+    assert left_out == ls.Sampler()
+    given = ls.Sampler.from_generation_config(config, unconditional=np.zeros)
+    assert given == ls.Sampler(ls.Guidance(1.5, np.zeros))
 
 
 @pytest.mark.parametrize("name", ["lang_to_id", "_from_model_config", "temprature", "chat_format"])
