@@ -36,11 +36,13 @@ def _both_ways(apply: Callable, on_arrays: bool) -> Callable:
     @functools.wraps(apply)
     def both(self: "Transform", logits: Any, state: Any = ()) -> Any:
         given_arrays = not hasattr(logits, "log_total")
-        if given_arrays == on_arrays:
-            return apply(self, logits, state)
-        if on_arrays:
-            return logits.replaced(apply(self, logits.dense(), state), type(self).__name__)
-        return _on_distribution(self, logits, state)
+        if given_arrays and not on_arrays:
+            return _on_distribution(self, logits, state)
+        dense = on_arrays and not given_arrays
+        made = apply(self, logits.dense() if dense else logits, state)
+        if made is None:
+            raise ValueError(f"{self!r:.60} returned None: is a `return` missing in its `apply`?")
+        return logits.replaced(made, type(self).__name__) if dense else made
 
     del both.__wrapped__  # AutoGraph would call that
     return as_written(both)
