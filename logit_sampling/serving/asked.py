@@ -244,7 +244,7 @@ def _length(
         if left is not None and 0 < left < wanted:
             raise RefusedError(
                 f"`max_tokens` is {wanted}, and behind the prompt there is room for {left}: ask "
-                'for fewer, shorten the prompt, or say "overflow": "slide" to go on beyond the context',
+                'for fewer, shorten the prompt, or say "overflow": "slide" to go on beyond it',
                 "max_tokens",
             )
         return wanted
