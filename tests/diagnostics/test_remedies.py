@@ -139,7 +139,7 @@ METRICS = [
 ]
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=str)
+@pytest.mark.parametrize("metric", METRICS)
 def test_metrics_stay_as_they_are(metric: Any) -> None:
     """They are pasted where `ls`, Keras and what is the user's own are known."""
     model = keras.Sequential([keras.Input((6,)), L.Dense(5, activation="softmax")])
