@@ -3,7 +3,7 @@
 python examples/generate_text.py [MODEL]     MODEL: a shipped name, a folder, or a KerasHub preset
 """
 
-import sys
+import argparse
 
 import logit_sampling as ls
 
@@ -37,4 +37,6 @@ def main(name: str = "shakespeare") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", nargs="?", default="shakespeare")
+    main(parser.parse_args().model)

@@ -3,7 +3,7 @@
 python examples/greedy_vs_top_k.py [MODEL]     MODEL: a shipped name, a folder, or a KerasHub preset
 """
 
-import sys
+import argparse
 
 import logit_sampling as ls
 from logit_sampling.evaluation import seq_rep_n
@@ -35,4 +35,6 @@ def main(name: str = "shakespeare", prompt: str = "ROMEO:", *, tokens: int = 120
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", nargs="?", default="shakespeare")
+    main(parser.parse_args().model)

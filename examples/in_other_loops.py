@@ -3,8 +3,8 @@
 python examples/in_other_loops.py [MODEL]    MODEL: a shipped name, a folder, or a KerasHub preset
 """
 
+import argparse
 import importlib.util
-import sys
 
 import numpy as np
 
@@ -53,4 +53,6 @@ def main(name: str = "shakespeare") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", nargs="?", default="shakespeare")
+    main(parser.parse_args().model)

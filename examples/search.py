@@ -3,8 +3,8 @@
 python examples/search.py [MODEL]     MODEL: a shipped name, a folder, or a KerasHub preset
 """
 
+import argparse
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -45,4 +45,6 @@ def main(name: str = "shakespeare") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", nargs="?", default="shakespeare")
+    main(parser.parse_args().model)

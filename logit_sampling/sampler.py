@@ -239,9 +239,14 @@ class Sampler:
             )
         for transform in transforms:
             if not isinstance(transform, Transform):
+                way = "pass several as separate arguments, "
+                way += "and put the class's parameters in parentheses"
+                if isinstance(transform, Sampler):
+                    way = "that is a sampler itself: its transforms go into one, Greedy(TopK(5))"
+                elif isinstance(transform, str):
+                    way = f"a line of text is read by Sampler.parse({transform!r})"
                 raise ValueError(
-                    f"a sampler takes transforms such as TopK(50), got {transform!r}; pass several "
-                    "as separate arguments, and put the class's parameters in parentheses"
+                    f"a sampler takes transforms such as TopK(50), got {transform!r}; {way}"
                 )
         self._transforms = transforms
         # What a call need not ask again.

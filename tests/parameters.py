@@ -116,15 +116,20 @@ def batch(vocabulary: int = 50) -> np.ndarray:
 HISTORY = np.random.default_rng(2).integers(0, 6, (4, 12)).astype(np.int32)
 
 
+def coin(transform: Any, seed: Any) -> dict[str, Any]:
+    """The seed of a call, for a transform that tosses a coin; others refuse one."""
+    return {} if transform.chance() is None else {"seed": seed}
+
+
 def everything(name: str, x: Any, p: Any) -> tuple[Any, ...]:
     """Return the logits of a transform of parameter `p`; for one a row also ids drawn behind it."""
     transform = CASES[name].make(p)
     prompt_length = 12 if name.startswith(FEEDBACK) else 5
-    given = {"seed": 3, "step": 2, "history": HISTORY, "prompt_length": prompt_length}
-    logits = transform(x, **given)
+    given = {"step": 2, "history": HISTORY, "prompt_length": prompt_length}
+    logits = transform(x, **coin(transform, 3), **given)
     if not len(p.shape):
         return (logits,)
-    return logits, ls.Sampler(transform, ls.Temperature(1.5))(x, **given)
+    return logits, ls.Sampler(transform, ls.Temperature(1.5))(x, seed=3, **given)
 
 
 # Compiling is what takes time, so that several strategies share a chain.

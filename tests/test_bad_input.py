@@ -100,6 +100,47 @@ def test_logits(logits, message, kind):
             call(kind(logits))
 
 
+@dataclasses.dataclass(frozen=True)
+class Arrays(ls.Transform):
+    def apply(self, logits, state=()):
+        logits + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Distributions(ls.Strategy):
+    def apply(self, distribution, state=()):
+        distribution.at_least(-1)
+
+
+@pytest.mark.parametrize("made", [Arrays(), Distributions(), ls.stateless(lambda x: None)], ids=str)
+def test_a_strategy_that_forgets_to_return(made):
+    for call in (made, ls.Sampler(made), tf.function(ls.Sampler(made))):
+        with pytest.raises(ValueError, match=r".* returned None: is a `return` missing") as raised:
+            call(tf.constant(GOOD))
+        assert type(made).__name__.lower() in str(raised.value).lower()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (ls.Greedy(), r"got Greedy\(\); that is a sampler itself: .*Greedy\(TopK\(5\)\)"),
+        ("top_k=50", r"is read by Sampler.parse\('top_k=50'\)"),
+        (ls.TopK, "put the class's parameters in parentheses"),
+    ],
+)
+def test_what_is_no_transform(given, message):
+    with pytest.raises(ValueError, match=message):
+        ls.Sampler(given)
+
+
+def test_a_seed_for_what_draws_nothing():
+    with pytest.raises(
+        ValueError, match=r"nothing: .* ls.Sampler\(TopK\(...\)\)\(logits, seed=7\)"
+    ):
+        ls.TopK(2)(GOOD, seed=7)
+    assert ls.XTC(0.5, 0.1)(GOOD, seed=7).shape == GOOD.shape
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_compiled_graph_answers_minus_one(jit_compile):
     x = np.stack([GOOD[0], spoiled([0, np.nan, 1])[1], spoiled(-np.inf)[1], GOOD[1]])

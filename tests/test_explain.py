@@ -279,6 +279,13 @@ def test_where_nothing_was_done_there_are_no_columns_for_it(monkeypatch):
     drawn_figure(monkeypatch, explanation)  # without any words
 
 
+def test_the_token_that_an_empty_chain_draws_is_marked():
+    explanation = ls.Sampler().explain(np.log([0.5, 0.3, 0.1, 0.1]), seed=4, top=1)
+    lines = [line.split() for line in str(explanation).splitlines()]
+    ends = {line[0]: line[3:] for line in lines[-3:-1]}
+    assert ends == {"0": [], str(explanation.drawn): ["drawn"]}
+
+
 def test_without_texts_there_are_ids_alone(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     lines = str(ls.Sampler(ls.TopK(2)).explain(X, top=1)).splitlines()

@@ -93,7 +93,8 @@ def batch(
             "--resume goes on behind them"
         )
         raise typer.Exit(130) from None
-    say(f"logit-sampling: {counted(job.done, 'result')} in {out}, {counted(job.errors, 'error')}")
+    told = f"{counted(job.done, 'result')} in {out}, {counted(job.errors, 'error')}"
+    say(f"logit-sampling: {told}" + "; it was complete before" * job.complete)
     if job.errors:
         raise typer.Exit(1)
 

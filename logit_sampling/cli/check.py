@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,10 +76,12 @@ def _preset(folder: Path) -> Any:
 
 
 def _of_file(name: str) -> Any:
-    """The report on a file of Keras; that of the output alone if its loss cannot be read."""
+    """The report on a file of Keras; without its metrics, or its loss, if they cannot be read."""
     import keras
 
-    from logit_sampling.diagnostics import check_logits
+    # Keras knows our metrics from when they are imported.
+    from logit_sampling.diagnostics import check_logits, metrics  # noqa: F401
+    from logit_sampling.training.metrics import Perplexity  # noqa: F401
 
     try:
         return check_logits(keras.models.load_model(name))
@@ -88,12 +91,30 @@ def _of_file(name: str) -> Any:
         model = keras.models.load_model(name, compile=False)
     except Exception as error:
         raise ValueError(_unreadable(name, error)) from error
-    report = check_logits(model)
+    loss, left_out = {}, "the loss and the metrics"
+    with contextlib.suppress(Exception):  # one of the user's own, or an older kind of file
+        loss, left_out = {"loss": _loss(name)}, "the metrics"
+    report = check_logits(model, **loss)
+    why = f"Keras cannot make them anew ({type(reason).__name__})"
+    if found := _LACKING.search(str(reason)):
+        why = f"it takes the {found[1]} {found[2]!r}, code of yours which the file does not hold"
     note = (
-        "the loss that the model was compiled with is code of yours, which the file does not hold "
-        f"({type(reason).__name__}): in Python, load the model and call check_logits on it"
+        f"{left_out} that the model was compiled with were not looked at, since {why}: in Python, "
+        "load the model and call check_logits on it"
     )
     return replace(report, notes=(*report.notes, note))
+
+
+def _loss(name: str) -> Any:
+    """The loss in a file of Keras, made apart from all else that `compile` was given."""
+    import keras
+
+    with zipfile.ZipFile(name) as file:
+        config = json.loads(file.read("config.json"))["compile_config"]
+    return keras.saving.deserialize_keras_object(config["loss"])
+
+
+_LACKING = re.compile(r"Could not locate (class|function) '([^']+)'")
 
 
 def _unreadable(name: str, error: Exception) -> str:
@@ -102,7 +123,7 @@ def _unreadable(name: str, error: Exception) -> str:
     here = "in Python, where the code is, call check_logits(model)"
     if "No model config" in text:
         return f"{name} holds weights and no model: write it with model.save(), or {here}"
-    if found := re.search(r"Could not locate (class|function) '([^']+)'", text):
+    if found := _LACKING.search(text):
         return f"{name} needs the {found[1]} {found[2]!r}, which is code of yours: {here}"
     if "safe_mode" in text:
         return (

@@ -54,26 +54,29 @@ def _list(entries: list["Entry"]) -> "RenderableType":
         for entry in members:
             facts: list[RenderableType] = [_prose(entry.summary)]
             facts += [_parameters(entry.parameters)] if entry.parameters else []
+            facts += [_prose(f"(setting: {name})") for name in _switches(entry)]
             facts += [_prose(entry.source, "dim")] if entry.source else []
             parts.append(Text(f"  {entry.name}", "bold cyan"))
             parts.append(Padding(Group(*facts), (0, 0, 0, 6)))
         parts.append(Text())
     parts.append(
         Text(
-            "Every number may also be an array with one for each row. "
-            "`logit-sampling samplers NAME` explains one."
+            "In Python a class takes its parameters: MinP(p=0.1). --sampler, servers and "
+            "Sampler.from_params take settings: min_p=0.1. Every number may also be an array with "
+            "one for each row. `logit-sampling samplers NAME` explains one."
         )
     )
     return Group(*parts)
 
 
 def _parameters(parameters: tuple["Parameter", ...]) -> "Table":
-    """A line for each: its name and default, and what it may be."""
+    """A line for each: its name, default and setting, and what it may be."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
     for p in parameters:
         written = p.name if p.default is None else f"{p.name} = {p.default}"
+        written += f" (setting: {p.known_as[0]})" if p.known_as else ""
         table.add_row(written, p.range or _prose(p.text))
     return table
 
@@ -96,17 +99,21 @@ def _page(entry: "Entry") -> "RenderableType":
     facts = Table.grid(padding=(0, 2))
     for p in entry.parameters:
         text = _RANGE.sub("", p.text) if p.range else p.text
-        elsewhere = f"elsewhere {', '.join(p.known_as)}" if p.known_as else ""
-        told = [part for part in (p.range, text.rstrip(" ,;."), elsewhere) if part]
+        setting = f"setting: {', '.join(p.known_as)}" if p.known_as else ""
+        told = [part for part in (p.range, text.rstrip(" ,;."), setting) if part]
         facts.add_row(Text(p.name, "bold"), _prose("; ".join(told)))
-    named = {name for p in entry.parameters for name in p.known_as}
-    switches = [name for name in entry.known_as if name not in named]
     rows = [("raises", entry.raises), ("source", entry.source)]
-    rows += [("elsewhere", ", ".join(switches)), ("also in", ", ".join(entry.systems))]
+    rows += [("setting", ", ".join(_switches(entry))), ("also in", ", ".join(entry.systems))]
     for title, text in rows:
         if text:
             facts.add_row(Text(title, "dim"), _prose(text))
     return Group(*parts, Text(), Padding(facts, (0, 0, 0, 2)), Text(), *_example(entry))
+
+
+def _switches(entry: "Entry") -> list[str]:
+    """The settings that switch it on and are no parameter of its own."""
+    named = {name for p in entry.parameters for name in p.known_as}
+    return [name for name in entry.known_as if name not in named]
 
 
 def _example(entry: "Entry") -> list["RenderableType"]:

@@ -10,7 +10,7 @@ from logit_sampling.decoding.log_probs import LogProbs
 from logit_sampling.decoding.plan import EndedBy, Group, Plan
 from logit_sampling.decoding.row import Row
 from logit_sampling.distribution.arrays import to_numpy
-from logit_sampling.distribution.checks import InRow, told
+from logit_sampling.distribution.checks import InvalidRowError, told
 from logit_sampling.distribution.eager import uniforms
 from logit_sampling.distribution.row import EagerRow
 from logit_sampling.sampler import Pending, Sampler, State
@@ -221,7 +221,7 @@ class Step:
         part, place = self._where[i]
         return part.drawn.get(place) is None and self.sampler(i).empty
 
-    def nothing_left(self, i: int) -> InRow:
+    def nothing_left(self, i: int) -> InvalidRowError:
         """Return why no token can be drawn for a row: what removed the last ones."""
         part, place = self._where[i]
         names = [type(transform).__name__ for transform in part.group.sampler.transforms]
@@ -231,7 +231,7 @@ class Step:
         if last:
             left = f"what {before} left: put what forbids before what cuts" if before else "all"
             why = f"; {names[last - 1]} removed {left}"
-        return InRow(0, NOTHING_LEFT + why)
+        return InvalidRowError(0, NOTHING_LEFT + why)
 
     def model(self, i: int) -> EagerRow:
         """Return the distribution of the model for a row."""

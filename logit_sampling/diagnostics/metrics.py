@@ -178,7 +178,7 @@ class _Judge:
             if verdict.kind == "KLDivergence":  # of one distribution from another
                 softmax = self.units != 1 and self.family != "binary"
             activation = "softmax" if softmax else "sigmoid"
-            remedy = f'{__name__}.OnProbabilities({remedy}, "{activation}")'
+            remedy = f'ls.diagnostics.metrics.OnProbabilities({remedy}, "{activation}")'
             replacement = OnProbabilities(replacement, activation)
         return MetricReport(name, False, verdict.problem, remedy, replacement)
 

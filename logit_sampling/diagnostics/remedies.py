@@ -1,6 +1,7 @@
 """The lines of code that mend a model: complete, with what the user chose, to be pasted."""
 
 import inspect
+import sys
 from typing import Any
 
 from logit_sampling.diagnostics.report import LogitsReport
@@ -85,21 +86,35 @@ def code(value: Any) -> str:
         return "{" + ", ".join(f"{k!r}: {code(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(code, value)) + "]"
-    kind = type(value)
-    for module in ("losses", "metrics"):
-        if getattr(getattr(keras, module), kind.__name__, None) is kind:
-            return f"keras.{module}.{kind.__name__}({_arguments(value)})"
-    for module in ("losses", "metrics"):
-        name = getattr(value, "__name__", "")
-        if name and getattr(getattr(keras, module), name, None) is value:
-            return f"keras.{module}.{name}"
+    if isinstance(value, keras.metrics.Metric | keras.losses.Loss):
+        return f"{_public(type(value))}({_arguments(value)})"
     if callable(value) and hasattr(value, "__name__"):
-        return value.__name__
-    return repr(value) if value is None or isinstance(value, str | int | float) else kind.__name__
+        return _public(value)
+    return type(value).__name__ if callable(value) else repr(value)
+
+
+def _public(thing: Any) -> str:
+    """Return how code names a class or function: ours and those of Keras as pages import them."""
+    import keras
+
+    import logit_sampling as ls
+    from logit_sampling.diagnostics import metrics
+
+    name = thing.__name__
+    hub = getattr(sys.modules.get("keras_hub"), "metrics", None)
+    for place, module in (
+        ("keras.losses", keras.losses), ("keras.metrics", keras.metrics),
+        ("keras_hub.metrics", hub), ("ls", ls), ("ls.diagnostics.metrics", metrics),
+    ):  # fmt: skip
+        if getattr(module, name, None) is thing:
+            return f"{place}.{name}"
+    return name
 
 
 def _arguments(value: Any) -> str:
     """The settings of a loss or a metric that are not those that it has by itself."""
+    import keras
+
     kind = type(value)
     parameters = inspect.signature(kind.__init__).parameters
     config = value.get_config()
@@ -122,7 +137,9 @@ def _arguments(value: Any) -> str:
     }  # fmt: skip
     if "from_logits" in parameters and "from_logits" in config:
         own = {"from_logits": config["from_logits"], **own}
-    return ", ".join(f"{key}={setting!r}" for key, setting in own.items())
+    parts = {key: getattr(value, key, None) for key in own}  # a metric may hold another
+    own |= {key: part for key, part in parts.items() if isinstance(part, keras.metrics.Metric)}
+    return ", ".join(f"{key}={code(setting)}" for key, setting in own.items())
 
 
 def activation_line(model: Any, number: int, activation: str, report: LogitsReport) -> str:

@@ -48,7 +48,7 @@ class ProbabilitiesWarning(UserWarning):
     """Logits that look like probabilities: every value in [0, 1] and a sum of 1."""
 
 
-class InRow(ValueError):
+class InvalidRowError(ValueError):
     """The trouble of one row.
 
     Args:
@@ -67,12 +67,12 @@ class InRow(ValueError):
 
     def __reduce__(self) -> Any:
         """Let it go from process to process."""
-        return partial(InRow, self.row, self._message, **self._facts), ()
+        return partial(InvalidRowError, self.row, self._message, **self._facts), ()
 
 
 def told(error: ValueError, row: str) -> str:
     """Return the message of an error; the row that is the trouble is called as `row` says."""
-    return error.told(row) if isinstance(error, InRow) else str(error)
+    return error.told(row) if isinstance(error, InvalidRowError) else str(error)
 
 
 def number(

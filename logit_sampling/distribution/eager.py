@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from logit_sampling.distribution.arrays import to_numpy
-from logit_sampling.distribution.checks import InRow, check_returned
+from logit_sampling.distribution.checks import InvalidRowError, check_returned
 from logit_sampling.distribution.protocol import Distribution
 from logit_sampling.distribution.random import MANY, threefry
 from logit_sampling.distribution.row import EagerRow
@@ -271,7 +271,7 @@ class EagerDistribution(Distribution):
 
     def without_rows(self, lost: np.ndarray) -> Self:
         if lost.any():
-            raise InRow(
+            raise InvalidRowError(
                 int(np.flatnonzero(lost)[0]),
                 "{row} had more tokens in a compiled function than its state has room for; call "
                 "`sampler.init` with `max_new_tokens`",
@@ -312,7 +312,9 @@ class EagerDistribution(Distribution):
         ids = self.per_row(token_ids).tolist()
         for row, token in enumerate(ids):
             if not 0 <= token < self.vocab_size:
-                raise InRow(row, "id {id} in {row} is not in [0, {n})", id=token, n=self.vocab_size)
+                raise InvalidRowError(
+                    row, "id {id} in {row} is not in [0, {n})", id=token, n=self.vocab_size
+                )
         pairs = zip(self.rows, ids, strict=True)
         return np.asarray([row.log_prob(token) for row, token in pairs]).astype(np.float32)
 
@@ -329,7 +331,9 @@ class EagerDistribution(Distribution):
     def _check_survivors(self) -> None:
         for index, row in enumerate(self.rows):
             if row.peak == -math.inf:
-                raise InRow(index, "every token of {row} is at -inf: nothing is left to draw from")
+                raise InvalidRowError(
+                    index, "every token of {row} is at -inf: nothing is left to draw from"
+                )
 
 
 def _rows(logits: np.ndarray) -> tuple[EagerRow, ...]:

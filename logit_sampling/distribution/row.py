@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from logit_sampling.distribution.checks import InRow, warn_if_probabilities
+from logit_sampling.distribution.checks import InvalidRowError, warn_if_probabilities
 from logit_sampling.distribution.decorators import quietly
 from logit_sampling.distribution.rounding import AT_A_SUM, forgiving
 from logit_sampling.distribution.selection import FEW, leading, leading_or_more, wanted_prefix
@@ -59,7 +59,9 @@ class EagerRow:
         """Take note of the greatest logit, NaN if there is one; what came in is checked by it."""
         if self.number is not None:
             if greatest != greatest:
-                raise InRow(self.number, "logits hold NaN in {row}; look at the model or its input")
+                raise InvalidRowError(
+                    self.number, "logits hold NaN in {row}; look at the model or its input"
+                )
             if 0 < greatest <= 1:
                 warn_if_probabilities(self.values, f"row {self.number}")
         self._peak = greatest

@@ -148,7 +148,7 @@ def _tokens(explanation: Explanation, narrow: bool = False) -> "Table":
     def row(text: str, number: str, before: Sequence[str], after: Sequence[str], end: str) -> list:
         """The cells of a row; what nothing was done to has no second half."""
         skip = 1 if narrow else 0
-        half = [*after[skip:], end] if explanation.stages else []
+        half = [*after[skip:], end] if explanation.stages else [end.removesuffix("stays")]
         return [*[text] * named, number, *before[skip:], *half]
 
     table = _table(*row("token", "id>r", ["raw ln p>r", "p>r"], ["final ln p>r", "p>r"], ""))

@@ -157,7 +157,10 @@ def _base(model: Any) -> Any:
     if callable(model):
         return CallableModel(model)
     if isinstance(model, str | os.PathLike):
-        raise ValueError(f"{str(model)!r} is the name of a model: pass load_model({str(model)!r})")
+        raise ValueError(
+            f"a model comes first, before the prompts, and {str(model)!r} is none: if that is its "
+            f"name, pass load_model({str(model)!r})"
+        )
     raise ValueError(
         "a model is what load_model returns, a KerasHub CausalLM, a Keras model, or a function "
         f"from token ids to logits; got {model!r}"

@@ -56,7 +56,14 @@ class CallableModel:
         return Output(np.stack(logits), None if hidden[0] is None else np.stack(hidden))
 
     def _call(self, ids: np.ndarray, columns: int) -> tuple[Any, Any]:
-        result = self.function(ids)
+        try:
+            result = self.function(ids)
+        except Exception as error:  # whatever a model raises for a length that it does not take
+            error.add_note(
+                f"The model failed on token ids of shape {ids.shape}. If {ids.shape[1]} tokens are "
+                "more than it takes, say how many it does: ls.as_model(model, context_length=...)."
+            )
+            raise
         hidden = hidden_of(result)
         logits = to_numpy(logits_of(result))
         check_shape(logits, ids)

@@ -66,6 +66,11 @@ def _loaded(name: str | Path, dtype: str | None) -> LanguageModel:
     import_tensorflow()
     from keras_hub.models import CausalLM
 
+    if Path(name).suffix in (".keras", ".h5"):
+        raise ValueError(
+            f"{str(name)!r} is a file of Keras, whose model as_model takes: pass "
+            f"as_model(keras.models.load_model({str(name)!r}), tokenizer=...)"
+        )
     if not (str(name).startswith(_SCHEMES) or str(name) in CausalLM.presets):
         raise ValueError(
             f"unknown model {str(name)!r}: give a shipped model ({', '.join(shipped) or 'none'}), "

@@ -1,6 +1,8 @@
 """Tokenizers of any kind, as generation needs them."""
 
 from collections.abc import Mapping
+from inspect import getattr_static
+from types import FunctionType, MethodDescriptorType
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from logit_sampling.distribution.arrays import library_of, to_numpy
 from logit_sampling.models.model import Tokenizer
 
 _METHODS = (("encode", "decode"), ("tokenize", "detokenize"))
+_UNBOUND = (FunctionType, MethodDescriptorType)  # what a class has in place of a method
 
 
 def as_text(x: Any) -> str | None:
@@ -80,11 +83,16 @@ def as_tokenizer(tokenizer: Any) -> Tokenizer | None:
             tokenizers have, or `tokenize(text)` and `detokenize(ids)`, as KerasHub's.
 
     Raises:
-        ValueError: it has neither.
+        ValueError: it has neither, or is a class whose methods need an object of it.
     """
     if tokenizer is None or isinstance(tokenizer, AnyTokenizer):
         return tokenizer
     for names in _METHODS:
+        if isinstance(tokenizer, type) and isinstance(
+            getattr_static(tokenizer, names[0], 0), _UNBOUND
+        ):
+            name = tokenizer.__name__
+            raise ValueError(f"{name} is a class: pass a tokenizer that it makes, {name}(...)")
         if all(callable(getattr(tokenizer, name, None)) for name in names):
             return AnyTokenizer(tokenizer, *names)
     raise ValueError(

@@ -233,15 +233,21 @@ def _length(
 ) -> int:
     """Return how many tokens a text gets at most."""
     most = limits.tokens
+    if settings.get("overflow") == "slide":
+        left = None
     if "max_new_tokens" in settings:
         wanted = int(settings["max_new_tokens"])
         if most is not None and wanted > most:
             raise RefusedError(
                 f"`max_tokens` is {wanted}, more than {most}: ask for fewer", "max_tokens"
             )
+        if left is not None and 0 < left < wanted:
+            raise RefusedError(
+                f"`max_tokens` is {wanted}, and behind the prompt there is room for {left}: ask "
+                'for fewer, shorten the prompt, or say "overflow": "slide" to go on beyond it',
+                "max_tokens",
+            )
         return wanted
-    if settings.get("overflow") == "slide":
-        left = None
     known = [number for number in (ordinary, most, left) if number is not None and number > 0]
     return min(known, default=ORDINARY)
 

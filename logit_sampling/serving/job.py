@@ -28,27 +28,31 @@ class Job:
     Args:
         given: the file of requests: a JSON object a line; lines of white space are passed over.
         out: the file of results, which must not be there.
-        resume: whether to go on where an interrupted job ended.
+        resume: whether to go on where an interrupted job ended; one that is complete stays as it
+            is. OUT.job.json says what its results depend on.
 
     Attributes:
+        complete: whether all results are there already.
         part: where the results are until all are there.
         done: how many there are.
         errors: how many of them are errors.
 
     Raises:
-        ValueError: `out` is there, or an unfinished job is and `resume` is not said.
+        ValueError: `out`, or an unfinished job, is there and `resume` is not said.
     """
 
     def __init__(self, given: Path, out: Path, resume: bool = False) -> None:
         self._given, self._out = given, out
         self.part = out.with_name(f"{out.name}.part")
-        self._note = out.with_name(f"{out.name}.part.json")
+        self._note = out.with_name(f"{out.name}.job.json")
+        self.complete = resume and out.exists() and self._note.exists()
         self.done = self.errors = 0
         if not given.is_file():
             raise ValueError(f"{given} is no file")
         if not out.parent.is_dir():
             raise ValueError(f"{out.parent} is no folder")
-        self._check_free()
+        if not self.complete:
+            self._check_free()
         if self.part.exists() and not resume:
             raise ValueError(
                 f"{self.part} holds the results of a job that was interrupted: --resume goes on "
@@ -75,13 +79,23 @@ class Job:
             OSError: a file cannot be read or written.
         """
         size = self._given.stat().st_size
+        with self._given.open("rb") as source:
+            same = {"SHA-256 of the requests": hashlib.file_digest(source, "sha256").hexdigest()}
+        known = json.loads(json.dumps(same | dict(about)))
+        if self.complete:
+            self._check_same(known, self._out)
+            with self._out.open("rb") as file:
+                while written := list(islice(file, CHUNK)):
+                    self._count([json.loads(line) for line in written])
+            return
         with self._given.open("rb") as source, self.part.open("ab+") as target:
             if not lock(target):
                 raise ValueError(f"another process writes {self.part}: wait for its end")
             self._check_free()  # since then, who had the lock may have ended
-            same = {"SHA-256 of the requests": hashlib.file_digest(source, "sha256").hexdigest()}
-            self._check_same(json.loads(json.dumps(same | dict(about))))
-            source.seek(0)
+            if self.part.stat().st_size:
+                self._check_same(known, self.part)
+            else:
+                self._note.write_text(json.dumps(known), "utf-8")
             lines = _lines(source)
             self._go_to_the_end(lines, target)
             while chunk := list(islice(lines, CHUNK)):
@@ -92,26 +106,22 @@ class Job:
                 os.fsync(target.fileno())
                 self._count(results)
             self.part.replace(self._out)
-        self._note.unlink(missing_ok=True)
 
     def _check_free(self) -> None:
         if self._out.exists():
             raise ValueError(f"{self._out} is there: choose another name, or delete it")
 
-    def _check_same(self, about: dict[str, Any]) -> None:
-        """Say what the results depend on, or raise ValueError if there are others already."""
-        if not self.part.stat().st_size:
-            self._note.write_text(json.dumps(about), "utf-8")
-            return
+    def _check_same(self, about: dict[str, Any], results: Path) -> None:
+        """Raise ValueError unless results depend on the same."""
         try:
             before = json.loads(self._note.read_text("utf-8"))
         except (OSError, ValueError):
-            raise ValueError(f"{self._note} cannot be read: delete {self.part} too") from None
+            raise ValueError(f"{self._note} cannot be read: delete {results} too") from None
         for name in {**before, **about}:
             if before.get(name) != about.get(name):
                 raise ValueError(
-                    f"{self.part} was written with {name} {_short(before.get(name))}, and now it "
-                    f"is {_short(about.get(name))}: say the same, or delete {self.part}"
+                    f"{results} was written with {name} {_short(before.get(name))}, and now it "
+                    f"is {_short(about.get(name))}: say the same, or delete {results}"
                 )
 
     def _go_to_the_end(self, lines: Iterator[tuple[int, Any]], target: IO[bytes]) -> None:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from logit_sampling.settings.names import BY_CLASS
 from logit_sampling.strategies._settings import Bound
 
 
@@ -164,6 +165,16 @@ def _spelled(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
+def meant(name: str, parameters: Iterable[str]) -> str:
+    """Return the parameters of the class `name`, or those that begin so; empty if there are none.
+
+    >>> meant("minp", []), meant("xtc_t", ["xtc_threshold"]), meant("adaptive", ["adaptive_target"])
+    ('`min_p`', '', '`adaptive_target`')
+    """
+    begun = [own for own in parameters if own.startswith(f"{_spelled(name)}_")]
+    return ", ".join(f"`{own}`" for own in BY_CLASS.get(name.lower(), begun))
+
+
 def explained(name: str, parameters: Iterable[str], unlike: str | None = None) -> str:
     """Return what to do about a name that is none of the `parameters`.
 
@@ -175,9 +186,9 @@ def explained(name: str, parameters: Iterable[str], unlike: str | None = None) -
         return f"no strategy here does what `{name}` does; nearest come {NEAREST[name]}"
     if name in ELSEWHERE:
         return f"`{name}` is no parameter of a sampler: {ELSEWHERE[name]}"
-    known, begun = sorted(parameters), f"{_spelled(name)}_"
-    if longer := [own for own in parameters if own.startswith(begun)]:
-        return f"unknown parameter `{name}`; did you mean `{'`, `'.join(longer)}`?"
+    if named := meant(name, parameters):
+        return f"unknown parameter `{name}`; did you mean {named}?"
+    known = sorted(parameters)
     guess = closest(name, [*known, *CALLED_HERE, *NEAREST, *ELSEWHERE], cutoff=0.75)
     if guess is None:
         return unlike or f"unknown parameter `{name}`; known: {', '.join(known)}"

@@ -14,3 +14,10 @@ NAMES = {
     for name in (parameter.name, *parameter.aliases)
 }
 """Every parameter by each of its names."""
+
+BY_CLASS: dict[str, list[str]] = {}
+"""The names of the parameters of each strategy, by that of its class in small letters."""
+for _strategy in SETTINGS:
+    BY_CLASS.setdefault(_strategy.transform.lower(), []).extend(
+        parameter.name for parameter in _strategy.takes.values()
+    )

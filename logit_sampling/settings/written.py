@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from logit_sampling.settings.chain import WRITTEN, chain_of
-from logit_sampling.settings.elsewhere import closest
+from logit_sampling.settings.elsewhere import closest, meant
 from logit_sampling.settings.names import NAMES, SETTINGS
 from logit_sampling.settings.systems import SYSTEMS
 from logit_sampling.strategies.temperature import Temperature
@@ -58,7 +58,7 @@ def parse(text: str) -> Line:
         return Line(name, *_meaning(line))
     except ValueError as error:
         hint = ""
-        if name.replace("-", "_") in NAMES and "=" not in line:  # it was meant for a setting
+        if named and name.replace("-", "_") in NAMES and "=" not in line:  # meant for a setting
             meant = re.sub(r"\s*:\s*", "=", text.strip())
             hint = f"; did you mean {meant!r}?"
         raise ValueError(f"sampler {text!r}: {error}{hint}") from None
@@ -139,8 +139,10 @@ def _value(line: str, place: int, name: str) -> tuple[Any, int]:
 def _no_setting(word: str, kinds: list[str]) -> str:
     if len(kinds) > 1:
         return f"{kinds[0]!r} and {kinds[1]!r} are words without a value; one there may be; {_HOW}"
-    guess = closest(word, KINDS, cutoff=0.7)
-    return f"{word!r} has no value; " + (f"did you mean {guess!r}?" if guess else _HOW)
+    if guess := closest(word, KINDS, cutoff=0.7):
+        return f"{word!r} has no value; did you mean {guess!r}?"
+    named = meant(word, NAMES)
+    return f"{word!r} has no value; {_HOW}" + (f"; did you mean {named}?" if named else "")
 
 
 def written(settings: Mapping[str, Any], check: bool = True) -> str:

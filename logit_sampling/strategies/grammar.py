@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, to_numpy
-from logit_sampling.distribution.checks import InRow
+from logit_sampling.distribution.checks import InvalidRowError
 from logit_sampling.strategies._vocabularies import Vocabulary, as_vocabulary, llguidance
 from logit_sampling.strategies.transform import Transform
 from logit_sampling.types import ArrayLike
@@ -207,7 +207,7 @@ class _Text:
         else:
             why = _reason(copy)
         message = "the grammar refuses token {id} ({name!r}) in {row}: {why}"
-        raise InRow(row, message, id=id, name=name, why=why)
+        raise InvalidRowError(row, message, id=id, name=name, why=why)
 
     def allowed(self, row: int, vocabulary: int) -> np.ndarray:
         """Return which of the first `vocabulary` tokens are valid, bool [of these]."""
@@ -224,7 +224,7 @@ class _Text:
             end = self.grammar.tokenizer.decode_str(list(self.ids[-16:]))
             where = f"behind {end!r}" if self.ids else "at its beginning"
             message = "no token can continue {row} in this grammar {where}: {why}"
-            raise InRow(row, message, where=where, why=why)
+            raise InvalidRowError(row, message, where=where, why=why)
         return valid
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from logit_sampling.distribution.arrays import in_graph, logits_of, to_numpy
-from logit_sampling.distribution.checks import Ids, InRow, Numbers, check_ids, check_number, number
+from logit_sampling.distribution.checks import (
+    Ids,
+    InvalidRowError,
+    Numbers,
+    check_ids,
+    check_number,
+    number,
+)
 from logit_sampling.distribution.decorators import as_written, quietly
 from logit_sampling.distribution.intake import take_in
 from logit_sampling.strategies._tokens import parameter
@@ -139,7 +146,7 @@ def guide(logits: Array, unconditional_logits: ArrayLike, scale: PerRow) -> Arra
         )
     if not taken.symbolic and (y.max(axis=-1) == -np.inf).any():
         row = int((y.max(axis=-1) == -np.inf).argmax())
-        raise InRow(row, "every token of {row} is at -inf in the unconditional logits")
+        raise InvalidRowError(row, "every token of {row} is at -inf in the unconditional logits")
     factor = xp.array(taken.distribution.per_row(scale)[:, None], dtype=x.dtype)
     limit = xp.array(xp.where(factor > 1, np.inf, -np.inf), dtype=x.dtype)  # as u falls to -inf
     with np.errstate(invalid="ignore"):  # a row that has no distribution

@@ -49,11 +49,13 @@ def _both_ways(apply: Callable, on_arrays: bool) -> Callable:
     @functools.wraps(apply)
     def both(self: "Transform", logits: Any, state: Any = ()) -> Any:
         given_arrays = not hasattr(logits, "log_total")
-        if given_arrays == on_arrays:
-            return apply(self, logits, state)
-        if on_arrays:
-            return logits.replaced(apply(self, logits.dense(), state), type(self).__name__)
-        return _on_distribution(self, logits, state)
+        if given_arrays and not on_arrays:
+            return _on_distribution(self, logits, state)
+        dense = on_arrays and not given_arrays
+        made = apply(self, logits.dense() if dense else logits, state)
+        if made is None:
+            raise ValueError(f"{self!r:.60} returned None: is a `return` missing in its `apply`?")
+        return logits.replaced(made, type(self).__name__) if dense else made
 
     del both.__wrapped__  # AutoGraph would call that
     return as_written(both)
@@ -254,17 +256,24 @@ class Transform:
             prompt_length: how many columns of the history are the prompt (padding in them counts
                 as a column, so that prompts of one width have one length), the rest counts as
                 generated; an integer, or one for each row.
-            seed: for a transform that tosses a coin: as in a call of a sampler.
-            step: the same.
+            seed: for a transform that tosses a coin (`XTC`): as in a call of a sampler.
+            step: the same; without a coin it changes nothing.
 
         Returns:
             logits of the same shape and array type, on the same device; a removed token is -inf.
 
         Raises:
             ValueError: logits of a wrong rank or dtype, or with NaN; a parameter with one value per
-                row, or a history or prompt_length, for another number of rows.
+                row, or a history or prompt_length, for another number of rows; a seed where there
+                is no coin, since nothing is drawn here.
         """
         tosses = self.chance() is not None
+        if seed is not None and not tosses:
+            raise ValueError(
+                f"{type(self).__name__} returns logits and draws nothing, so that a seed does "
+                f"nothing: leave it out, or draw: ls.Sampler({type(self).__name__}(...))(logits, "
+                f"seed={seed!r})"
+            )
         coin = (seed, step) if tosses else ()
         taken = self.admit(take_in(logits, history, prompt_length, *coin, *self.tensors()))
         taken, (state,) = states_of((self,), taken, history, prompt_length)

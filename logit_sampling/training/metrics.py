@@ -89,11 +89,15 @@ class TokenMetric(keras.metrics.Metric):
         return {"name": self.name, "dtype": self.dtype, **own}
 
 
+@keras.saving.register_keras_serializable("logit_sampling")
 class Perplexity(TokenMetric):
     """exp of the mean of -ln p over all tokens that count.
 
     The mean is over tokens, not over rows or batches: a short row counts less than a long one, and
     the last, smaller batch less than the others.
+
+    A model that was compiled with it is saved and loaded as others are. Keras knows the class from
+    when `ls.Perplexity` is first named: a new session that only loads says it before.
 
     Args:
         from_logits: whether predictions are logits; else they are probabilities.
@@ -113,10 +117,12 @@ class Perplexity(TokenMetric):
         return ops.exp(super().result())
 
 
+@keras.saving.register_keras_serializable("logit_sampling")
 class BitsPerCharacter(TokenMetric):
     """-log2 p of all tokens that count, divided by the characters that they stand for.
 
-    It compares models with different tokenizers, which perplexity per token cannot.
+    It compares models with different tokenizers, which perplexity per token cannot. To load a model
+    that was saved with it, name `ls.BitsPerCharacter` or `ls.Perplexity` before.
 
     Args:
         characters: float [vocab], how many characters each token stands for, see

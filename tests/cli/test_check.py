@@ -1,10 +1,13 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 
+import logit_sampling as ls
 from logit_sampling.cli import main
 
 
@@ -16,10 +19,11 @@ def run(capsys: pytest.CaptureFixture, *arguments: str) -> tuple[str, str, int]:
     return out, err, int(stop.value.code or 0)
 
 
-def saved(folder: Path, activation: str | None) -> str:
+def saved(folder: Path, activation: str | None, metrics: list[Any] | None = None) -> str:
     layers = [keras.Input((8,)), keras.layers.Dense(5, activation=activation, name="head")]
     model = keras.Sequential(layers)
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=metrics)
     model.save(folder / "model.keras")
     return str(folder / "model.keras")
 
@@ -59,13 +63,39 @@ def own_loss(y: Any, p: Any) -> Any:
     return keras.losses.sparse_categorical_crossentropy(y, p, from_logits=True)
 
 
+@keras.saving.register_keras_serializable("tests", name="Mine")
+class OwnMetric(keras.metrics.Mean):
+    pass
+
+
+def test_a_metric_that_cannot_be_read_does_not_hide_the_loss(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, "softmax", [OwnMetric()])
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "tests>Mine")  # as in another session
+    out, _, status = run(capsys, path)
+    assert status == 1 and "expects  logits" in out
+    told = " ".join(out.split())
+    assert "the metrics that the model was compiled with were not looked at" in told
+    assert "the class 'OwnMetric', code of yours" in told
+
+
+def test_our_metrics_are_known_in_a_new_session(tmp_path: Path) -> None:
+    metrics = [ls.Perplexity(), ls.BitsPerCharacter([1, 2, 1, 1, 1])]
+    told = [saved(tmp_path, None, metrics)]
+    code = "from logit_sampling.cli import main; import sys; main(['check', sys.argv[1]])"
+    found = subprocess.run([sys.executable, "-c", code, *told], capture_output=True, text=True)
+    assert (found.returncode, found.stdout.splitlines()[-1]) == (0, "verdict  they agree")
+
+
 def test_what_else_people_save(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3, activation="softmax")])
     model.compile("sgd", own_loss)
     model.save(tmp_path / "own.keras")
     out, err, status = run(capsys, str(tmp_path / "own.keras"))
     assert status == 0 and "The model gives probabilities (a softmax)." in out
-    assert "is code of yours, which the file does not hold" in " ".join(out.split())
+    assert "the loss and the metrics that" in out
+    assert "the function 'own_loss', code of yours" in " ".join(out.split())
 
     model.export(tmp_path / "served", verbose=False)
     out, err, status = run(capsys, str(tmp_path / "served"))

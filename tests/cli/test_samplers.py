@@ -123,7 +123,7 @@ def test_the_list_has_groups_ranges_and_sources(
     assert lines[place : place + 4] == [
         "  MinP",
         "      Keep tokens with at least p times the probability of the likeliest.",
-        "      p  number in [0, 1]",
+        "      p (setting: min_p)  number in [0, 1]",
         "      Nguyen et al., Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM "
         "Outputs, 2024, arXiv 2407.01082.",
     ]
@@ -145,6 +145,8 @@ def test_the_list_has_groups_ranges_and_sources(
         assert entry.source.replace("`", "") in part
         for p in entry.parameters:
             assert p.name in part and p.range in part
+        for own in entry.parameters:
+            assert not own.known_as or f"(setting: {own.known_as[0]})" in part
 
 
 def test_the_page_of_one(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +168,7 @@ def test_a_page_tells_a_range_once_and_no_states(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     lines = {" ".join(line.split()) for line in run(capsys, "TopP")[0].splitlines()}
-    assert "p number in (0, 1]; 1 keeps all; elsewhere top_p" in lines
+    assert "p number in (0, 1]; 1 keeps all; setting: top_p" in lines
     assert "None for always, or one for each row" in run(capsys, "SuppressTokens")[0]
     told = " ".join(run(capsys, name)[0] for name in ("DRY", "Guidance", "Watermark"))
     assert "The state is" not in told and "finds the mark" in told

@@ -75,6 +75,8 @@ def test_searches() -> None:
         ("greedy temp=1", "leave it out"),
         ("top_p=2", r"in \(0, 1\]; got 2"),
         ("logit_bias={3:4}", "is no JSON"),
+        ("MinP p=0.1", "'MinP' has no value; write settings .*; did you mean `min_p`.$"),
+        ("mirostat", "did you mean `mirostat`, `mirostat_tau`, `mirostat_eta`.$"),
         ("temp:0.7", "'0.7' has no value; .*; did you mean 'temp=0.7'.$"),
         ("temp: 0.7 top-k : 40", "did you mean 'temp=0.7 top-k=40'.$"),
         ("top_k: top_k=0.5", r"in \[1, inf\).*; got 0.5$"),

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-import logit_sampling.diagnostics.metrics
+import logit_sampling as ls
 from logit_sampling.diagnostics.losses import Expectation, expectation
 from logit_sampling.diagnostics.metrics import MetricReport, OnProbabilities, judge_metrics, mended
 
@@ -55,7 +55,7 @@ def value(metric: Any, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def run(remedy: str) -> Any:
-    return eval(remedy, {"keras": keras, "logit_sampling": logit_sampling})
+    return eval(remedy, {"keras": keras, "ls": ls})
 
 
 # Metrics that suit probabilities, and not logits.
@@ -349,7 +349,7 @@ def test_the_remedies_as_printed() -> None:
     assert remedy(M.AUC(name="auc")) == "keras.metrics.AUC(from_logits=True, name='auc')"
     assert remedy("precision") == "keras.metrics.Precision(thresholds=0.0, name='precision')"
     assert remedy(M.F1Score(threshold=0.5, dtype="float64")) == (
-        "logit_sampling.diagnostics.metrics.OnProbabilities(keras.metrics.F1Score(threshold=0.5, "
+        "ls.diagnostics.metrics.OnProbabilities(keras.metrics.F1Score(threshold=0.5, "
         "dtype='float64', name='f1_score'), \"sigmoid\")"
     )
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 
 import logit_sampling as ls
+from logit_sampling.diagnostics.metrics import OnProbabilities
 from tests.diagnostics.test_verdicts import CROSS_ENTROPY, FITS, PAIRINGS
 
 L, losses, ops = keras.layers, keras.losses, keras.ops
@@ -120,3 +122,43 @@ def test_a_loss_of_the_users_own() -> None:
     exec(first, namespace)
     model.fit(X, np.eye(5)[np.arange(8) % 5], verbose=0)
     assert ls.check_logits(model).ok is True
+
+
+class Mine(keras.metrics.Mean):
+    pass
+
+
+METRICS = [
+    ls.Perplexity(ignore_class=-1),
+    ls.BitsPerCharacter([1, 2, 1, 1, 1]),
+    OnProbabilities(keras.metrics.AUC(num_thresholds=9), "softmax"),
+    keras_hub.metrics.Perplexity(from_logits=True),
+    Mine(),
+    own,
+    "accuracy",
+]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_metrics_stay_as_they_are(metric: Any) -> None:
+    """They are pasted where `ls`, Keras and what is the user's own are known."""
+    model = keras.Sequential([keras.Input((6,)), L.Dense(5, activation="softmax")])
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(True), metrics=[metric])
+    line = ls.check_logits(model).remedy
+    exec(
+        line,
+        {
+            "model": model,
+            "keras": keras,
+            "keras_hub": keras_hub,
+            "ls": ls,
+            "Mine": Mine,
+            "own": own,
+        },
+    )
+    (found,) = model._compile_config.config["metrics"]
+    assert type(found) is type(metric)
+    if isinstance(metric, keras.metrics.Metric):
+        assert found.get_config() == metric.get_config()
+    else:
+        assert found == metric

@@ -14,6 +14,14 @@ def main_of(name: str) -> tuple[Path, dict]:
     return path, runpy.run_path(str(path))
 
 
+@pytest.mark.parametrize("name", ["generate_text", "greedy_vs_top_k", "in_other_loops", "search"])
+def test_help(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr("sys.argv", [f"{name}.py", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    assert f"usage: {name}.py [-h] [model]" in capsys.readouterr().out
+
+
 def test_generate_text(tiny_preset: Path, capsys: pytest.CaptureFixture) -> None:
     main_of("generate_text.py")[1]["main"](str(tiny_preset))
     out = capsys.readouterr().out

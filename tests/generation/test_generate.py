@@ -292,8 +292,12 @@ def test_text_prompts_need_a_tokenizer(tiny_llama: Any) -> None:
 
 
 def test_wrong_models() -> None:
-    with pytest.raises(ValueError, match="'shakespeare' is the name of a model: pass load_model"):
+    with pytest.raises(
+        ValueError, match=r"a model comes first, .*pass load_model\('shakespeare'\)"
+    ):
         ls.generate("shakespeare", ["a"])
+    with pytest.raises(ValueError, match="a model comes first, before the prompts, and 'ROMEO:'"):
+        ls.generate("ROMEO:", counter)
     with pytest.raises(
         ValueError, match=r"returned shape \(1, 1, 1\) for token ids of shape \(1, 2\)"
     ):

@@ -77,6 +77,11 @@ def test_unknown_name_lists_what_there_is_and_stays_offline(
         ls.load_model("brad")
 
 
+def test_a_file_of_keras_is_told_where_to_go() -> None:
+    with pytest.raises(ValueError, match=r"as_model\(keras.models.load_model\('gpt.keras'\), tok"):
+        ls.load_model("gpt.keras")
+
+
 def test_preset_that_cannot_be_fetched(offline: None) -> None:
     with pytest.raises(ValueError, match="cannot load the preset 'hf://nobody/nothing'"):
         ls.load_model("hf://nobody/nothing")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 from keras import layers, ops
@@ -563,6 +564,27 @@ def test_a_model_is_kept_as_long_as_its_description() -> None:
     assert gone() is None
 
 
+class Letters:
+    def encode(self, text: str) -> list[int]:
+        return [ord(letter) - 97 for letter in text]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(chr(97 + id) for id in ids)
+
+
+def test_a_text_that_a_model_cannot_take_says_what_to_tell() -> None:
+    """A table of 8 places is all that it has, and its input is of any length."""
+    ids = keras.Input((None,), dtype="int32")
+    x = keras_hub.layers.TokenAndPositionEmbedding(VOCAB, 8, 4)(ids)
+    model = keras.Model(ids, layers.Dense(VOCAB)(x))
+    with pytest.raises(Exception, match=r"\S") as raised:
+        ls.generate(model, [[1]], max_new_tokens=20, seed=0)
+    (note,) = raised.value.__notes__
+    assert (
+        "shape (1, 9). If 9 tokens are more" in note and "as_model(model, context_length=" in note
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -578,6 +600,7 @@ def test_a_model_is_kept_as_long_as_its_description() -> None:
         ({"end_ids": [3, 12], "vocab_size": 12}, r"end_ids must be in \[0, 12\), .*; got \[12\]"),
         ({"tokenizer": 5}, "a tokenizer needs encode.*; got 5"),
         ({"tokenizer": Bytes}, ""),  # a class with static methods has both
+        ({"tokenizer": Letters}, r"Letters is a class: pass a tokenizer that it makes, Letters\("),
         ({"name": ""}, "name must be a string that is not empty, got ''"),
         ({"left_pad_id": -3}, "left_pad_id must be an integer of at least 0, got -3"),
     ],

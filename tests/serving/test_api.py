@@ -213,7 +213,7 @@ def test_errors_have_the_form_of_the_api(client):
         ({"temperature": -1}, "temperature", "got -1.0"),
         ({"tools": [{"type": "function"}]}, "tools", "not known here"),
         ({"num_beams": 4}, "num_beams", "send `sampler`, such as"),
-        ({"max_tokens": 10_000}, None, "more than the context"),
+        ({"max_tokens": 10_000}, "max_tokens", "behind the prompt there is room for"),
     ):
         with pytest.raises(openai.BadRequestError, match=says) as raised:
             client.completions.create(model="shakespeare", prompt="A", extra_body=given)

@@ -174,6 +174,14 @@ def test_the_length_where_nobody_says_it():
     assert settings({"overflow": "slide", "prompt": "a" * 60})["max_new_tokens"] == 16
 
 
+def test_more_tokens_than_there_is_room_for():
+    with pytest.raises(RefusedError, match=r'room for 4: .* "overflow": "slide"') as raised:
+        settings({"prompt": "a" * 60, "max_tokens": 5})
+    assert raised.value.param == "max_tokens"
+    assert settings({"prompt": "a" * 60, "max_tokens": 4})["max_new_tokens"] == 4
+    assert settings({"prompt": "a" * 60, "max_tokens": 5, "overflow": "slide"})
+
+
 VALUES = st.one_of(
     st.booleans(),
     st.integers(),

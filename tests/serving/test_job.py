@@ -66,7 +66,7 @@ def test_results_are_in_order_and_what_generate_writes(tmp_path, writer):
         expected = ls.generate(writer.model, "ab", **result["settings"])
         assert result["texts"] == expected.texts
         assert result["usage"]["completion_tokens"] == request["max_tokens"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out", "out.job.json"]
 
 
 def test_a_bad_line_is_a_result(tmp_path, writer):
@@ -160,7 +160,7 @@ def leave(given, part, results: bytes) -> None:
     part.write_bytes(results)
     requests = hashlib.sha256(given.read_bytes()).hexdigest()
     note = {"SHA-256 of the requests": requests, "seed": 0}
-    part.with_name(f"{part.name}.json").write_text(json.dumps(note))
+    part.with_suffix(".job.json").write_text(json.dumps(note))
 
 
 @pytest.mark.parametrize("cut", [0, 1, 700, 5000, -1])
@@ -216,6 +216,24 @@ def test_what_is_not_the_same_job_is_refused(tmp_path, writer, monkeypatch):
     (tmp_path / "out").unlink()
     run(given, tmp_path / "out", writer, resume=True, seed=0)
     assert (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_complete_job_is_left_as_it_is(capsys, tmp_path):
+    given, out = written(tmp_path / "in", [{"prompt": "A", "max_tokens": 2}]), tmp_path / "out"
+    again = ["batch", str(given), str(out), "--resume"]
+    for told in ("0 errors\n", "0 errors; it was complete before\n"):
+        with pytest.raises(SystemExit, match="0"):
+            main(again)
+        assert capsys.readouterr().err.endswith(f"1 result in {out}, {told}")
+    for other in ([*again, "--seed", "1"], again[:-1]):
+        with pytest.raises(SystemExit, match="2"):
+            main(other)
+    told = capsys.readouterr().err
+    assert f"{out} was written with seed 0, and now it is 1" in told
+    assert "is there: choose another name" in told
+    (tmp_path / "out.job.json").unlink()
+    with pytest.raises(SystemExit, match="2"):
+        main(again)
 
 
 def test_what_is_kept_in_memory_is_a_chunk(tmp_path, writer, monkeypatch):

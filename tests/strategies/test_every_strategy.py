@@ -19,6 +19,7 @@ from logit_sampling.distribution.checks import is_number
 from logit_sampling.strategies import _formula
 from logit_sampling.strategies.table import TABLE
 from logit_sampling.testing import check_sampler, randomness
+from tests.parameters import coin
 
 VOCABULARY, PROMPT = 24, 3
 OWN_TESTS = {"Guidance", "Grammar", "Watermark"}  # a model, a parser, a hash: no formula of a row
@@ -207,14 +208,16 @@ def test_a_value_for_each_row(name):
         pytest.skip("no numbers")
     many = dataclasses.replace(first, **{n: [*pair] * 6 for n, pair in pairs.items()})
     x, own = logits(), given(many)
-    result = many(x, seed=1, **own)
-    graph = tf.function(lambda x: many(x, seed=list(range(12)), **own))(tf.constant(x)).numpy()
-    np.testing.assert_allclose(graph, many(x, seed=list(range(12)), **own), rtol=1e-6)
+    result = many(x, **coin(many, 1), **own)
+    graph = tf.function(lambda x: many(x, **coin(many, list(range(12))), **own))(
+        tf.constant(x)
+    ).numpy()
+    np.testing.assert_allclose(graph, many(x, **coin(many, list(range(12))), **own), rtol=1e-6)
     seeds = ls.Sampler().init([[]] * 12, VOCABULARY, seed=1).seed
     for row in range(12):
         seed = int(seeds[row, 0]) | int(seeds[row, 1]) << 32
         history = {"history": own["history"][row], "prompt_length": PROMPT} if own else {}
-        alone = many.of_row(row)(x[row], seed=seed, **history)
+        alone = many.of_row(row)(x[row], **coin(many, seed), **history)
         np.testing.assert_array_equal(result[row], alone)
     with pytest.raises(ValueError, match="12 values of"):
         many(x[:2])
@@ -230,15 +233,15 @@ def test_configuration_types_and_pages(name, example):
         ls.Transform.from_config(config | {"no such parameter": 1})
     x, own = logits(), given(transform)
     before = x.copy()
-    result = transform(x, seed=2, **own)
+    result = transform(x, **coin(transform, 2), **own)
     assert isinstance(result, np.ndarray) and result.dtype == np.float32
     np.testing.assert_array_equal(x, before)
-    np.testing.assert_array_equal(again(x, seed=2, **own), result)
+    np.testing.assert_array_equal(again(x, **coin(again, 2), **own), result)
     half = x.astype(np.float16)
-    widened = transform(half.astype(np.float32), seed=2, **own)
-    np.testing.assert_array_equal(transform(half, seed=2, **own), widened)
+    widened = transform(half.astype(np.float32), **coin(transform, 2), **own)
+    np.testing.assert_array_equal(transform(half, **coin(transform, 2), **own), widened)
     with pytest.raises(ValueError, match="NaN in row 1"):
-        transform(np.where(np.arange(12)[:, None] == 1, np.nan, x), seed=2, **own)
+        transform(np.where(np.arange(12)[:, None] == 1, np.nan, x), **own)
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)

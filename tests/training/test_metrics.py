@@ -1,5 +1,6 @@
 """Perplexity and bits per character: every token counts once, padding does not."""
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -142,6 +143,22 @@ def test_the_configuration_makes_an_equal_metric() -> None:
     ):
         again = type(metric).from_config(metric.get_config())
         assert again.get_config() == metric.get_config()
+
+
+def test_a_model_that_has_them_is_saved_loaded_and_cloned(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((6, 5)), keras.layers.Dense(5)])
+    metrics = [ls.Perplexity(ignore_class=0), ls.BitsPerCharacter(LENGTHS)]
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True), metrics=metrics)
+    model.evaluate(LOGITS, TOKENS, verbose=0)
+    expected = model.evaluate(LOGITS, TOKENS, verbose=0)
+    model.save(tmp_path / "model.keras")
+    for again in (
+        keras.models.load_model(tmp_path / "model.keras"),
+        keras.models.clone_model(model),
+    ):
+        again.set_weights(model.get_weights())
+        found = again.evaluate(LOGITS, TOKENS, verbose=0)
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_characters_of_the_tokens_of_a_text_are_those_of_the_text() -> None:
