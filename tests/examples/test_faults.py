@@ -1,5 +1,6 @@
 """Each fault of a peer is still seen: if one is mended, docs/certification.md must say so."""
 
+import os
 import re
 import runpy
 import subprocess
@@ -25,6 +26,8 @@ def test_the_fault_is_seen(script: Path, capfd: pytest.CaptureFixture) -> None:
     peer = PEERS[peer_of(script)]
     if not peer.installed:
         pytest.skip(f"{peer.name} is not installed")
+    if script.stem == "keras_hub_rows" and len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("on one core TensorFlow shares the rows of a batch among no threads")
     if peer.name in ALONE:
         code = f"import runpy; print(runpy.run_path({str(script)!r})['wrong'])"
         run = subprocess.run(
