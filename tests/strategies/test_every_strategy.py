@@ -18,7 +18,7 @@ import logit_sampling as ls
 from logit_sampling.distribution.checks import is_number
 from logit_sampling.strategies import _formula
 from logit_sampling.strategies.table import TABLE
-from logit_sampling.testing import check_sampler, randomness
+from logit_sampling.testing import batch, check_sampler
 from tests.parameters import coin
 
 VOCABULARY, PROMPT = 24, 3
@@ -264,7 +264,7 @@ QUICK = {"draws": 100, "batch_size": 50, "vocab_size": 60, "wide_vocab_size": 20
     "name", sorted({e.values[0] for e in EXAMPLES} - {"ForcedTokens", "SpanBudget"})
 )
 def test_certified(name, monkeypatch):
-    monkeypatch.setattr(randomness, "_TRIALS", 4)  # what no trial may show shows in each of them
+    monkeypatch.setattr(batch, "_TRIALS", 4)  # what no trial may show shows in each of them
     transform = made(name)
     sampler = ls.Sampler(transform)
     past = {"history": histories()[3:4]} if transform.reads_history() else {}
