@@ -45,8 +45,12 @@ class Speculation:
     A text depends on its prompt and its seed alone, and a shorter one is its beginning: drafts may
     go beyond `max_new_tokens`, as far as the context goes.
 
+    The vocabulary of the draft may be padded to another size than the target's: what the draft
+    lacks has q = 0, it proposes nothing that the target lacks, and where the text holds a token
+    that it lacks it reads its last one.
+
     Args:
-        draft: a model with the tokens of the target: as many logits, without those of padding.
+        draft: a model with the tokens of the target.
         num_draft: how many tokens it drafts in a round, at least 1.
 
     Source:
@@ -73,14 +77,18 @@ class Speculation:
         """
         batch, drafter = Batch(plan, rows, ended_by, plan.max_rows), Reader(self.draft)
         active = batch.active()
+        if active:
+            prompts = {i: rows[i].prompt for i in active}
+            output = drafter.read(_readable(prompts, self.draft.vocab_size))
+            known = output.logits.shape[-1]  # tokens of the draft model
         while active:
-            drafts, guesses = self._draft(batch, drafter, active)
+            drafts, guesses = self._draft(batch, drafter, active, known)
             yield from (i for i in active if rows[i].finish_reason)
             yield from _verify(batch, drafts, guesses)
             active = batch.active()
 
     def _draft(
-        self, batch: Batch, drafter: Reader, active: list[int]
+        self, batch: Batch, drafter: Reader, active: list[int], known: int
     ) -> tuple[dict[int, list[int]], list[Step]]:
         """Return what is drafted for each row, and the distributions it was drawn from.
 
@@ -98,14 +106,9 @@ class Speculation:
             if not drafting:
                 break
             texts = {i: rows[i].tokens + drafts[i] for i in active}
-            logits = drafter.read(texts).logits[:, -1]
-            if logits.shape[-1] != batch.vocabulary:
-                raise ValueError(
-                    f"draft model {self.draft.name!r} gives logits of {logits.shape[-1]} tokens "
-                    f"and the target of {batch.vocabulary}: both need the same tokens; if one is "
-                    "padded beyond them, say how many there are, as_model(..., vocab_size=...)"
-                )
-            step = batch.begin(logits[[place_of[i] for i in drafting]], drafting, states)
+            logits = drafter.read(_readable(texts, known)).logits[:, -1]
+            logits = _widened(logits[[place_of[i] for i in drafting]], batch.vocabulary)
+            step = batch.begin(logits, drafting, states)
             for i, problem in step.problems.items():
                 batch.fail(i, problem, "draft model: ")
             # Where the chain leaves nothing, the target goes on alone.
@@ -226,3 +229,18 @@ def _replacement(p: EagerRow, q: EagerRow, weight: float, vocabulary: int, unifo
     """Draw from what `p`, times `weight`, has more than `q`."""
     ids, excess = _excess(p, q, weight, vocabulary)
     return int(ids[find(excess if excess.any() else p.weights.of(), uniform)[0]])
+
+
+def _readable(texts: Mapping[int, list[int]], vocabulary: int | None) -> dict[int, list[int]]:
+    """Return texts with the last of the tokens that a model has for those that it lacks."""
+    if vocabulary is None or all(max(text) < vocabulary for text in texts.values()):
+        return dict(texts)
+    return {i: [min(token, vocabulary - 1) for token in text] for i, text in texts.items()}
+
+
+def _widened(logits: np.ndarray, vocabulary: int) -> np.ndarray:
+    """Return logits [..., vocab] of so many tokens: -inf for more, without those beyond."""
+    missing = vocabulary - logits.shape[-1]
+    if missing <= 0:
+        return logits[..., :vocabulary]
+    return np.pad(logits, [(0, 0)] * (logits.ndim - 1) + [(0, missing)], constant_values=-np.inf)

@@ -432,7 +432,7 @@ def test_nothing_is_drafted_behind_an_end_token() -> None:
     options: dict[str, Any] = {"max_new_tokens": 4, "stop_at_end": [3], "num_draft": 4}
     result = ls.generate(never, [[0]], seed=0, draft=draft, **options)
     assert result.finish_reasons == ["length"]
-    assert sizes == [2, 3, 4]  # one token a round
+    assert sizes == [1, 2, 3, 4]  # the prompt, and one token a round
 
 
 class Named(Letters):
@@ -463,10 +463,15 @@ def test_refusals(tiny_gpt2: Any, tiny_llama: Any) -> None:
     swapped = CallableModel(uniform)
     swapped.tokenizer = Named("bacd")
     generate(
-        "token 0 is 'b' for the tokenizer of the draft model and 'a' for that of the target",
+        "2 of 4 tokens are others for the tokenizer of the draft model: token 0 is 'b' and for the "
+        "target 'a'",
         tokenizer=Named("abcd"),
         draft=swapped,
     )
+    letters = "".join(map(chr, range(200, 400)))
+    renamed = CallableModel(uniform)
+    renamed.tokenizer = Named(letters[:-1] + "!")  # as in a family that uses a token it reserved
+    ls.generate(target, [[0]], max_new_tokens=1, tokenizer=Named(letters), draft=renamed)
     generate("num_draft must be an integer of at least 1, got 0", draft=uniform, num_draft=0)
     generate("num_draft is 2, but there is no draft=", num_draft=2)
     generate("got 7", draft=7)
