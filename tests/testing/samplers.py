@@ -61,60 +61,60 @@ class Plain:
 
 
 class BatchSeed(Plain):
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         return super().uniforms(seed + rows, rows)
 
 
 class SharedUniform(Plain):
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         return np.repeat(super().uniforms(seed, 1), rows)
 
 
 class CorrelatedRows(Plain):
     """Every other number is close to the one before it; each alone is still uniform."""
 
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         u = super().uniforms(seed, rows)
         u[1::2] = (u[1::2] * 0.3 + u[: len(u[1::2]) * 2 : 2]) % 1
         return u
 
 
 class WeakSeed(Plain):
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         return (super().uniforms(0, rows) + seed * 1e-3) % 1
 
 
 class LastIsTheFirst(Plain):
     """The last row gets the number of the first, which each alone cannot show."""
 
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         u = super().uniforms(seed, rows)
         u[-1] = u[0]
         return u
 
 
 class SeedIgnored(Plain):
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         return super().uniforms(0, rows)
 
 
 class SeedForgotten(Plain):
     generator = np.random.default_rng(0)
 
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         return self.generator.random(rows)
 
 
 class SeedCutShort(Plain):
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         return super().uniforms(seed % 2**16, rows)
 
 
 class SeedCutTo20Bits(Plain):
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         return super().uniforms(seed % 2**20, rows)
 
 
 class SeedRounded(Plain):
-    def uniforms(self, seed, rows):
+    def uniforms(self, seed: int, rows: int) -> np.ndarray:
         return super().uniforms(int(np.float32(seed)), rows)
