@@ -11,11 +11,7 @@ import sys
 
 from logit_sampling.cli import process
 
-OF_MODELS = (
-    "keras",
-    "keras_hub",
-    "tensorflow",
-)  # packages that are left out where none is released
+OF_MODELS = ("keras", "keras_hub", "tensorflow")  # left out where none is released
 
 
 def main(arguments: list[str] | None = None) -> None:

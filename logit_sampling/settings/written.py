@@ -59,8 +59,8 @@ def parse(text: str) -> Line:
     except ValueError as error:
         hint = ""
         if named and name.replace("-", "_") in NAMES and "=" not in line:  # meant for a setting
-            meant = re.sub(r"\s*:\s*", "=", text.strip())
-            hint = f"; did you mean {meant!r}?"
+            setting = re.sub(r"\s*:\s*", "=", text.strip())
+            hint = f"; did you mean {setting!r}?"
         raise ValueError(f"sampler {text!r}: {error}{hint}") from None
 
 

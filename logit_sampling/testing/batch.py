@@ -102,6 +102,11 @@ def batches(
         except Misbehaved as error:
             yield Check("batch", name, False, str(error))
             continue
-        detail = f"{sum(differ)} of {len(differ)} batches changed the draw of a row in them"
-        numbers = {"changed": sum(differ), "batches": len(differ)}
-        yield Check("batch", name, not any(differ), detail, numbers)
+        yield verdict(name, differ)
+
+
+def verdict(name: str, differ: Sequence[bool]) -> Check:
+    """Return the check of batches, from whether each changed the draw of a row in it."""
+    detail = f"{sum(differ)} of {len(differ)} batches changed the draw of a row in them"
+    numbers = {"changed": sum(differ), "batches": len(differ)}
+    return Check("batch", name, not any(differ), detail, numbers)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from logit_sampling.testing.batch import verdict
 from logit_sampling.testing.draws import Drawn, all_together, judged
 from logit_sampling.testing.report import Check, Finding
 from logit_sampling.testing.rows import Row
@@ -80,9 +81,7 @@ def batches_of_each(
         except Misbehaved as error:
             yield Check("batch", name, False, str(error))
             continue
-        detail = f"{sum(differ)} of {len(differ)} batches changed the draw of a row in them"
-        numbers = {"changed": sum(differ), "batches": len(differ)}
-        yield Check("batch", name, not any(differ), detail, numbers)
+        yield verdict(name, differ)
 
 
 def repeats(
